@@ -1,0 +1,1 @@
+"""Tidegate: the order engine behind a brand's sales days."""

@@ -1,0 +1,1 @@
+"""Plumbing: servers, connections, scripts, HTTP edges. It knows no business word."""

@@ -1,0 +1,38 @@
+"""Connections to Postgres: a pool for requests, dedicated ones for workers."""
+
+from typing import TypeAlias
+
+import asyncpg
+
+Connection: TypeAlias = (
+    "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+)
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
+# What a server that is away, restarting or overloaded says; the statement may be tried again.
+UNAVAILABLE: tuple[type[Exception], ...] = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+)
+
+
+async def open_pool(dsn: str, *, size_max: int = 10) -> Pool:
+    """Open a pool whose statements end after 10 s; connections are made when first needed."""
+    return await asyncpg.create_pool(
+        dsn, min_size=0, max_size=size_max, command_timeout=10, timeout=5
+    )
+
+
+async def connect(
+    dsn: str, *, command_timeout_s: float = 30
+) -> "asyncpg.Connection[asyncpg.Record]":
+    """Open one dedicated connection, as workers hold it: no reset round trip between statements."""
+    return await asyncpg.connect(dsn, command_timeout=command_timeout_s, timeout=5)

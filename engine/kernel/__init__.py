@@ -1,0 +1,1 @@
+"""Words, bounds, errors and ways of encoding that every slice shares; no I/O, no asyncio."""

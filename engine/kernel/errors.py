@@ -1,0 +1,175 @@
+"""Every way a call may be refused: one type, one code, one HTTP status.
+
+`retryable` is one fact with two edges: HTTP answers with `Retry-After`, a consumer retries instead
+of writing a dead letter.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from engine.kernel.types import Fault
+
+
+class EngineError(Exception):
+    """The engine refused; nothing was changed unless the subclass says otherwise.
+
+    `extra` goes into the problem document beside `code` and `detail`; it holds only plain values.
+    """
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, detail: str = "", **extra: object) -> None:
+        """Take what to tell the caller; without a detail the docstring's first line is told."""
+        self.detail = detail or (self.__doc__ or self.code).splitlines()[0]
+        self.extra: Mapping[str, object] = extra
+        super().__init__(self.detail)
+
+
+class ValidationFailed(EngineError):
+    """The request is not of the documented shape."""
+
+    code, status = "validation_failed", 400
+
+    def __init__(self, faults: Sequence[Fault], detail: str = "the request is not valid") -> None:
+        """Take one fault per field: a JSON pointer and what is accepted there."""
+        super().__init__(
+            detail, errors=[{"pointer": f.pointer, "detail": f.detail} for f in faults]
+        )
+
+
+class Unauthorised(EngineError):
+    """A valid key is needed: Authorization: Bearer <key>."""
+
+    code, status = "unauthorised", 401
+
+
+class Forbidden(EngineError):
+    """This key may not do that."""
+
+    code, status = "forbidden", 403
+
+
+class NotFound(EngineError):
+    """There is nothing of that name."""
+
+    code, status = "not_found", 404
+
+
+class MethodNotAllowed(EngineError):
+    """This path does not answer that method."""
+
+    code, status = "method_not_allowed", 405
+
+
+class PayloadTooLarge(EngineError):
+    """The body is larger than the bound of this call."""
+
+    code, status = "payload_too_large", 413
+
+
+class UnsupportedMediaType(EngineError):
+    """The body must be application/json."""
+
+    code, status = "unsupported_media_type", 415
+
+
+class PreconditionRequired(EngineError):
+    """It has started: send If-Match with the ETag you read."""
+
+    code, status = "precondition_required", 428
+
+
+class PreconditionFailed(EngineError):
+    """It was changed since you read it: read it again and repeat your change."""
+
+    code, status = "precondition_failed", 412
+
+
+class InConflict(EngineError):
+    """What was asked does not fit what is already there."""
+
+    code, status = "conflict", 409
+
+
+class WrongCall(EngineError):
+    """This channel's orders come by another call."""
+
+    code, status = "wrong_call", 422
+
+
+class IdempotencyConflict(EngineError):
+    """An order with this channel_order_id exists and says something else."""
+
+    code, status = "idempotency_conflict", 422
+
+
+class UnknownSku(EngineError):
+    """A line's SKU is not on sale here; nothing was taken."""
+
+    code, status = "unknown_sku", 422
+
+
+class SoldOut(EngineError):
+    """A line has fewer sellable units than asked; nothing was taken."""
+
+    code, status = "sold_out", 409
+
+
+class LimitReached(EngineError):
+    """The buyer's limit would be passed; nothing was taken."""
+
+    code, status = "limit_reached", 409
+
+
+class NotStarted(EngineError):
+    """The campaign has not started; nothing was taken."""
+
+    code, status = "not_started", 409
+
+
+class Ended(EngineError):
+    """The campaign has ended; nothing was taken."""
+
+    code, status = "ended", 409
+
+
+class Paused(EngineError):
+    """Sale is paused; nothing was taken."""
+
+    code, status = "paused", 409
+
+
+class WrongAmount(EngineError):
+    """The payment is not what the order asks for; it was not booked."""
+
+    code, status = "wrong_amount", 422
+
+
+class NotCancellable(EngineError):
+    """The order can no longer be cancelled."""
+
+    code, status = "not_cancellable", 409
+
+
+class Overloaded(EngineError):
+    """A bound was reached; try again after the time in Retry-After."""
+
+    code, status, retryable = "overloaded", 503, True
+
+
+class Closed(EngineError):
+    """The cell is closed until it is certain again; try again after the time in Retry-After."""
+
+    code, status, retryable = "closed", 503, True
+
+
+class OutcomeUnknown(EngineError):
+    """The answer was lost: send the same request again, it will be done at most once."""
+
+    code, status, retryable = "outcome_unknown", 503, True
+
+
+class Misconfigured(Exception):
+    """The process must not start: the message says what to set."""

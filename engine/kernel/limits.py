@@ -1,0 +1,55 @@
+"""Every bound of the engine on one page, and the relations between them.
+
+What differs between deployments is a setting; what is here is the same everywhere.
+"""
+
+from typing import Final
+
+# One script call: Lua's unpack fails at 8,000 values and leaves half a batch, so a call stays far
+# below it even when every order has several lines.
+CLAIMS_PER_CALL_MAX: Final = 256
+LINES_PER_CALL_MAX: Final = 1_000
+LINES_PER_ORDER_MAX: Final = 200
+POOLS_PER_CHECKPOINT_PART: Final = 500
+
+# One order.
+QUANTITY_MAX: Final = 1_000_000
+AMOUNT_MAX: Final = 10**14  # above it Lua prints 1e+14; no order costs a trillion yuan
+IDENTIFIER_LENGTH_MAX: Final = 128
+ORDER_BYTES_MAX: Final = 64 * 1_024
+BODY_BYTES_MAX: Final = 1_024 * 1_024
+PAYMENTS_PER_ORDER_MAX: Final = 16
+CANCELS_PER_ORDER_MAX: Final = 64
+
+# Ingest.
+BATCH_DEADLINE_MS: Final = 5_000  # a batch that the cell meets later than this changes nothing
+CELL_CALL_TIMEOUT_S: Final = 3.0
+QUEUE_MAX: Final = 20_000  # claims that wait for the next batch, per process
+KEPT_CLAIMS_MAX: Final = 200_000  # accepted claims kept until the recorder has passed them
+WAITERS_MAX: Final = 1_000  # `Prefer: wait` requests at once, per process
+WAIT_SECONDS_MAX: Final = 30
+LISTEN_BACKLOG: Final = 4_096
+
+# Holds.
+HOLD_SECONDS_DEFAULT: Final = 900
+GRACE_SECONDS_DEFAULT: Final = 60
+HOLD_SECONDS_MAX: Final = 30 * 86_400
+IDEMPOTENCY_KEEP_MS: Final = 7 * 86_400_000
+SWEEP_INTERVAL_MS: Final = 200
+
+# Recording.
+RECORDER_ENTRIES_MAX: Final = 64  # log entries in one transaction
+OWNERSHIP_SECONDS: Final = 5
+LEASE_SECONDS: Final = 5
+
+# Reading.
+PAGE_DEFAULT: Final = 50
+PAGE_MAX: Final = 500
+
+# A claim is written with up to 6 values per line and unpack takes one chunk of them.
+assert LINES_PER_CALL_MAX * 6 < 8_000
+assert LINES_PER_ORDER_MAX <= LINES_PER_CALL_MAX
+# A deadline inside the cell must outlast the client's patience, or every slow call is TOO_LATE.
+assert CELL_CALL_TIMEOUT_S * 1_000 < BATCH_DEADLINE_MS
+# A hold is swept at most one interval late; that stays far below the hold itself.
+assert SWEEP_INTERVAL_MS * 10 <= HOLD_SECONDS_DEFAULT * 1_000
