@@ -1,0 +1,190 @@
+"""The one way to a cell's scripts: a batch in, one reply out, never sent twice by itself.
+
+A call that gets no reply may have been executed; the caller is told so and repeats it with the same
+ids when it wants to know. Cancelling the caller closes the connection it waited on, so no reply is
+ever read by somebody else.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+import structlog
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.commands.core import AsyncScript
+from redis.exceptions import ConnectionError as Disconnected
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as NoReply
+
+from engine.infra import keys, scripts
+from engine.kernel import limits
+from engine.kernel.clock import Clock
+from engine.kernel.errors import Closed, OutcomeUnknown
+from engine.kernel.types import CellId
+
+log: Final = structlog.get_logger()
+
+
+class CallReply(msgspec.Struct, array_like=True, gc=False):
+    """What a script answered: a word, cell time (ms), a log id, and one result per claim.
+
+    `log_id` is the entry this call wrote or, if it wrote none, the last one before it.
+    """
+
+    word: str
+    now_ms: int
+    log_id: str
+    results: list[Any]
+
+
+class State(msgspec.Struct, frozen=True):
+    """The cell's own record of itself, as read without a script."""
+
+    epoch: int
+    phase: str
+    reason: str
+    identity: str
+    now_ms: int
+    last_id: str
+    accepted: int
+    trimmed_to: str
+
+
+_reply: Final = msgspec.msgpack.Decoder(CallReply)
+_pack: Final = msgspec.msgpack.Encoder().encode
+
+
+def client(url: str, *, connections: int = 8) -> Redis:
+    """Open a client that never retries; connections are made when first needed.
+
+    The library's default is ten retries, also of scripts that may have been executed.
+    """
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=connections,
+        timeout=limits.CELL_CALL_TIMEOUT_S,
+        socket_timeout=limits.CELL_CALL_TIMEOUT_S,
+        socket_connect_timeout=2,
+        retry=Retry(NoBackoff(), 0),
+        retry_on_error=[],
+        protocol=2,
+    )
+    redis = Redis.from_pool(pool)
+    # the library's own reading of an entry is a dict, which keeps one of several payloads
+    redis.set_response_callback("XREAD", _as_it_came)
+    return redis
+
+
+def _text(value: bytes | str | None) -> str:
+    return value.decode() if isinstance(value, bytes) else value or ""
+
+
+def _as_it_came(response: object, **_options: object) -> object:
+    return response
+
+
+class Cell:
+    """One cell, as one process sees it: its epoch, whether it is open, and its clock."""
+
+    def __init__(self, redis: Redis, cell: CellId, clock: Clock) -> None:
+        """Bind to a client made by `client`; nothing is sent yet."""
+        self.id = cell
+        self.redis = redis
+        self.epoch = 0
+        self.is_open = False
+        self._clock = clock
+        self._offset_ms = 0.0
+        self._fenced_epoch = -1
+        self._keys = keys.every(cell)
+        self._scripts: dict[str, AsyncScript] = {}
+        self._opened = asyncio.Event()
+
+    def now_ms(self) -> int:
+        """Return cell time as far as this process knows it: never behind by more than a reply."""
+        return int(self._clock.monotonic() * 1_000 + self._offset_ms)
+
+    async def call(
+        self,
+        script: str,
+        claims: Sequence[object],
+        payloads: Sequence[bytes] = (),
+        *,
+        argument: str | None = None,
+        epoch: int | None = None,
+    ) -> CallReply:
+        """Run one script over a batch, under this process' epoch and with a deadline.
+
+        `argument` replaces the deadline for the few scripts that take something else there.
+
+        Raises:
+            Closed: fenced, too late, or refused by the server; nothing was changed.
+            OutcomeUnknown: no reply came; it may have been executed.
+        """
+        if argument is None:
+            argument = str(self.now_ms() + limits.BATCH_DEADLINE_MS) if self._offset_ms else "0"
+        raw = await self._send(
+            script, [self.epoch if epoch is None else epoch, argument, _pack(claims), *payloads]
+        )
+        reply = _reply.decode(raw)
+        self._offset_ms = reply.now_ms - self._clock.monotonic() * 1_000
+        if reply.word == "FENCED":
+            self._shut()
+            if epoch is None:
+                self._fenced_epoch = self.epoch
+            raise Closed(reply=reply.results)
+        if reply.word == "TOO_LATE":
+            raise Closed("the cell met this call after its deadline; nothing was changed")
+        return reply
+
+    async def refresh(self) -> State | None:
+        """Read the cell's record and adopt its epoch if it is open; None when it has no record.
+
+        Raises:
+            OutcomeUnknown: the server did not answer.
+        """
+        fields = (
+            "epoch", "phase", "reason", "identity", "now", "last", "accepted", "trimmed_to",
+        )  # fmt: skip
+        try:
+            values = await self.redis.hmget(self._keys[0], list(fields))
+        except (RedisError, OSError) as error:
+            self._shut()
+            raise OutcomeUnknown("the cell does not answer") from error
+        if values[0] is None:
+            self._shut()
+            return None
+        text = [_text(value) for value in values]
+        state = State(
+            int(text[0]), text[1], text[2], text[3], int(text[4] or 0), text[5] or "0-0",
+            int(text[6] or 0), text[7] or "0-0",
+        )  # fmt: skip
+        if state.phase == "open" and state.epoch != self._fenced_epoch:
+            self.epoch, self.is_open = state.epoch, True
+            self._opened.set()
+        else:
+            self._shut()
+        return state
+
+    async def wait_open(self) -> None:
+        """Wait until a refresh found the cell open; somebody must refresh meanwhile."""
+        await self._opened.wait()
+
+    def _shut(self) -> None:
+        self.is_open = False
+        self._opened.clear()
+
+    async def _send(self, script: str, arguments: list[object]) -> bytes:
+        bound = self._scripts.get(script)
+        if bound is None:
+            bound = self.redis.register_script(scripts.source(script))
+            self._scripts[script] = bound
+        try:
+            return await bound(keys=list(self._keys), args=arguments)  # type: ignore[no-any-return,arg-type]
+        except (NoReply, Disconnected, OSError) as error:
+            raise OutcomeUnknown from error
+        except ResponseError as error:
+            log.error("cell_refused", script=script, error=str(error)[:200])
+            raise Closed(f"the cell refused: {str(error).split(' ', 1)[0]}") from error

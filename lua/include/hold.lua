@@ -1,0 +1,132 @@
+-- A hold, and after its end the memory that its order was seen. Fields of the packed list:
+local STATE, ATTEMPT, FINGERPRINT, TENANT, CHANNEL, CAMPAIGN, BUYER = 2, 3, 4, 5, 6, 7, 8
+local CURRENCY, TOTAL, PAY_BY, UNTIL, LINES, DRAWS, COUNTERS = 9, 10, 11, 12, 13, 14, 15
+local PAYMENTS, CANCELS, WARNED, SINCE, DROPPED = 16, 17, 18, 19, 20
+-- STATE    P pending, C confirmed, R released, E expired
+-- LINES    {sku, open units, payable, on_short}      DRAWS    {line, pool, units}
+-- COUNTERS {field, units, line}; line 0: once an order   PAYMENTS {payment_id, outcome}
+local HOLD_VERSION = 1
+local SEP = "\31"
+local KEEP_MS = 604800000
+
+local holds, held_dirty = {}, {}
+local due_add, due_remove, done_add = {}, {}, {}
+local counters, counted_dirty = {}, {}
+
+local function load_holds(ids)
+  local found = fetch(KEYS[4], ids)
+  for i = 1, #ids do
+    local packed = found[ids[i]]
+    holds[ids[i]] = packed and cmsgpack.unpack(packed)
+  end
+end
+
+-- Numbers of units and orders; only a buyer's field "m…" names an order instead.
+local function load_counters(fields)
+  local found = fetch(KEYS[7], fields)
+  for i = 1, #fields do
+    local field, value = fields[i], found[fields[i]]
+    if string.byte(field) == 109 then
+      counters[field] = value
+    else
+      counters[field] = tonumber(value or 0)
+    end
+  end
+end
+
+local function count(field, units)
+  counters[field] = counters[field] + units
+  counted_dirty[field] = true
+end
+
+local function mine(hold)
+  return "m" .. SEP .. hold[TENANT] .. SEP .. hold[CAMPAIGN] .. SEP .. hold[BUYER]
+end
+
+-- Every pool and counter that the end of these holds may touch, read before anything is written.
+local function load_ends_of(ids)
+  local wanted_pools, add_pool = distinct()
+  local wanted_counters, add_counter = distinct()
+  for i = 1, #ids do
+    local hold = holds[ids[i]]
+    if hold then
+      for _, draw in ipairs(hold[DRAWS]) do
+        add_pool(draw[2])
+      end
+      for _, entry in ipairs(hold[COUNTERS]) do
+        add_counter(entry[1])
+      end
+      if hold[BUYER] ~= "" then
+        add_counter(mine(hold))
+      end
+    end
+  end
+  load_pools(wanted_pools)
+  load_counters(wanted_counters)
+end
+
+-- The buyer's replaceable hold is this one no longer.
+local function forget_mine(order_id, hold)
+  if hold[BUYER] ~= "" and counters[mine(hold)] == order_id then
+    counters[mine(hold)] = false
+    counted_dirty[mine(hold)] = true
+  end
+end
+
+-- Move a hold to its end: it leaves the sweeper's list and is remembered for a while.
+local function finish(order_id, hold, state)
+  hold[STATE] = state
+  held_dirty[order_id] = true
+  due_add[order_id], due_remove[order_id] = nil, true
+  done_add[order_id] = now + KEEP_MS
+  forget_mine(order_id, hold)
+end
+
+-- Give back everything that is still held, and what it counted for the buyer's limits.
+local function give_all_back(hold, account)
+  for _, draw in ipairs(hold[DRAWS]) do
+    give_back(draw[2], draw[3], account)
+  end
+  for _, entry in ipairs(hold[COUNTERS]) do
+    count(entry[1], -entry[2])
+  end
+end
+
+local function write_holds()
+  local values, removed = {}, {}
+  for id in pairs(held_dirty) do
+    values[#values + 1] = id
+    values[#values + 1] = cmsgpack.pack(holds[id])
+  end
+  write_all("HSET", KEYS[4], values)
+  values = {}
+  for id, at in pairs(due_add) do
+    values[#values + 1] = at
+    values[#values + 1] = id
+  end
+  write_all("ZADD", KEYS[5], values)
+  for id in pairs(due_remove) do
+    removed[#removed + 1] = id
+  end
+  write_all("ZREM", KEYS[5], removed)
+  values = {}
+  for id, at in pairs(done_add) do
+    values[#values + 1] = at
+    values[#values + 1] = "o" .. SEP .. id
+  end
+  write_all("ZADD", KEYS[9], values)
+end
+
+local function write_counters()
+  local values, removed = {}, {}
+  for field in pairs(counted_dirty) do
+    if counters[field] == 0 or counters[field] == false then
+      removed[#removed + 1] = field
+    else
+      values[#values + 1] = field
+      values[#values + 1] = counters[field]
+    end
+  end
+  write_all("HSET", KEYS[7], values)
+  write_all("HDEL", KEYS[7], removed)
+end

@@ -1,0 +1,66 @@
+-- Book one payment on one hold. A payment:
+local P_ORDER, P_ID, AMOUNT, P_CURRENCY, P_METHOD, PAID_AT, STAGE, P_ACTOR = 1, 2, 3, 4, 5, 6, 7, 8
+local PAYMENTS_MAX = 16
+
+local function facts(payment)
+  return {
+    payment[P_ID], payment[AMOUNT], payment[P_CURRENCY], payment[P_METHOD], payment[PAID_AT],
+    payment[STAGE], payment[P_ACTOR],
+  }
+end
+
+local function remember_payment(payment, hold, outcome)
+  if #hold[PAYMENTS] < PAYMENTS_MAX then
+    hold[PAYMENTS][#hold[PAYMENTS] + 1] = { payment[P_ID], outcome }
+    held_dirty[payment[P_ORDER]] = true
+  end
+end
+
+-- The money is here and no goods are for it: recorded, never lost, to be refunded.
+local function refund_due(payment, hold, reason)
+  remember_payment(payment, hold, reason)
+  events[#events + 1] = { "M", payment[P_ORDER], now, {}, facts(payment), reason }
+end
+
+local function earlier_outcome(payment, hold)
+  for _, known in ipairs(hold[PAYMENTS]) do
+    if known[1] == payment[P_ID] then
+      return known[2]
+    end
+  end
+end
+
+local function confirm(payment, hold)
+  begin()
+  for _, held in ipairs(hold[DRAWS]) do
+    post(held[2], HELD, -held[3])
+    post(held[2], SOLD, held[3])
+  end
+  keep()
+  remember_payment(payment, hold, "applied")
+  finish(payment[P_ORDER], hold, "C")
+  events[#events + 1] = { "C", payment[P_ORDER], now, moves, facts(payment), hold[ATTEMPT] }
+  return { "CONFIRMED" }
+end
+
+-- Every state but EXPIRED; `nil` leaves that one to the caller.
+local function book(payment)
+  local hold = holds[payment[P_ORDER]]
+  if not hold then
+    return { "UNKNOWN_ORDER" }
+  end
+  local outcome = earlier_outcome(payment, hold)
+  if outcome then
+    return { "REPEATED", outcome }
+  elseif hold[STATE] == "C" then
+    refund_due(payment, hold, "second_payment")
+    return { "ALREADY_CONFIRMED" }
+  elseif hold[STATE] == "R" then
+    refund_due(payment, hold, "cancelled")
+    return { "ALREADY_RELEASED" }
+  elseif payment[AMOUNT] ~= hold[TOTAL] or payment[P_CURRENCY] ~= hold[CURRENCY] then
+    return { "CONFLICT", hold[TOTAL], hold[CURRENCY] }
+  elseif hold[STATE] == "P" then
+    return confirm(payment, hold)
+  end
+end

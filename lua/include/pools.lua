@@ -1,0 +1,106 @@
+-- The pools a call touches, as a working copy: judged and changed here, written back once.
+-- A pool is {granted, owed, available, held, sold, seq, successor, ended}, and at every instant
+-- granted + owed = available + held + sold.
+local GRANTED, OWED, AVAILABLE, HELD, SOLD, SEQ, SUCCESSOR, ENDED = 1, 2, 3, 4, 5, 6, 7, 8
+local pools, dirty = {}, {}
+local moves, moved = {}, {}
+
+-- Read pools, and the successors that units coming back would go to.
+local function load_pools(ids)
+  for _ = 1, 8 do
+    local missing, add = distinct()
+    for i = 1, #ids do
+      if pools[ids[i]] == nil then
+        add(ids[i])
+      end
+    end
+    local found = fetch(KEYS[3], missing)
+    ids = {}
+    for i = 1, #missing do
+      local id = missing[i]
+      local packed = found[id]
+      pools[id] = packed and cmsgpack.unpack(packed)
+      if packed and pools[id][ENDED] == 1 and pools[id][SUCCESSOR] ~= "" then
+        ids[#ids + 1] = pools[id][SUCCESSOR]
+      end
+    end
+    if #ids == 0 then
+      return
+    end
+  end
+end
+
+local function begin()
+  moves, moved = {}, {}
+end
+
+local function post(id, account, units)
+  if units == 0 then
+    return
+  end
+  local pool, move = pools[id], moved[id]
+  if not move then
+    move = { id, 0, 0, 0, 0, 0 }
+    moved[id], moves[#moves + 1] = move, move
+  end
+  pool[account] = pool[account] + units
+  move[account + 1] = move[account + 1] + units
+end
+
+local function rollback()
+  for _, move in ipairs(moves) do
+    local pool = pools[move[1]]
+    for account = 1, 5 do
+      pool[account] = pool[account] - move[account + 1]
+    end
+  end
+  begin()
+end
+
+local function keep()
+  for _, move in ipairs(moves) do
+    dirty[move[1]] = true
+  end
+end
+
+-- Units that become free repay what is owed before they are for sale.
+local function free(id, units)
+  local repaid = math.min(pools[id][OWED], units)
+  post(id, OWED, -repaid)
+  post(id, AVAILABLE, units - repaid)
+end
+
+-- The pool itself or, once it has ended, the one that took its place.
+local function heir(id)
+  for _ = 1, 8 do
+    local pool = pools[id]
+    if pool[ENDED] ~= 1 or pool[SUCCESSOR] == "" or not pools[pool[SUCCESSOR]] then
+      break
+    end
+    id = pool[SUCCESSOR]
+  end
+  return id
+end
+
+-- Units leave a hold or a sale; a pool that has ended passes them to its successor.
+local function give_back(id, units, account)
+  post(id, account, -units)
+  local target = heir(id)
+  if target ~= id then
+    local repaid = math.min(pools[id][OWED], units)
+    post(id, OWED, -repaid)
+    units = units - repaid
+    post(id, GRANTED, -units)
+    post(target, GRANTED, units)
+  end
+  free(target, units)
+end
+
+local function write_pools()
+  local values = {}
+  for id in pairs(dirty) do
+    values[#values + 1] = id
+    values[#values + 1] = cmsgpack.pack(pools[id])
+  end
+  write_all("HSET", KEYS[3], values)
+end

@@ -1,0 +1,290 @@
+-- Judge what a claim asks for against rules, limits and pools, and take it in the working copy.
+-- A claim as packed by engine/reservation/store.py:
+local ORDER, PRINT, C_TENANT, C_CHANNEL, C_CAMPAIGN, C_BUYER, C_CURRENCY, C_TOTAL = 1, 2, 3, 4, 5, 6, 7, 8
+local SETTLE, METHOD, REPLACE, C_LINES, PAYMENT, BUYER_KEYS, PLACED_AT, ACTOR = 9, 10, 11, 12, 13, 14, 15, 16
+-- C_LINES {sku, quantity, payable, on_short}
+
+local rules = {}
+
+local function load_rules(fields)
+  local found = fetch(KEYS[6], fields)
+  for i = 1, #fields do
+    local packed = found[fields[i]]
+    rules[fields[i]] = packed and cmsgpack.unpack(packed)
+  end
+end
+
+local function rule_of_channel(tenant, channel)
+  return "channel" .. SEP .. tenant .. SEP .. channel
+end
+
+local function rule_of_campaign(tenant, campaign)
+  return "campaign" .. SEP .. tenant .. SEP .. campaign
+end
+
+local function offer_of(tenant, campaign, channel, sku)
+  return "offer" .. SEP .. tenant .. SEP .. campaign .. SEP .. channel .. SEP .. sku
+end
+
+local function pause_of(tenant, scope, id)
+  return "pause" .. SEP .. tenant .. SEP .. scope .. SEP .. id
+end
+
+-- The field that names a buyer's replaceable hold.
+local function mine_of(claim)
+  return "m" .. SEP .. claim[C_TENANT] .. SEP .. claim[C_CAMPAIGN] .. SEP .. claim[C_BUYER]
+end
+
+-- How much of a shared pool one channel has drawn, against its cap.
+local function cap_field(pool, channel)
+  return "c" .. SEP .. pool .. SEP .. channel
+end
+
+local function value_by(claim, by)
+  if by == "buyer_id" then
+    return claim[C_BUYER]
+  end
+  for _, pair in ipairs(claim[BUYER_KEYS]) do
+    if pair[1] == by then
+      return pair[2]
+    end
+  end
+  return ""
+end
+
+-- Every limit that a claim meets: calls visit(field, units, maximum, line, value); line 0 counts
+-- once for the whole order and is given back with all of it.
+local function each_limit(claim, visit)
+  local tenant, campaign = claim[C_TENANT], claim[C_CAMPAIGN]
+  local rule = rules[rule_of_campaign(tenant, campaign)]
+  for n, line in ipairs(claim[C_LINES]) do
+    local offer = rules[offer_of(tenant, campaign, claim[C_CHANNEL], line[1])]
+    if offer and offer[3] > 0 and line[2] > 0 then
+      local field = "b" .. SEP .. tenant .. SEP .. campaign .. SEP .. line[1] .. SEP .. claim[C_BUYER]
+      local refusal = visit(field, line[2], offer[3], n, claim[C_BUYER])
+      if refusal then
+        return refusal
+      end
+    end
+  end
+  for i, limit in ipairs(campaign ~= "" and rule and rule[6] or {}) do
+    local value = value_by(claim, limit[2])
+    local prefix = "l" .. SEP .. tenant .. SEP .. campaign .. SEP .. i .. SEP .. value
+    if limit[4] == "orders" and limit[1] == "campaign" then
+      local refusal = visit(prefix, 1, limit[3], 0, value)
+      if refusal then
+        return refusal
+      end
+    else
+      local seen = {}
+      for n, line in ipairs(claim[C_LINES]) do
+        local field = limit[1] == "sku" and prefix .. SEP .. line[1] or prefix
+        local units = limit[4] == "units" and line[2] or 1
+        if line[2] > 0 and (limit[4] == "units" or not seen[field]) then
+          seen[field] = true
+          local refusal = visit(field, units, limit[3], limit[4] == "units" and n or 0, value)
+          if refusal then
+            return refusal
+          end
+        end
+      end
+    end
+  end
+end
+
+-- Count a claim against its limits; `counted` receives {field, units, line} of what was added.
+local function within_limits(claim, counted)
+  return each_limit(claim, function(field, units, maximum, n, value)
+    if value == "" then
+      return { "LIMIT_REACHED", n, maximum, -1 }
+    end
+    if counters[field] + units > maximum then
+      return { "LIMIT_REACHED", n, maximum, counters[field] }
+    end
+    count(field, units)
+    counted[#counted + 1] = { field, units, n }
+  end)
+end
+
+local function uncount(counted, line)
+  for i = #counted, 1, -1 do
+    if line == nil or counted[i][3] == line then
+      count(counted[i][1], -counted[i][2])
+      table.remove(counted, i)
+    end
+  end
+end
+
+local function reachable(source, channel)
+  local pool = pools[source[1]]
+  if not pool or pool[ENDED] == 1 then
+    return 0
+  end
+  if source[2] < 0 then
+    return pool[AVAILABLE]
+  end
+  return math.max(0, math.min(pool[AVAILABLE], source[2] - counters[cap_field(source[1], channel)]))
+end
+
+-- SOLD_OUT with what a sold-out flag needs: whether every pool was at 0, and which pools they are.
+-- Asked after the claim's own draws were rolled back: what it did not get is still for sale.
+local function sold_out(n, offer)
+  local empty, ids = 1, {}
+  for _, source in ipairs(offer[2]) do
+    ids[#ids + 1] = source[1]
+    if pools[source[1]] and pools[source[1]][AVAILABLE] > 0 then
+      empty = 0
+    end
+  end
+  return { "SOLD_OUT", n, empty, ids }
+end
+
+local function draw(claim, n, offer, account, taken)
+  local need = claim[C_LINES][n][2]
+  for _, source in ipairs(offer[2]) do
+    local units = math.min(need, reachable(source, claim[C_CHANNEL]))
+    if units > 0 then
+      post(source[1], AVAILABLE, -units)
+      post(source[1], account, units)
+      taken.draws[#taken.draws + 1] = { n, source[1], units }
+      need = need - units
+      if source[2] >= 0 then
+        local field = cap_field(source[1], claim[C_CHANNEL])
+        count(field, units)
+        taken.counted[#taken.counted + 1] = { field, units, n }
+      end
+    end
+  end
+  if need > 0 then
+    -- sold elsewhere beyond our stock: owed by the first pool, repaid by the next units that come;
+    -- nobody grants to a pool that has ended, so there its successor gives and owes
+    local first = heir(offer[2][1][1])
+    local units = first ~= offer[2][1][1] and math.min(need, pools[first][AVAILABLE]) or 0
+    post(first, AVAILABLE, -units)
+    post(first, OWED, need - units)
+    post(first, account, need)
+    taken.draws[#taken.draws + 1] = { n, first, need }
+    if need > units then
+      taken.short[#taken.short + 1] = { n, need - units }
+    end
+  end
+end
+
+-- Take every line, or none: returns a refusal, or nothing and `taken` is filled.
+local function take(claim, account, external, taken)
+  for n, line in ipairs(claim[C_LINES]) do
+    local offer = rules[offer_of(claim[C_TENANT], claim[C_CAMPAIGN], claim[C_CHANNEL], line[1])]
+    local usable = offer and offer[2][1] and pools[offer[2][1][1]]
+    if line[2] == 0 then
+      usable = nil -- dropped or cancelled before its order is held again
+    elseif not usable then
+      if not external then
+        return { "UNKNOWN_SKU", n }
+      end
+      taken.unmapped[#taken.unmapped + 1] = n
+    else
+      local room = 0
+      for _, source in ipairs(offer[2]) do
+        room = room + reachable(source, claim[C_CHANNEL])
+      end
+      if room >= line[2] or external then
+        draw(claim, n, offer, account, taken)
+      elseif line[4] == "drop" then
+        taken.dropped[#taken.dropped + 1] = n
+        uncount(taken.counted, n)
+      else
+        return { "SOLD_OUT", n, offer }
+      end
+      if offer[4] > 0 and line[3] < offer[4] * line[2] then
+        taken.below_floor[#taken.below_floor + 1] = n
+      end
+    end
+  end
+end
+
+local function nothing_taken()
+  return { draws = {}, counted = {}, short = {}, dropped = {}, unmapped = {}, below_floor = {} }
+end
+
+-- How long a claim may stay unpaid: by payment method, else its campaign, else its channel.
+local function deadline(claim)
+  local channel = rules[rule_of_channel(claim[C_TENANT], claim[C_CHANNEL])]
+  local campaign = rules[rule_of_campaign(claim[C_TENANT], claim[C_CAMPAIGN])]
+  local hold_ms, grace_ms = channel[3], channel[4]
+  if claim[C_CAMPAIGN] ~= "" and campaign and campaign[4] > 0 then
+    hold_ms, grace_ms = campaign[4], campaign[5]
+  end
+  hold_ms = channel[5][claim[METHOD]] or hold_ms
+  return now + hold_ms, now + hold_ms + grace_ms
+end
+
+-- Read all that these claims may meet: rules first, then the pools and counters that they name.
+local function load_for(list)
+  local wanted, add = distinct()
+  for _, claim in ipairs(list) do
+    local tenant, campaign = claim[C_TENANT], claim[C_CAMPAIGN]
+    add(rule_of_channel(tenant, claim[C_CHANNEL]))
+    if campaign ~= "" then
+      add(rule_of_campaign(tenant, campaign))
+      add(pause_of(tenant, "campaign", campaign))
+    end
+    for _, line in ipairs(claim[C_LINES]) do
+      add(offer_of(tenant, campaign, claim[C_CHANNEL], line[1]))
+      add(pause_of(tenant, "sku", line[1]))
+    end
+  end
+  load_rules(wanted)
+  local wanted_pools, add_pool = distinct()
+  local wanted_counters, add_counter = distinct()
+  for _, claim in ipairs(list) do
+    for _, line in ipairs(claim[C_LINES]) do
+      local offer = rules[offer_of(claim[C_TENANT], claim[C_CAMPAIGN], claim[C_CHANNEL], line[1])]
+      for _, source in ipairs(offer and offer[2] or {}) do
+        add_pool(source[1])
+        if source[2] >= 0 then
+          add_counter(cap_field(source[1], claim[C_CHANNEL]))
+        end
+      end
+    end
+    each_limit(claim, function(field)
+      add_counter(field)
+    end)
+    if claim[C_BUYER] ~= "" then
+      add_counter(mine_of(claim))
+    end
+  end
+  load_pools(wanted_pools)
+  load_counters(wanted_counters)
+end
+
+-- The hold of a claim that took what `taken` says.
+local function hold_of(claim, state, attempt, taken, pay_by, held_until)
+  local lines, total = {}, claim[C_TOTAL]
+  for n, line in ipairs(claim[C_LINES]) do
+    lines[n] = { line[1], line[2], line[3], line[4] }
+  end
+  for _, n in ipairs(taken.dropped) do
+    total = total - lines[n][3]
+    lines[n][2], lines[n][3] = 0, 0
+  end
+  local payments = {}
+  if claim[PAYMENT][1] then
+    payments[1] = { claim[PAYMENT][1], "applied" }
+  end
+  return {
+    HOLD_VERSION, state, attempt, claim[PRINT], claim[C_TENANT], claim[C_CHANNEL], claim[C_CAMPAIGN],
+    claim[C_BUYER], claim[C_CURRENCY], total, pay_by, held_until, lines, taken.draws, taken.counted,
+    payments, {}, 0, now, taken.dropped,
+  }
+end
+
+-- The log's word that a claim was taken; its payload follows in the same entry.
+local function reserved_event(claim, hold, taken, payload, replaced)
+  payloads[#payloads + 1] = payload
+  return {
+    "R", claim[ORDER], hold[SINCE], moves, hold[ATTEMPT], hold[STATE], hold[PAY_BY], hold[UNTIL],
+    taken.draws, taken.counted, taken.short, taken.dropped, taken.unmapped, taken.below_floor,
+    hold[FINGERPRINT], hold[TENANT], hold[CHANNEL], hold[CAMPAIGN], hold[BUYER], hold[CURRENCY],
+    hold[TOTAL], claim[ACTOR], #payloads, claim[PAYMENT], replaced, claim[SETTLE],
+  }
+end

@@ -1,0 +1,102 @@
+#!lua flags=allow-oom
+--[[
+Book payments that came after their hold expired: hold again and confirm, in one step.
+
+It is attempt n+1 of the same order: window and pause are ignored, stock and limits are not. Where
+there is nothing left, the money is logged as refund due. A hold that has not expired is confirmed
+as by `confirm`. Runs even when memory is full.
+
+Called by  engine/reservation/store.py
+Cost       O(payments + lines of their holds); payments <= CLAIMS_PER_CALL_MAX
+
+KEYS[1]    tg:{c}:cell      hash    epoch, phase, monotonic time
+KEYS[2]    tg:{c}:log       stream  one entry for each batch that changed something
+KEYS[3]    tg:{c}:pools     hash    pool -> packed pool
+KEYS[4]    tg:{c}:holds     hash    order_id -> packed hold
+KEYS[5]    tg:{c}:due       zset    order_id by its next deadline, ms
+KEYS[6]    tg:{c}:rules     hash    channels, campaigns, offers
+KEYS[7]    tg:{c}:counters  hash    units counted against buyer limits and caps
+KEYS[9]    tg:{c}:done      zset    ended holds by the instant from which they may be forgotten
+
+ARGV[1]    epoch            the caller's; another one is FENCED
+ARGV[2]    not_after        cell time in ms after which nothing may be done; 0 is never
+ARGV[3]    payments         msgpack list of {order_id, payment_id, amount, currency, method, paid_at, stage, actor, buyer_keys}
+
+Returns    msgpack {"OK", now, log_id, results}, one result a payment: as `confirm`, and instead of EXPIRED
+           {"REFUND_DUE", reason}     nothing is left for it: logged
+           or {"FENCED" | "TOO_LATE", now, log_id, detail}: nothing was done to any payment
+]]
+local PHASE = "open"
+--- @include "server"
+--- @include "guard"
+--- @include "write"
+--- @include "read"
+--- @include "pools"
+--- @include "hold"
+--- @include "take"
+--- @include "pay"
+local P_BUYER_KEYS = 9
+
+-- The claim that an expired hold was, as far as taking it again needs it.
+local function claim_of(payment, hold)
+  local lines = {}
+  for n, line in ipairs(hold[LINES]) do
+    lines[n] = { line[1], line[2], line[3], line[4] }
+  end
+  return {
+    payment[P_ORDER], hold[FINGERPRINT], hold[TENANT], hold[CHANNEL], hold[CAMPAIGN], hold[BUYER],
+    hold[CURRENCY], hold[TOTAL], "paid", payment[P_METHOD], 0, lines, facts(payment),
+    payment[P_BUYER_KEYS] or {}, 0, payment[P_ACTOR],
+  }
+end
+
+local order_ids, add = distinct()
+for _, payment in ipairs(claims) do
+  add(payment[P_ORDER])
+end
+load_holds(order_ids)
+local again = {}
+for _, payment in ipairs(claims) do
+  local hold = holds[payment[P_ORDER]]
+  if hold then
+    again[#again + 1] = claim_of(payment, hold)
+  end
+end
+load_for(again)
+load_ends_of(order_ids)
+
+local function hold_again(payment)
+  local order_id = payment[P_ORDER]
+  local hold = holds[order_id]
+  local claim = claim_of(payment, hold)
+  begin()
+  local taken = nothing_taken()
+  local refusal = within_limits(claim, taken.counted) or take(claim, SOLD, false, taken)
+  if not refusal and #taken.dropped > 0 then
+    refusal = { "SOLD_OUT" }
+  end
+  if refusal then
+    uncount(taken.counted)
+    rollback()
+    local reason = refusal[1] == "LIMIT_REACHED" and "limit" or "no_stock"
+    refund_due(payment, hold, reason)
+    return { "REFUND_DUE", reason }
+  end
+  keep()
+  hold[DRAWS], hold[COUNTERS], hold[ATTEMPT] = taken.draws, taken.counted, hold[ATTEMPT] + 1
+  remember_payment(payment, hold, "applied")
+  finish(order_id, hold, "C")
+  events[#events + 1] = {
+    "H", order_id, now, moves, facts(payment), hold[ATTEMPT], taken.draws, taken.counted,
+  }
+  return { "CONFIRMED" }
+end
+
+local results = {}
+for i, payment in ipairs(claims) do
+  results[i] = book(payment) or hold_again(payment)
+end
+write_pools()
+write_holds()
+write_counters()
+return commit(results)

@@ -1,0 +1,199 @@
+#!lua
+--[[
+Take stock for each claim of a batch: every line of a claim, or none of them.
+
+Called by  engine/reservation/store.py
+Cost       O(lines of the batch); claims <= CLAIMS_PER_CALL_MAX, lines <= LINES_PER_CALL_MAX
+
+KEYS[1]    tg:{c}:cell      hash    epoch, phase, monotonic time, count of accepted claims
+KEYS[2]    tg:{c}:log       stream  one entry for each batch that accepted something
+KEYS[3]    tg:{c}:pools     hash    pool -> packed pool
+KEYS[4]    tg:{c}:holds     hash    order_id -> packed hold; that it exists makes a retry harmless
+KEYS[5]    tg:{c}:due       zset    order_id by its next deadline, ms
+KEYS[6]    tg:{c}:rules     hash    channels, campaigns, offers, pauses
+KEYS[7]    tg:{c}:counters  hash    units counted against buyer limits and caps
+KEYS[9]    tg:{c}:done      zset    ended holds by the instant from which they may be forgotten
+
+ARGV[1]    epoch            the caller's; another one is FENCED
+ARGV[2]    not_after        cell time in ms after which nothing may be done; 0 is never
+ARGV[3]    claims           msgpack list, fields as in include/take.lua
+ARGV[4..]  payloads         bytes, one a claim: the order as posted, copied to the log untouched
+
+Returns    msgpack {"OK", now, log_id, results}, one result a claim:
+           {"RESERVED", state, pay_by, total, dropped, short, below_floor, unmapped}
+           {"REPEATED", state, pay_by, total, dropped}   this order came before: nothing was taken
+           {"CONFLICT"}                 it came before and said something else
+           {"SOLD_OUT", line, empty, pools}   empty 1: no pool had a unit left
+           {"LIMIT_REACHED", line, maximum, counted}   counted -1: the claim names no such buyer
+           {"NOT_STARTED", starts_at}  {"ENDED", ends_at}  {"PAUSED", scope}  {"UNKNOWN_SKU", line}
+           or {"FENCED" | "TOO_LATE", now, log_id, detail}: nothing was done to any claim
+]]
+local PHASE = "open"
+--- @include "server"
+--- @include "guard"
+--- @include "write"
+--- @include "read"
+--- @include "pools"
+--- @include "hold"
+--- @include "take"
+
+local order_ids, add_order = distinct()
+for _, claim in ipairs(claims) do
+  add_order(claim[ORDER])
+end
+load_holds(order_ids)
+load_for(claims)
+
+-- Holds that a buyer's new claim may replace, with the pools and counters of their end.
+local replaceable, add_replaceable = distinct()
+for _, claim in ipairs(claims) do
+  if claim[REPLACE] == 1 and claim[C_BUYER] ~= "" then
+    local other = counters[mine_of(claim)]
+    if other and holds[other] == nil then
+      add_replaceable(other)
+    end
+  end
+end
+if #replaceable > 0 then
+  load_holds(replaceable)
+end
+local ends, add_end = distinct()
+for _, id in ipairs(replaceable) do
+  add_end(id)
+end
+for _, claim in ipairs(claims) do
+  if claim[REPLACE] == 1 then
+    for _, id in ipairs(order_ids) do
+      add_end(id)
+    end
+    break
+  end
+end
+if #ends > 0 then
+  -- counters read twice keep their value: nothing has been changed yet
+  load_ends_of(ends)
+end
+
+local function outside_window(claim)
+  local tenant, campaign = claim[C_TENANT], claim[C_CAMPAIGN]
+  if campaign ~= "" and rules[pause_of(tenant, "campaign", campaign)] then
+    return { "PAUSED", "campaign" }
+  end
+  for n, line in ipairs(claim[C_LINES]) do
+    if rules[pause_of(tenant, "sku", line[1])] then
+      return { "PAUSED", "sku", n }
+    end
+  end
+  if campaign ~= "" then
+    local rule = rules[rule_of_campaign(tenant, campaign)]
+    if not rule then
+      return { "UNKNOWN_SKU", 1 }
+    elseif now < rule[2] then
+      return { "NOT_STARTED", rule[2] }
+    elseif now >= rule[3] then
+      return { "ENDED", rule[3] }
+    end
+  end
+end
+
+-- The buyer's unpaid hold makes room for the new claim; returns how to put it back.
+local function replace(claim)
+  local id = claim[REPLACE] == 1 and claim[C_BUYER] ~= "" and counters[mine_of(claim)]
+  local hold = id and holds[id]
+  if not hold or hold[STATE] ~= "P" then
+    return ""
+  end
+  give_all_back(hold, HELD)
+  return id, hold
+end
+
+local function put_back(hold)
+  for _, entry in ipairs(hold[COUNTERS]) do
+    count(entry[1], entry[2])
+  end
+end
+
+local function below_floor(claim, taken)
+  for _, n in ipairs(taken.below_floor) do
+    local sku = claim[C_LINES][n][1]
+    local field = pause_of(claim[C_TENANT], "sku", sku)
+    if not rules[field] then
+      rules[field] = { now, "floor_price", claim[ORDER] }
+      write("HSET", KEYS[6], field, cmsgpack.pack(rules[field]))
+      events[#events + 1] = { "U", "sku", now, {}, claim[C_TENANT], sku, 1, "floor_price", claim[ORDER] }
+    end
+  end
+end
+
+local function accept(claim, taken, external, payload, replaced, replaced_hold)
+  local settled = claim[SETTLE] ~= ""
+  local pay_by, held_until = 0, 0
+  if not settled and not external then
+    pay_by, held_until = deadline(claim)
+  end
+  local hold = hold_of(claim, settled and "C" or "P", 1, taken, pay_by, held_until)
+  local order_id = claim[ORDER]
+  if replaced ~= "" then
+    finish(replaced, replaced_hold, "R")
+    replaced_hold[COUNTERS], replaced_hold[DRAWS] = {}, {}
+  end
+  holds[order_id], held_dirty[order_id] = hold, true
+  if settled then
+    done_add[order_id] = now + KEEP_MS
+  else
+    if held_until > 0 then
+      due_add[order_id] = pay_by
+    end
+    -- a marketplace's order is sold already: it makes room for no other
+    if claim[C_BUYER] ~= "" and not external then
+      counters[mine(hold)], counted_dirty[mine(hold)] = order_id, true
+    end
+  end
+  accepted = accepted + 1
+  keep()
+  events[#events + 1] = reserved_event(claim, hold, taken, payload, replaced)
+  below_floor(claim, taken)
+  return { "RESERVED", hold[STATE], pay_by, hold[TOTAL], taken.dropped, taken.short, taken.below_floor, taken.unmapped }
+end
+
+local function judge(claim, payload)
+  local seen = holds[claim[ORDER]]
+  if seen then
+    if seen[FINGERPRINT] ~= claim[PRINT] then
+      return { "CONFLICT" }
+    end
+    return { "REPEATED", seen[STATE], seen[PAY_BY], seen[TOTAL], seen[DROPPED] }
+  end
+  local channel = rules[rule_of_channel(claim[C_TENANT], claim[C_CHANNEL])]
+  if not channel then
+    return { "UNKNOWN_SKU", 1 }
+  end
+  local external = channel[2] == "external"
+  local refusal = not external and outside_window(claim)
+  if refusal then
+    return refusal
+  end
+  begin()
+  local taken = nothing_taken()
+  local replaced, replaced_hold = replace(claim)
+  refusal = not external and within_limits(claim, taken.counted)
+  refusal = refusal or take(claim, claim[SETTLE] ~= "" and SOLD or HELD, external, taken)
+  if refusal then
+    uncount(taken.counted)
+    if replaced ~= "" then
+      put_back(replaced_hold)
+    end
+    rollback()
+    return refusal[1] == "SOLD_OUT" and sold_out(refusal[2], refusal[3]) or refusal
+  end
+  return accept(claim, taken, external, payload, replaced, replaced_hold)
+end
+
+local results = {}
+for i, claim in ipairs(claims) do
+  results[i] = judge(claim, ARGV[3 + i])
+end
+write_pools()
+write_holds()
+write_counters()
+return commit(results)

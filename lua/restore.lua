@@ -1,0 +1,96 @@
+#!lua flags=allow-oom
+--[[
+Put accepted claims back that Postgres does not have, while a cell is being opened.
+
+They were promised: window, pause, limits and `not_after` are not asked again; id, instant and
+deadline are the original ones. A claim that the cell still has is left as it is.
+
+Called by  engine/reservation/store.py
+Cost       O(lines of the batch); claims <= CLAIMS_PER_CALL_MAX, lines <= LINES_PER_CALL_MAX
+
+KEYS[1]    tg:{c}:cell      hash    epoch, phase, monotonic time, count of accepted claims
+KEYS[2]    tg:{c}:log       stream  one entry for each batch that accepted something
+KEYS[3]    tg:{c}:pools     hash    pool -> packed pool
+KEYS[4]    tg:{c}:holds     hash    order_id -> packed hold
+KEYS[5]    tg:{c}:due       zset    order_id by its next deadline, ms
+KEYS[6]    tg:{c}:rules     hash    channels, campaigns, offers
+KEYS[7]    tg:{c}:counters  hash    units counted against buyer limits and caps
+KEYS[9]    tg:{c}:done      zset    ended holds by the instant from which they may be forgotten
+
+ARGV[1]    epoch            the caller's; another one is FENCED
+ARGV[2]    not_after        unused by the caller, always 0
+ARGV[3]    claims           msgpack list, fields as in include/take.lua and then {pay_by, accepted_at}
+ARGV[4..]  payloads         bytes, one a claim: the order as posted
+
+Returns    msgpack {"OK", now, log_id, results}, one result a claim:
+           {"RESERVED", state, pay_by, total, dropped}
+           {"REPEATED", state, pay_by, total, dropped}   the cell still has it
+           {"SHORT", line}    the units are gone: the cell must not be opened
+           or {"FENCED", now, log_id, detail}: nothing was done to any claim
+]]
+local PHASE = "restoring"
+--- @include "server"
+--- @include "guard"
+--- @include "write"
+--- @include "read"
+--- @include "pools"
+--- @include "hold"
+--- @include "take"
+local PROMISED = 17
+
+local order_ids, add = distinct()
+for _, claim in ipairs(claims) do
+  add(claim[ORDER])
+end
+load_holds(order_ids)
+load_for(claims)
+
+local function restore(claim, payload)
+  local seen, promised = holds[claim[ORDER]], claim[PROMISED]
+  if seen then
+    return { "REPEATED", seen[STATE], seen[PAY_BY], seen[TOTAL], seen[DROPPED] }
+  end
+  begin()
+  local taken = nothing_taken()
+  each_limit(claim, function(field, units, _, n, value)
+    if value ~= "" then
+      count(field, units)
+      taken.counted[#taken.counted + 1] = { field, units, n }
+    end
+  end)
+  local channel = rules[rule_of_channel(claim[C_TENANT], claim[C_CHANNEL])]
+  local external = channel and channel[2] == "external"
+  local settled = claim[SETTLE] ~= ""
+  local refusal = take(claim, settled and SOLD or HELD, external, taken)
+  if refusal then
+    uncount(taken.counted)
+    rollback()
+    return { "SHORT", refusal[2] }
+  end
+  keep()
+  local held_until = 0
+  if promised[1] > 0 then
+    local pay_by, ends = deadline(claim)
+    held_until = promised[1] + ends - pay_by
+  end
+  local hold = hold_of(claim, settled and "C" or "P", 1, taken, promised[1], held_until)
+  hold[SINCE] = promised[2]
+  holds[claim[ORDER]], held_dirty[claim[ORDER]] = hold, true
+  if settled then
+    done_add[claim[ORDER]] = now + KEEP_MS
+  elseif held_until > 0 then
+    due_add[claim[ORDER]] = promised[1]
+  end
+  accepted = accepted + 1
+  events[#events + 1] = reserved_event(claim, hold, taken, payload, "")
+  return { "RESERVED", hold[STATE], hold[PAY_BY], hold[TOTAL], taken.dropped }
+end
+
+local results = {}
+for i, claim in ipairs(claims) do
+  results[i] = restore(claim, ARGV[3 + i])
+end
+write_pools()
+write_holds()
+write_counters()
+return commit(results)
