@@ -1,0 +1,250 @@
+"""The `tidegate` command.
+
+Imports are inside the commands, so that `--help` answers in a quarter of a second (aiohttp and
+redis alone cost more than that), and after the settings, so that a refusal is as quick. Data goes
+to stdout, everything else to stderr. Exit codes: 0 ok, 1 failed, 2 usage, 3 something that must be
+there is missing.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Final, Never
+
+import typer
+
+from engine import settings as settings_of
+from engine.kernel.errors import EngineError, Misconfigured
+from engine.settings import Settings
+
+FAILED: Final = 1
+USAGE: Final = 2
+MISSING: Final = 3
+INTERRUPTED: Final = 130
+
+app = typer.Typer(
+    name="tidegate",
+    help="The order engine behind a brand's sales days: nothing sold twice, no order lost.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+config = typer.Typer(no_args_is_help=True, help="Look at the settings.")
+key = typer.Typer(no_args_is_help=True, help="API keys of the running instance.")
+order = typer.Typer(no_args_is_help=True, help="Look at one order.")
+app.add_typer(config, name="config")
+app.add_typer(key, name="key")
+app.add_typer(order, name="order")
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Ephemeral = Annotated[
+    bool, typer.Option("--ephemeral", help="Servers in a temporary directory, removed at the end.")
+]
+
+
+def main() -> None:
+    """Run one command; a refusal is one sentence and an exit code, not a traceback."""
+    from engine.infra.servers.errors import Missing
+
+    try:
+        app()
+    except Missing as missing:
+        _fail(str(missing), MISSING)
+    except (Misconfigured, EngineError) as refusal:
+        _fail(str(refusal), FAILED)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+@app.command()
+def up(
+    *,
+    ephemeral: Ephemeral = False,
+    port: Annotated[
+        int | None, typer.Option(help="HTTP port; 0 takes any free one.", min=0, max=65_535)
+    ] = None,
+) -> None:
+    """Start servers, API and worker here; stop them with Ctrl-C."""
+    from engine.infra.servers.up import run
+
+    settings = _settings(ephemeral=ephemeral or None, http_port=port)
+    run(settings, _say, typer.echo)
+
+
+@app.command()
+def api() -> None:
+    """Run one API process over the running instance or the given URLs."""
+    settings = _attached()
+    from engine.app import run_api
+
+    raise typer.Exit(run_api(settings))
+
+
+@app.command()
+def worker(
+    *,
+    role: Annotated[
+        list[str] | None, typer.Option(help="Only this role; give it again for more.")
+    ] = None,
+) -> None:
+    """Run one worker process: recorder, sweeper and the others, or only some of them."""
+    settings = _attached()
+    from engine.app import run_worker
+
+    raise typer.Exit(run_worker(settings, role or []))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the schema of this version."""
+    settings = _attached(valkey=False)
+    import asyncio
+
+    from engine.infra.migrate import migrate as bring
+
+    for name in asyncio.run(bring(settings.database_url or "")):
+        _say(f"applied {name}")
+
+
+@app.command()
+def verify(*, as_json: Json = False) -> None:
+    """Prove that nothing was oversold, lost or doubled; exit 0 only if the certificate holds."""
+    settings = _attached()
+    from engine.app import verify as prove
+
+    raise typer.Exit(prove(settings, as_json))
+
+
+@app.command()
+def demo(
+    *,
+    orders: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Replay these order lines.")
+    ] = None,
+    ephemeral: Ephemeral = False,
+    as_json: Json = False,
+) -> None:
+    """Run a flash sale here and prove it."""
+    from engine.simulation.demo import run
+
+    raise typer.Exit(run(_settings(ephemeral=ephemeral or None), orders, as_json))
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine, its servers and its settings lack."""
+    from engine.infra.servers.doctor import examine
+
+    raise typer.Exit(examine(_settings(), typer.echo))
+
+
+@app.command()
+def openapi() -> None:
+    """Write the OpenAPI document of the API."""
+    from engine.app import openapi_document as document
+
+    sys.stdout.buffer.write(document())
+
+
+@config.command("show")
+def config_show(*, as_json: Json = False) -> None:
+    """Show every setting and where it comes from; secrets are hidden."""
+    _settings()
+    shown = settings_of.show()
+    if as_json:
+        from engine.kernel import codec
+
+        told = {one.name: {"value": one.value, "origin": one.origin} for one in shown}
+        typer.echo(codec.encode(told))
+        return
+    width = max(len(settings_of.variable(one.name)) for one in shown)
+    for one in shown:
+        name, value = settings_of.variable(one.name), one.value or "(none)"
+        origin = "environment" if one.origin == name else one.origin
+        typer.echo(f"{name:<{width}}  {value}  ({origin})")
+
+
+@key.command("create")
+def key_create(
+    name: str,
+    *,
+    scope: Annotated[list[str], typer.Option(help="For example orders:write; again for more.")],
+    channel: Annotated[str | None, typer.Option(help="Bind the key to one channel.")] = None,
+) -> None:
+    """Make a key and print it once; only its hash is kept."""
+    settings = _attached(valkey=False)
+    import asyncio
+
+    from engine.app import keys_create
+
+    typer.echo(asyncio.run(keys_create(settings, name, scope, channel)))
+
+
+@key.command("revoke")
+def key_revoke(key_id: str) -> None:
+    """End a key; running processes notice within seconds."""
+    settings = _attached(valkey=False)
+    import asyncio
+
+    from engine.app import keys_revoke
+
+    asyncio.run(keys_revoke(settings, key_id))
+    _say(f"revoked {key_id}")
+
+
+@key.command("list")
+def key_list(*, as_json: Json = False) -> None:
+    """List the keys, without their secrets."""
+    settings = _attached(valkey=False)
+    import asyncio
+
+    from engine.app import keys_list
+
+    keys = asyncio.run(keys_list(settings))
+    if as_json:
+        from engine.kernel import codec
+
+        typer.echo(codec.encode(keys))
+        return
+    for one in keys:
+        typer.echo(one)
+
+
+@order.command("show")
+def show(order_id: str) -> None:
+    """Show one order, from the cell or from Postgres."""
+    settings = _attached()
+    from engine.app import order_show
+
+    raise typer.Exit(order_show(settings, order_id))
+
+
+def _settings(**flags: object) -> Settings:
+    """Load the settings; flags that were given win over the environment."""
+    import dataclasses
+
+    try:
+        loaded = settings_of.load()
+    except ValueError as error:
+        _fail(str(error), USAGE)
+    given = {name: value for name, value in flags.items() if value is not None}
+    return dataclasses.replace(loaded, **given)  # type: ignore[arg-type]
+
+
+def _attached(*, valkey: bool = True) -> Settings:
+    """Settings with the addresses of the running instance, or exit 3."""
+    from engine.infra.runfile import attach
+
+    return attach(_settings(), valkey=valkey)
+
+
+def _say(sentence: str) -> None:
+    typer.echo(sentence, err=True)
+
+
+def _fail(sentence: str, code: int) -> Never:
+    _say(sentence)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

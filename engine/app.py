@@ -1,0 +1,266 @@
+"""Composition root: settings become a process; the only place where things are built.
+
+An API process takes requests; a worker records, sweeps, publishes and keeps cells open. Both end
+when one of their loops does: whoever started them starts them again.
+"""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Final
+
+import structlog
+import uvloop
+from aiohttp import web
+from redis.asyncio import Redis
+
+from engine import worker
+from engine.assurance import report
+from engine.assurance.restorer import Restorer
+from engine.assurance.store import SQL as ASSURANCE
+from engine.campaigns import api as campaigns
+from engine.catalogue import api as catalogue
+from engine.channels import api as channels
+from engine.channels.registry import Registry
+from engine.infra import cell, logs, migrate, postgres, preflight
+from engine.infra.cell import Cell
+from engine.infra.http import keys, openapi, server
+from engine.infra.http.auth import Directory, ensure_admin_key
+from engine.infra.http.openapi import Operation
+from engine.infra.postgres import Pool
+from engine.infra.runtime import Runtime
+from engine.inventory import api as inventory
+from engine.kernel import codec, limits
+from engine.kernel.clock import SystemClock
+from engine.kernel.errors import Misconfigured
+from engine.kernel.ids import token
+from engine.kernel.types import CellId, OrderId, Tenant
+from engine.orders import api as orders
+from engine.orders.service import Orders
+from engine.orders.store import SQL as ORDERS
+from engine.orders.views import Reader
+from engine.reservation import api as reservation
+from engine.reservation.recorded import Recorded
+from engine.reservation.service import Reservations
+from engine.settings import Settings
+from engine.worker import Loop
+
+_KEEPALIVE_S: Final = 75.0
+_SLICES: Final = (channels, catalogue, campaigns, inventory, reservation, orders, keys)
+OPERATIONS: Final[list[Operation]] = [one for each in _SLICES for one in each.OPERATIONS]
+_logger: Final = structlog.get_logger()
+
+
+def run_api(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT, then answer what has been accepted and end."""
+    return uvloop.run(_api(settings))
+
+
+def run_worker(settings: Settings, roles: Sequence[str]) -> int:
+    """Work until SIGTERM or SIGINT; without roles all of them."""
+    return uvloop.run(_worker(settings, roles))
+
+
+def verify(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 - as the command has it
+    """Write a certificate; 0 only if it holds."""
+
+    async def prove() -> int:
+        async with runtime(settings, "verify") as process:
+            certificate = await report.certify(process)
+            report.show(certificate, as_json=as_json)
+            return 0 if certificate.holds else 1
+
+    return uvloop.run(prove())
+
+
+def order_show(settings: Settings, order_id: str) -> int:
+    """Print one order as JSON; 1 when there is none."""
+
+    async def show() -> int:
+        async with runtime(settings, "order-show") as process:
+            assert isinstance(process.cell, Cell)
+            await process.cell.refresh()
+            reservations = Reservations(process.cell, process.clock)
+            found = await Reader(reservations, process.pool).order(OrderId(order_id))
+            print(codec.encode(found or {"error": "no such order"}).decode())  # noqa: T201 - its output
+            return 0 if found else 1
+
+    return uvloop.run(show())
+
+
+def document() -> dict[str, object]:
+    """Return the API's OpenAPI document."""
+    return openapi.document(OPERATIONS, version("tidegate"))
+
+
+def openapi_document() -> bytes:
+    """Return the OpenAPI document as it stands in the tree."""
+    return codec.encode_pretty(document())
+
+
+async def keys_create(settings: Settings, name: str, scopes: list[str], channel: str | None) -> str:
+    """Make a key and return its text, which is never shown again."""
+    async with _pool(settings) as pool:
+        made = await keys.create(pool, Tenant(settings.tenant), name, scopes, channel or "")
+        return made.key
+
+
+async def keys_revoke(settings: Settings, key_id: str) -> None:
+    """End a key."""
+    async with _pool(settings) as pool:
+        await keys.revoke(pool, Tenant(settings.tenant), key_id)
+
+
+async def keys_list(settings: Settings) -> list[keys.KeyView]:
+    """Return all keys without their secrets."""
+    async with _pool(settings) as pool:
+        return await keys.listed(pool, Tenant(settings.tenant), "", limits.PAGE_MAX)
+
+
+@asynccontextmanager
+async def runtime(settings: Settings, name: str) -> AsyncIterator[Runtime]:
+    """Open what a process needs, after the servers were found to be as the profile promises.
+
+    Raises:
+        Misconfigured: what to set, a sentence each.
+    """
+    if settings.database_url is None or settings.valkey_url is None:
+        raise Misconfigured("TIDEGATE_DATABASE_URL and TIDEGATE_VALKEY_URL must be set")
+    clock = SystemClock()
+    redis = cell.client(settings.valkey_url)
+    try:
+        async with _pool(settings) as pool:
+            await _preflight(settings, redis)
+            one = Cell(redis, CellId(settings.cell), clock)
+            yield Runtime(settings=settings, clock=clock, pool=pool, cell=one, process=name)
+    finally:
+        await redis.aclose()
+
+
+@asynccontextmanager
+async def _pool(settings: Settings) -> AsyncIterator[Pool]:
+    pool = await postgres.open_pool(settings.database_url or "")
+    try:
+        yield pool
+    finally:
+        pool.terminate()
+
+
+async def _preflight(settings: Settings, redis: Redis) -> None:
+    connection = await postgres.connect(settings.database_url or "")
+    try:
+        preflight.refuse(await preflight.check(connection, redis, settings.durability))
+        await migrate.require_head(connection)
+        await connection.execute(ASSURANCE["make_cell"], settings.cell, token())
+    finally:
+        await connection.close(timeout=2)
+
+
+async def _api(settings: Settings) -> int:
+    name = settings.process_name or f"api-{token(4)}"
+    logs.configure(settings.log_level, name)
+    # a slot's name is used again after a restart; its lease must not be
+    async with runtime(settings, f"{name}-{token(4)}") as process:
+        application, loops, restorer = await build_api(process)
+        runner = web.AppRunner(
+            application, access_log=None, keepalive_timeout=_KEEPALIVE_S, handle_signals=False
+        )
+        await runner.setup()
+        await restorer.start()
+        site = web.TCPSite(
+            runner, settings.http_host, settings.http_port, backlog=limits.LISTEN_BACKLOG,
+            reuse_port=True, shutdown_timeout=settings.drain_seconds,
+        )  # fmt: skip
+
+        async def serve(stopped: asyncio.Event) -> None:
+            await site.start()
+            _logger.info("api_up", port=settings.http_port)
+            await stopped.wait()
+            await runner.cleanup()
+            await restorer.end()
+
+        await until_stopped(serve, loops)
+    return 0
+
+
+async def build_api(
+    process: Runtime,
+) -> tuple[web.Application, list[Loop], Restorer]:
+    """Put an API process together: its application, the loops it needs, and its lease."""
+    assert isinstance(process.cell, Cell)
+    clock, pool, settings = process.clock, process.pool, process.settings
+    if settings.admin_key is not None:
+        async with pool.acquire() as connection:
+            await ensure_admin_key(connection, settings.admin_key, Tenant(settings.tenant))
+    directory, registry = Directory(pool, clock), Registry(pool, clock)
+    reservations = Reservations(process.cell, clock)
+    recorded = Recorded(reservations.kept, lambda: _last_id(pool, settings.cell))
+    restorer = Restorer(process.cell, pool, reservations, clock, process.process)
+    routes = [route for each in _SLICES for route in each.routes()]
+    application = server.build(
+        process,
+        directory,
+        [*routes, *openapi.routes(OPERATIONS, version("tidegate"))],
+        {"cell": lambda: _cell_missing(process.cell), "postgres": lambda: _postgres_missing(pool)},
+    )
+    application[reservation.RESERVATIONS] = reservations
+    application[reservation.REGISTRY] = registry
+    application[reservation.RECORDED] = recorded
+    application[orders.ORDERS] = Orders(reservations, pool, clock, settings.cell)
+    application[orders.READER] = Reader(reservations, pool)
+    loops: list[Loop] = [
+        directory.run, registry.run, reservations.run, recorded.run, restorer.run,
+    ]  # fmt: skip
+    return application, loops, restorer
+
+
+async def _worker(settings: Settings, roles: Sequence[str]) -> int:
+    name = f"{settings.process_name or 'worker'}-{token(4)}"
+    logs.configure(settings.log_level, name)
+    async with runtime(settings, name) as process:
+        loops = worker.loops(process, roles)
+
+        async def wait(stopped: asyncio.Event) -> None:
+            _logger.info("worker_up", roles=list(roles) or "all")
+            await stopped.wait()
+
+        await until_stopped(wait, loops)
+    return 0
+
+
+async def until_stopped(
+    main: Callable[[asyncio.Event], Awaitable[None]], loops: Sequence[Loop]
+) -> None:
+    """Run loops beside `main`, whose event is set by SIGTERM or SIGINT; then cancel the loops."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(_forever(loop)) for loop in loops]
+        await main(stopped)
+        for task in running:
+            task.cancel()
+
+
+async def _forever(loop: Loop) -> None:
+    await loop()
+
+
+async def _last_id(pool: Pool, cell_id: str) -> str | None:
+    row = await pool.fetchrow(ORDERS["position"], cell_id)
+    return None if row is None else row["last_id"]
+
+
+async def _cell_missing(one: object) -> str:
+    assert isinstance(one, Cell)
+    state = await one.refresh()
+    if state is None:
+        return "the cell was never opened: is a worker running?"
+    return "" if one.is_open else f"the cell is {state.phase}: {state.reason or 'it opens soon'}"
+
+
+async def _postgres_missing(pool: Pool) -> str:
+    await pool.fetchval("SELECT 1")
+    return ""

@@ -1,0 +1,129 @@
+-- Tables: cells, leases, pools, orders, ledger, checkpoints (infra/migrations/0001_spine.sql).
+
+-- name: next_epoch
+-- Under the row's lock: recorders of the old epoch find nothing to update any more.
+UPDATE cells SET epoch = epoch + 1 WHERE cell = $1
+RETURNING epoch, last_id, identity;
+
+-- name: make_cell
+INSERT INTO cells (cell, identity) VALUES ($1, $2) ON CONFLICT (cell) DO NOTHING;
+
+-- name: cell
+SELECT epoch, last_id, identity, recorded, closed_reason FROM cells WHERE cell = $1;
+
+-- name: note_closed
+UPDATE cells SET closed_reason = $2 WHERE cell = $1;
+
+-- name: note_opened
+UPDATE cells SET closed_reason = '', opened_at = now() WHERE cell = $1;
+
+-- name: renew_lease
+INSERT INTO leases (process, until, restored_epoch)
+VALUES ($1, now() + $2::interval, $3)
+ON CONFLICT (process) DO UPDATE
+SET until = excluded.until, restored_epoch = greatest(leases.restored_epoch, excluded.restored_epoch);
+
+-- name: end_lease
+DELETE FROM leases WHERE process = $1;
+
+-- name: waited_for
+SELECT process FROM leases WHERE until > now() AND restored_epoch < $1 ORDER BY process;
+
+-- name: forget_leases
+DELETE FROM leases WHERE until < now() - interval '1 hour';
+
+-- name: checkpoint
+SELECT log_id, accepted, recorded, parts, parts_seen FROM checkpoints WHERE checkpoint_id = $1;
+
+-- name: checkpoint_pools
+SELECT
+  coalesce(c.pool_id, p.pool_id) AS pool_id, coalesce(p.campaign, '') AS campaign,
+  coalesce(p.channel, '') AS channel, coalesce(p.sku, '') AS sku,
+  c.cell_totals, c.recorded_totals
+FROM checkpoint_pools AS c
+LEFT JOIN pools AS p ON p.pool_id = c.pool_id
+WHERE c.checkpoint_id = $1
+ORDER BY campaign, sku, channel;
+
+-- name: pools_outside
+-- Pools that Postgres moved and the cell did not name.
+SELECT p.pool_id, p.campaign, p.channel, p.sku, p.granted, p.owed, p.available, p.held, p.sold
+FROM pools AS p
+WHERE
+  p.cell = $1
+  AND (p.granted <> 0 OR p.owed <> 0 OR p.available <> 0 OR p.held <> 0 OR p.sold <> 0)
+  AND NOT EXISTS (
+    SELECT FROM checkpoint_pools AS c WHERE c.checkpoint_id = $2 AND c.pool_id = p.pool_id
+  );
+
+-- name: pool_totals
+SELECT pool_id, campaign, channel, sku, granted, owed, available, held, sold, balance, broken
+FROM pools
+WHERE cell = $1
+ORDER BY campaign, sku, channel;
+
+-- name: ledger_totals
+SELECT
+  pool_id, sum(granted)::bigint AS granted, sum(owed)::bigint AS owed,
+  sum(available)::bigint AS available, sum(held)::bigint AS held, sum(sold)::bigint AS sold
+FROM ledger
+WHERE cell = $1
+GROUP BY pool_id;
+
+-- name: drawn_totals
+-- What the orders themselves say they hold and were sold, pool by pool; units on their way back
+-- (stock_returns without a log id) are still sold as far as the cell knows.
+SELECT pool_id, sum(held)::bigint AS held, sum(sold)::bigint AS sold
+FROM (
+  SELECT
+    d ->> 1 AS pool_id,
+    CASE WHEN o.payment_state = 'unpaid' THEN (d ->> 2)::bigint ELSE 0 END AS held,
+    CASE WHEN o.payment_state <> 'unpaid' THEN (d ->> 2)::bigint ELSE 0 END AS sold
+  FROM orders AS o, jsonb_array_elements(o.draws) AS d
+  WHERE o.cell = $1
+  UNION ALL
+  SELECT d ->> 0, 0, (d ->> 1)::bigint
+  FROM stock_returns AS r, jsonb_array_elements(r.draws) AS d
+  WHERE r.cell = $1 AND r.log_id = ''
+) AS drawn
+GROUP BY pool_id;
+
+-- name: order_counts
+SELECT
+  (SELECT count(*) FROM orders WHERE cell = $1) AS orders,
+  (SELECT count(*) FROM duplicates WHERE cell = $1) AS duplicates,
+  (SELECT count(*) FROM dead_letters WHERE cell = $1 AND resolved_at IS NULL) AS dead_letters,
+  (SELECT recorded FROM cells WHERE cell = $1) AS recorded,
+  (SELECT last_id FROM cells WHERE cell = $1) AS last_id,
+  (
+    SELECT count(*) FROM orders AS o
+    WHERE
+      o.cell = $1 AND o.payment_state = 'paid'
+      AND NOT EXISTS (
+        SELECT FROM payments AS p WHERE p.order_id = o.order_id AND p.state = 'applied'
+      )
+  ) AS paid_without_payment,
+  (
+    SELECT count(*) FROM payments AS p
+    WHERE
+      p.state = 'applied'
+      AND NOT EXISTS (
+        SELECT FROM orders AS o
+        WHERE o.order_id = p.order_id AND o.payment_state IN ('paid', 'refund_due')
+      )
+  ) AS applied_without_paid;
+
+-- name: duplicates_settled
+-- A second hold is given back by a script call; until its log entry is folded, the pools hold units
+-- that no order owns.
+SELECT NOT EXISTS (
+  SELECT FROM duplicates AS d
+  WHERE
+    d.cell = $1
+    AND NOT EXISTS (
+      SELECT FROM ledger AS l
+      WHERE l.cell = d.cell AND l.reference = d.order_id AND l.kind = 'released'
+        AND (split_part(l.log_id, '-', 1)::bigint, split_part(l.log_id, '-', 2)::bigint)
+          > (split_part(d.log_id, '-', 1)::bigint, split_part(d.log_id, '-', 2)::bigint)
+    )
+);

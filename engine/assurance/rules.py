@@ -1,0 +1,81 @@
+"""When a cell may be opened, and when a certificate holds; pure."""
+
+from collections.abc import Iterable, Mapping
+
+from engine.assurance.types import Certificate, Epoch, PoolRow, PoolTotals
+
+
+def position(log_id: str) -> tuple[int, int]:
+    """Return a log id as something that compares."""
+    ms, _, seq = log_id.partition("-")
+    return int(ms), int(seq or 0)
+
+
+def reason_to_stay_closed(
+    epoch: Epoch, *, known: bool, log_end: str, trimmed_to: str, pools: Mapping[str, PoolTotals]
+) -> str:
+    """Return why a cell is not clean, in a sentence; "" when it may be opened."""
+    if not known and epoch.last_id != "0-0":
+        return (
+            f"the cell is empty, but Postgres has recorded up to log id {epoch.last_id}:"
+            " it must be rebuilt before it may sell"
+        )
+    if position(log_end) < position(epoch.last_id):
+        return (
+            f"the cell's log ends at {log_end}, but Postgres has recorded up to {epoch.last_id}:"
+            " the cell has lost what lies between and must be rebuilt"
+        )
+    if position(trimmed_to) > position(epoch.last_id):
+        return (
+            f"the log was cut at {trimmed_to}, but Postgres stands at {epoch.last_id}:"
+            " what lies between is not in this database"
+        )
+    if wrong := sorted(pool_id for pool_id, totals in pools.items() if not totals.adds_up):
+        return f"pools do not add up in the cell: {', '.join(wrong[:10])}"
+    return ""
+
+
+def oversold(totals: PoolTotals) -> int:
+    """Return units held and sold beyond what was granted and what marketplaces oversold."""
+    return max(0, totals.held + totals.sold - totals.granted - totals.owed)
+
+
+def pool_faults(row: PoolRow, ledger: PoolTotals, pool: PoolTotals) -> Iterable[str]:
+    """Say what does not agree about one pool: cell, Postgres, ledger and orders."""
+    name = f"pool {row.pool_id} ({row.name})"
+    if row.cell is None or row.recorded is None:
+        yield f"{name} is known to one side only"
+        return
+    if row.cell != row.recorded:
+        yield f"{name}: the cell says {tuple(row.cell)}, Postgres {tuple(row.recorded)}"
+    for side, totals in (("in the cell", row.cell), ("in Postgres", row.recorded)):
+        if not totals.adds_up:
+            yield f"{name} does not add up {side}: {tuple(totals)}"
+    if ledger != pool:
+        yield f"{name}: its ledger sums to {tuple(ledger)}, its balance is {tuple(pool)}"
+    if row.from_orders != (pool.held, pool.sold):
+        yield (
+            f"{name}: orders hold {row.from_orders[0]} and bought {row.from_orders[1]},"
+            f" the pool says {pool.held} and {pool.sold}"
+        )
+
+
+def count_faults(found: Mapping[str, int]) -> Iterable[str]:
+    """Say which counts do not agree: accepted, recorded, and money against orders."""
+    if found["accepted"] != found["recorded_then"]:
+        yield f"accepted {found['accepted']}, recorded {found['recorded_then']}"
+    if found["recorded"] != found["orders"] + found["duplicates"]:
+        yield f"recorded {found['recorded']}, orders {found['orders']}"
+    if found["paid_without_payment"]:
+        yield f"{found['paid_without_payment']} orders are paid without a payment"
+    if found["applied_without_paid"]:
+        yield f"{found['applied_without_paid']} payments are applied to orders that are not paid"
+
+
+def verdict(certificate: Certificate) -> str:
+    """Return the last line of a certificate."""
+    if certificate.holds:
+        return "certificate: holds"
+    more = len(certificate.faults) - 1
+    rest = f"; and {more} more" if more else ""
+    return f"certificate: BROKEN ({certificate.faults[0]}{rest})"

@@ -1,0 +1,109 @@
+"""Statements and script calls of opening and of certifying a cell."""
+
+from datetime import timedelta
+from typing import Any, Final, cast
+
+import msgspec
+from redis.exceptions import RedisError
+
+from engine.assurance.types import Epoch, PoolTotals
+from engine.infra import keys, queries
+from engine.infra.cell import Cell
+from engine.infra.postgres import Connection, Pool
+from engine.kernel import limits
+from engine.kernel.errors import Closed, Misconfigured, OutcomeUnknown
+
+SQL: Final = queries.load("engine.assurance")
+_LEASE: Final = timedelta(seconds=limits.LEASE_SECONDS)
+_ACCOUNTS: Final = 5
+
+
+async def next_epoch(db: Connection, cell: str) -> Epoch:
+    """Begin a new epoch in Postgres; whoever records under the old one is fenced from here on."""
+    row = await db.fetchrow(SQL["next_epoch"], cell)
+    if row is None:
+        raise Misconfigured(f"the database has no cell {cell}: run `tidegate migrate`")
+    return Epoch(row["epoch"], row["last_id"], row["identity"])
+
+
+async def renew_lease(db: "Pool | Connection", process: str, restored_epoch: int) -> None:
+    """Say that this process lives, and up to which epoch it has put its claims back."""
+    await db.execute(SQL["renew_lease"], process, _LEASE, restored_epoch)
+
+
+async def begin_restoring(cell: Cell, epoch: Epoch) -> None:
+    """Take the cell into the new epoch; only restoring is accepted from here on.
+
+    Raises:
+        Misconfigured: the cell belongs to another database.
+        Closed: another opener was faster.
+    """
+    claims = [epoch.identity, epoch.last_id]
+    reply = await cell.call("open", claims, argument="restoring", epoch=epoch.epoch)
+    if reply.word == "OTHER_DATABASE":
+        raise Misconfigured(
+            "this cell belongs to another database: give the matching TIDEGATE_DATABASE_URL, or an"
+            " empty Valkey"
+        )
+
+
+async def finish_opening(cell: Cell, epoch: Epoch) -> None:
+    """Open the cell for claims."""
+    claims = [epoch.identity, epoch.last_id]
+    await cell.call("open", claims, argument="open", epoch=epoch.epoch)
+
+
+async def extend(cell: Cell, epoch: int) -> None:
+    """Move every deadline that fell into the closed time, in bounded calls."""
+    more = 1
+    while more:
+        reply = await cell.call("extend", [limits.CLAIMS_PER_CALL_MAX], argument="0", epoch=epoch)
+        _, more = reply.results
+
+
+async def close(cell: Cell, epoch: int, reason: str) -> None:
+    """Close the cell, with a sentence; a newer epoch is left alone."""
+    await cell.call("close", [reason], argument="0", epoch=epoch)
+
+
+async def cell_pools(cell: Cell) -> dict[str, PoolTotals]:
+    """Read every pool of a cell that nobody writes to.
+
+    Raises:
+        OutcomeUnknown: the cell does not answer.
+    """
+    try:
+        packed = await cell.redis.hgetall(keys.of(cell.id, "pools"))
+    except (RedisError, OSError) as error:
+        raise OutcomeUnknown("the cell does not answer") from error
+    pools = {}
+    for pool_id, body in cast("dict[bytes, bytes]", packed).items():
+        values: list[Any] = msgspec.msgpack.decode(body)
+        pools[pool_id.decode()] = PoolTotals(*values[:_ACCOUNTS])
+    return pools
+
+
+async def log_end(cell: Cell) -> str:
+    """Return the id of the last entry ever written to the log, `0-0` when there is none.
+
+    Raises:
+        OutcomeUnknown: the cell does not answer.
+    """
+    try:
+        if not await cell.redis.exists(keys.of(cell.id, "log")):
+            return "0-0"
+        info = await cell.redis.xinfo_stream(keys.of(cell.id, "log"))
+    except (RedisError, OSError) as error:
+        raise OutcomeUnknown("the cell does not answer") from error
+    return cast("bytes", info["last-generated-id"]).decode()
+
+
+async def checkpoint(cell: Cell, checkpoint_id: str) -> str:
+    """Write a checkpoint into the log and return where it ends.
+
+    Raises:
+        Closed: only an open cell is certified.
+    """
+    if not cell.is_open:
+        raise Closed("the cell is closed: nothing can be certified now")
+    return (await cell.call("checkpoint", [checkpoint_id])).log_id

@@ -1,0 +1,1 @@
+"""Sales: window, stock set aside per channel, limits per buyer, prices."""

@@ -1,0 +1,1 @@
+"""What is sold: SKUs, by the identifier that every other slice uses."""

@@ -1,0 +1,33 @@
+"""A SKU as its owner describes it."""
+
+from typing import Annotated
+
+import msgspec
+
+from engine.kernel import codec
+
+
+class SkuFields(codec.Wire, frozen=True):
+    """What is known of a SKU; `owner` is whose goods they are, empty when there is one owner."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+    barcode: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    price: codec.Money | None = None
+    owner: Annotated[str, msgspec.Meta(max_length=128)] = ""
+    attributes: codec.Document = msgspec.field(default_factory=dict)
+    extensions: codec.Document = msgspec.field(default_factory=dict)
+
+
+class SkuView(SkuFields, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """A SKU as it is answered."""
+
+    sku: str
+    version: int
+    updated_at: str
+
+
+class SkuPage(codec.Answer, frozen=True):
+    """One page of SKUs."""
+
+    items: list[SkuView]
+    next_cursor: str | None

@@ -1,0 +1,1 @@
+"""Where orders come from: each shop, and what an order of it is (gate, external or record)."""

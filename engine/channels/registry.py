@@ -1,0 +1,58 @@
+"""What ingest must know of a channel before it asks the cell, kept in memory by each process.
+
+It only chooses the call that is meant; whether an order is refused or booked is read by the cell's
+script from the cell's own rules.
+"""
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from engine.channels import store
+from engine.infra.postgres import UNAVAILABLE, Pool
+from engine.kernel.clock import Clock
+
+_REFRESH_SECONDS: Final = 1.0
+_UNKNOWN_REFRESH_SECONDS: Final = 0.1
+_log = structlog.get_logger(__name__)
+
+
+class Registry:
+    """Authority of each channel, read again every second and, at most 10/s, for an unknown one."""
+
+    def __init__(self, pool: Pool, clock: Clock) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._authorities: dict[tuple[str, str], str] = {}
+        self._refreshed_at = float("-inf")
+        self._one = asyncio.Lock()
+
+    def known(self, tenant: str, channel: str) -> str | None:
+        """Return a channel's authority from memory; None may only mean: look again."""
+        return self._authorities.get((tenant, channel))
+
+    async def authority(self, tenant: str, channel: str) -> str | None:
+        """Return a channel's authority; None when there is no such channel."""
+        found = self.known(tenant, channel)
+        if found is not None:
+            return found
+        async with self._one:
+            if self._clock.monotonic() - self._refreshed_at > _UNKNOWN_REFRESH_SECONDS:
+                await self.refresh()
+        return self.known(tenant, channel)
+
+    async def refresh(self) -> None:
+        """Read all channels; while Postgres is away what was known stays known."""
+        try:
+            async with self._pool.acquire() as connection:
+                self._authorities = await store.authorities(connection)
+            self._refreshed_at = self._clock.monotonic()
+        except UNAVAILABLE as failure:
+            _log.warning("channels_not_refreshed", reason=type(failure).__name__)
+
+    async def run(self) -> None:
+        """Refresh every second until cancelled."""
+        while True:
+            await self.refresh()
+            await asyncio.sleep(_REFRESH_SECONDS)

@@ -1,0 +1,66 @@
+"""Keep and find channels; the publisher takes what changed from here."""
+
+from collections.abc import Iterable, Sequence
+
+from engine.channels import rules, store
+from engine.channels.types import ChannelFields
+from engine.infra import publishing, versioned
+from engine.infra.postgres import Connection
+from engine.infra.runtime import Runtime
+from engine.infra.versioned import Kept, Match, Saved
+from engine.kernel.errors import NotFound
+from engine.kernel.types import Tenant
+
+
+async def put(
+    runtime: Runtime, tenant: Tenant, channel: str, fields: ChannelFields, match: Match, actor: str
+) -> Saved[ChannelFields]:
+    """Create or change a channel and wake the publisher."""
+    rules.check(fields)
+    async with runtime.pool.acquire() as connection, connection.transaction():
+        saved = await versioned.put(
+            connection, store.Channels(), tenant, channel, fields, match=match, actor=actor
+        )
+        await publishing.wake(connection)
+        return saved
+
+
+async def get(runtime: Runtime, tenant: Tenant, channel: str) -> Kept[ChannelFields]:
+    """Return one channel.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    async with runtime.pool.acquire() as connection:
+        kept = await store.get(connection, tenant, channel)
+    if kept is None:
+        raise NotFound("there is no such channel")
+    return kept
+
+
+async def page(
+    runtime: Runtime, tenant: Tenant, after: str, limit: int, only: str
+) -> list[Kept[ChannelFields]]:
+    """Return channels after one, in the order of their ids; with `only`, that one."""
+    async with runtime.pool.acquire() as connection:
+        return await store.page(connection, tenant, after, limit, only)
+
+
+async def known(tx: Connection, tenant: Tenant, channels: Iterable[str]) -> set[str]:
+    """Return those of these channels that exist."""
+    return await store.known(tx, tenant, channels)
+
+
+async def unplanned(tx: Connection, limit: int) -> list[tuple[Tenant, Kept[ChannelFields]]]:
+    """Lock channels whose present version the cell was not told of."""
+    return await store.unplanned(tx, limit)
+
+
+async def mark_planned(tx: Connection, done: Sequence[tuple[Tenant, str]]) -> None:
+    """Note that the present versions are written down for the cell."""
+    await store.mark_planned(tx, done)
+
+
+async def mark_published(db: Connection) -> None:
+    """Note that the cell has everything that was planned."""
+    await store.mark_published(db)

@@ -1,0 +1,100 @@
+"""Channels in Postgres."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from engine.channels.types import ChannelFields
+from engine.infra import queries
+from engine.infra.postgres import Connection
+from engine.infra.versioned import Kept, packed
+from engine.kernel import codec
+from engine.kernel.types import Tenant
+
+SQL: Final = queries.load("engine.channels")
+_decode: Final = codec.Decoder(ChannelFields)
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """The table of channels, as `infra.versioned` writes to it."""
+
+    kind: str = "channel"
+
+    async def lock(self, tx: Connection, tenant: Tenant, key: str) -> Kept[ChannelFields] | None:
+        """Read one channel and keep others from changing it."""
+        return _kept(await tx.fetchrow(SQL["lock_channel"], tenant, key))
+
+    async def insert(
+        self, tx: Connection, tenant: Tenant, key: str, value: ChannelFields, actor: str
+    ) -> Kept[ChannelFields] | None:
+        """Write a new channel; None when it was made meanwhile."""
+        return _kept(await tx.fetchrow(SQL["insert_channel"], tenant, key, packed(value), actor))
+
+    async def update(
+        self,
+        tx: Connection,
+        tenant: Tenant,
+        kept: Kept[ChannelFields],
+        value: ChannelFields,
+        actor: str,
+    ) -> Kept[ChannelFields]:
+        """Write the next version."""
+        row = await tx.fetchrow(SQL["update_channel"], tenant, kept.id, packed(value), actor)
+        changed = _kept(row)
+        assert changed is not None, "the row is locked"
+        return changed
+
+
+async def get(db: Connection, tenant: Tenant, channel: str) -> Kept[ChannelFields] | None:
+    """Read one channel."""
+    return _kept(await db.fetchrow(SQL["get_channel"], tenant, channel))
+
+
+async def page(
+    db: Connection, tenant: Tenant, after: str, limit: int, only: str
+) -> list[Kept[ChannelFields]]:
+    """Read channels in the order of their ids; `only` one of them, or all when it is empty."""
+    rows = await db.fetch(SQL["list_channels"], tenant, after, limit, only)
+    return [kept for row in rows if (kept := _kept(row))]
+
+
+async def known(db: Connection, tenant: Tenant, channels: Iterable[str]) -> set[str]:
+    """Return those of these channels that exist."""
+    rows = await db.fetch(SQL["known_channels"], tenant, list(channels))
+    return {row["channel"] for row in rows}
+
+
+async def unplanned(tx: Connection, limit: int) -> list[tuple[Tenant, Kept[ChannelFields]]]:
+    """Lock channels whose present version the cell was not told of."""
+    rows = await tx.fetch(SQL["unplanned_channels"], limit)
+    return [(row["tenant"], kept) for row in rows if (kept := _kept(row))]
+
+
+async def mark_planned(tx: Connection, done: Sequence[tuple[Tenant, str]]) -> None:
+    """Note that the present versions are written down for the cell."""
+    tenants, channels = [tenant for tenant, _ in done], [channel for _, channel in done]
+    await tx.execute(SQL["plan_channels"], tenants, channels)
+
+
+async def mark_published(db: Connection) -> None:
+    """Note that the cell has everything that was planned."""
+    await db.execute(SQL["publish_channels"])
+
+
+def _kept(row: Any) -> Kept[ChannelFields] | None:
+    if row is None:
+        return None
+    return Kept(
+        row["channel"],
+        row["version"],
+        row["updated_at"],
+        _decode(row["document"].encode()),
+        published=row["published_version"] == row["version"],
+    )
+
+
+async def authorities(db: Connection) -> dict[tuple[str, str], str]:
+    """Return the authority of every channel, by tenant and channel."""
+    rows = await db.fetch(SQL["authorities"])
+    return {(row["tenant"], row["channel"]): row["authority"] for row in rows}

@@ -1,0 +1,56 @@
+"""Does the process live, may it take orders, and what does it count."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from aiohttp import web
+from prometheus_client import REGISTRY, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from engine.kernel import codec
+
+# A check returns "" when all is well, else a sentence that says what is missing.
+Check = Callable[[], Awaitable[str]]
+
+_CHECK_TIMEOUT_S: Final = 2.0
+
+
+def routes(checks: Mapping[str, Check]) -> list[web.RouteDef]:
+    """Return /healthz, /readyz and /metrics; none of them asks for a key."""
+
+    async def readyz(_request: web.Request) -> web.Response:
+        missing = await missing_of(checks)
+        body = {"ready": not missing, "missing": missing}
+        status = 503 if missing else 200
+        return web.Response(status=status, body=codec.encode(body), content_type="application/json")
+
+    return [
+        web.get("/healthz", _healthz),
+        web.get("/readyz", readyz),
+        web.get("/metrics", _metrics),
+    ]
+
+
+async def missing_of(checks: Mapping[str, Check]) -> dict[str, str]:
+    """Run all checks at once and return the sentences of those that failed, by name."""
+    async with asyncio.TaskGroup() as group:
+        tasks = {name: group.create_task(_ask(check)) for name, check in checks.items()}
+    return {name: task.result() for name, task in tasks.items() if task.result()}
+
+
+async def _ask(check: Check) -> str:
+    try:
+        async with asyncio.timeout(_CHECK_TIMEOUT_S):
+            return await check()
+    except Exception as failure:  # noqa: BLE001 - whatever goes wrong in a check is its answer
+        return f"{type(failure).__name__}: {failure}".rstrip(": ")
+
+
+async def _healthz(_request: web.Request) -> web.Response:
+    return web.Response(body=b'{"alive":true}', content_type="application/json")
+
+
+async def _metrics(_request: web.Request) -> web.Response:
+    body = generate_latest(REGISTRY)
+    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,0 +1,170 @@
+"""The aiohttp application: one middleware around every handler, JSON in and out, bounded bodies."""
+
+import itertools
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, TypeVar
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from engine.infra.http import health, problem
+from engine.infra.http.auth import DIRECTORY, Directory
+from engine.infra.postgres import UNAVAILABLE
+from engine.infra.runtime import RUNTIME, Runtime
+from engine.kernel import codec
+from engine.kernel.errors import (
+    EngineError,
+    Overloaded,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
+from engine.kernel.ids import token
+from engine.kernel.limits import BODY_BYTES_MAX
+from engine.kernel.types import Fault
+
+T = TypeVar("T")
+
+REQUEST_ID: Final = web.RequestKey("request_id", str)
+
+_SANE_ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+_TRACEPARENT: Final = re.compile(
+    r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}[0-9a-f-]{0,64}"
+)
+_JSON: Final = re.compile(r'application/json(\s*;\s*charset="?utf-?8"?)?\s*', re.IGNORECASE)
+_HSTS_FREE: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "Server": "tidegate",
+}
+
+_log = structlog.get_logger(__name__)
+
+
+def build(
+    runtime: Runtime,
+    directory: Directory,
+    routes: Iterable[web.AbstractRouteDef],
+    checks: Mapping[str, health.Check],
+) -> web.Application:
+    """Put an application together; its runner must be made with `access_log=None`."""
+    app = web.Application(middlewares=[edge()], client_max_size=BODY_BYTES_MAX)
+    app[RUNTIME] = runtime
+    app[DIRECTORY] = directory
+    app.add_routes([*health.routes(checks), *routes])
+    return app
+
+
+def edge() -> Middleware:
+    """Return the one middleware: request id, trace, headers, and every error as a problem."""
+    next_id = request_ids()
+
+    @web.middleware
+    async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = request.headers.get("X-Request-Id")
+        request_id = given if given and _SANE_ID.fullmatch(given) else next_id()
+        request[REQUEST_ID] = request_id
+        try:
+            response = await handler(request)
+        except EngineError as error:
+            response = problem.problem_response(error)
+        except web.HTTPException as error:
+            response = problem.from_http(error)
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises has to become an answer
+            response = _unexpected(error, request)
+        stamp(request, response, request_id)
+        return response
+
+    return around
+
+
+def stamp(request: web.Request, response: web.StreamResponse, request_id: str) -> None:
+    """Put the headers of every answer on one; a handler's own Cache-Control stays."""
+    headers = response.headers
+    headers["X-Request-Id"] = request_id
+    for name, value in _HSTS_FREE.items():
+        if name not in headers:
+            headers[name] = value
+    trace = request.headers.get("traceparent")
+    if trace and _TRACEPARENT.fullmatch(trace):
+        headers["traceparent"] = trace
+
+
+def request_ids() -> Callable[[], str]:
+    """Return a maker of ids that differ in one process and between processes; no system call."""
+    prefix, count = token(6), itertools.count(1)
+    return lambda: f"{prefix}-{next(count):x}"
+
+
+def json_response(
+    document: object, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """Answer with JSON."""
+    return web.Response(
+        body=codec.encode(document),
+        status=status,
+        headers=headers,
+        content_type="application/json",
+    )
+
+
+async def body_of(
+    request: web.Request, decoder: codec.Decoder[T], bytes_max: int = BODY_BYTES_MAX
+) -> T:
+    """Read and decode a JSON body.
+
+    Raises:
+        UnsupportedMediaType: it does not say that it is JSON in UTF-8.
+        PayloadTooLarge: longer than the bound; nothing beyond it is read.
+        ValidationFailed: not what the decoder takes.
+    """
+    return decoder(await raw_body(request, bytes_max))
+
+
+async def raw_body(request: web.Request, bytes_max: int = BODY_BYTES_MAX) -> bytes:
+    """Read a JSON body without decoding it."""
+    kind = request.headers.get("Content-Type", "")
+    if kind != "application/json" and not _JSON.fullmatch(kind):
+        raise UnsupportedMediaType
+    if (request.content_length or 0) > bytes_max:
+        raise PayloadTooLarge(f"a body here has at most {bytes_max} bytes")
+    body = await request.read()
+    if len(body) > bytes_max:  # sent in chunks, so its length was not known before
+        raise PayloadTooLarge(f"a body here has at most {bytes_max} bytes")
+    return body
+
+
+def path_id(request: web.Request, name: str) -> str:
+    """Return an identifier of the path, checked like one of a body."""
+    return _named(request.match_info[name], f"{name} in the path")
+
+
+def query_id(request: web.Request, name: str) -> str:
+    """Return an optional identifier of the query, `""` when it is not given."""
+    text = request.query.get(name, "")
+    return _named(text, f"query parameter {name}") if text else ""
+
+
+def _named(text: str, place: str) -> str:
+    """A place outside the body has no pointer, so the detail says where it is."""
+    try:
+        return codec.identifier(text, "")
+    except ValidationFailed as refusal:
+        detail = "must be 1 to 128 characters without control characters"
+        raise ValidationFailed([Fault("", f"{place}: {detail}")]) from refusal
+
+
+def _unexpected(error: Exception, request: web.Request) -> web.Response:
+    """Answer what no handler expected: nothing about it goes out, all of it goes into the log."""
+    fields = {"request_id": request[REQUEST_ID], "method": request.method, "path": request.path}
+    if isinstance(error, UNAVAILABLE):
+        _log.warning("server_away", reason=repr(error), **fields)
+        return problem.problem_response(Overloaded("a server this call needs is away"))
+    if isinstance(error, web.RequestPayloadError):
+        refusal = ValidationFailed([Fault("", "the body could not be read to its end")])
+        return problem.problem_response(refusal)
+    _log.error("unexpected", exc_info=error, **fields)
+    return problem.problem_response(EngineError("an unexpected error; it was logged"))

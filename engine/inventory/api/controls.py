@@ -1,0 +1,136 @@
+"""Pause, resume, move and look: what an operator does while a sale runs."""
+
+from typing import Final
+
+from aiohttp import web
+
+from engine.infra.http.auth import principal_of, require_channel, require_unbound
+from engine.infra.http.openapi import PAGED, Operation, Query, operation
+from engine.infra.http.paging import read_page
+from engine.infra.http.server import body_of, json_response, path_id, query_id
+from engine.infra.runtime import RUNTIME
+from engine.inventory.service import controls as service
+from engine.inventory.types import (
+    MoveFields,
+    MoveView,
+    PauseFields,
+    PauseView,
+    Scope,
+    Short,
+    StockPage,
+)
+from engine.kernel import codec
+from engine.kernel.errors import Closed, IdempotencyConflict, InConflict, NotFound, OutcomeUnknown
+
+_decode_move: Final = codec.Decoder(MoveFields)
+_decode_pause: Final = codec.Decoder(PauseFields)
+
+
+async def pause_campaign(request: web.Request) -> web.Response:
+    """Stop a campaign."""
+    return await _switch(request, "campaign", path_id(request, "campaign"), on=True)
+
+
+async def resume_campaign(request: web.Request) -> web.Response:
+    """Let a campaign go on."""
+    return await _switch(request, "campaign", path_id(request, "campaign"), on=False)
+
+
+async def pause_sku(request: web.Request) -> web.Response:
+    """Stop a SKU."""
+    return await _switch(request, "sku", path_id(request, "sku"), on=True)
+
+
+async def resume_sku(request: web.Request) -> web.Response:
+    """Let a SKU go on."""
+    return await _switch(request, "sku", path_id(request, "sku"), on=False)
+
+
+async def move(request: web.Request) -> web.Response:
+    """Move free units between two pools of a SKU."""
+    principal = await principal_of(request, "stock:write")
+    require_unbound(principal)
+    wanted = await body_of(request, _decode_move)
+    units = await service.move(request.app[RUNTIME], principal.tenant, wanted, principal.key_id)
+    return json_response(MoveView(wanted.move_id, units))
+
+
+async def get_stock(request: web.Request) -> web.Response:
+    """Show what channels may sell; a channel-bound key sees its own."""
+    principal = await principal_of(request, "stock:read")
+    channel = query_id(request, "channel") or principal.channel
+    require_channel(principal, channel, reading=True)
+    page = read_page(request.query, str, str, str)
+    items, as_of, log_id = await service.stock(
+        request.app[RUNTIME],
+        principal.tenant,
+        channel=channel,
+        sku=query_id(request, "sku"),
+        after=page.after or ["", "", ""],
+        limit=page.limit + 1,
+    )
+    answer = page.answer(items, lambda one: [one.sku, one.channel, one.campaign], lambda one: one)
+    return json_response({**answer, "as_of": as_of, "log_id": log_id})
+
+
+def routes() -> list[web.RouteDef]:
+    """Return the routes of this module."""
+    return [
+        web.post("/v1/campaigns/{campaign}/pause", pause_campaign),
+        web.post("/v1/campaigns/{campaign}/resume", resume_campaign),
+        web.post("/v1/skus/{sku}/pause", pause_sku),
+        web.post("/v1/skus/{sku}/resume", resume_sku),
+        web.post("/v1/pools:move", move),
+        web.get("/v1/stock", get_stock),
+    ]
+
+
+OPERATIONS: Final[list[Operation]] = [
+    *(
+        operation(
+            "POST",
+            f"/v1/{path}/{verb}",
+            f"{verb.capitalize()} {what}: effective with the next order",
+            "stock:write",
+            request=PauseFields,
+            responses={200: PauseView},
+            problems=[NotFound, Closed, OutcomeUnknown],
+        )
+        for path, what in (("campaigns/{campaign}", "a campaign"), ("skus/{sku}", "a SKU"))
+        for verb in ("pause", "resume")
+    ),
+    operation(
+        "POST",
+        "/v1/pools:move",
+        "Move free units between two pools of a SKU, once per move_id",
+        "stock:write",
+        request=MoveFields,
+        responses={200: MoveView},
+        problems=[Short, NotFound, InConflict, IdempotencyConflict, Closed, OutcomeUnknown],
+    ),
+    operation(
+        "GET",
+        "/v1/stock",
+        "Show what channels may sell",
+        "stock:read",
+        responses={200: StockPage},
+        query=[Query("channel", "only this channel"), Query("sku", "only this SKU"), *PAGED],
+    ),
+]
+
+
+async def _switch(request: web.Request, scope: Scope, name: str, *, on: bool) -> web.Response:
+    principal = await principal_of(request, "stock:write")
+    require_unbound(principal)
+    fields = await body_of(request, _decode_pause)
+    codec.plain_text(fields.reason, "/reason", 256)
+    act = service.pause if on else service.resume
+    view = await act(
+        request.app[RUNTIME],
+        principal.tenant,
+        scope,
+        name,
+        by=principal.key_id,
+        reason=fields.reason,
+    )
+    return json_response(view)

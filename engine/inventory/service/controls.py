@@ -1,0 +1,134 @@
+"""What a person does during a sale: pause, resume, move units between pools; one script call."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from engine.campaigns import service as campaigns
+from engine.catalogue import service as catalogue
+from engine.infra.runtime import Runtime
+from engine.inventory import rules
+from engine.inventory.store import intentions, recorded
+from engine.inventory.types import (
+    Dimensions,
+    MoveFields,
+    PauseView,
+    PoolName,
+    Scope,
+    Short,
+    StockItem,
+)
+from engine.kernel.clock import rfc3339, to_ms
+from engine.kernel.errors import IdempotencyConflict, InConflict, NotFound
+from engine.kernel.types import Tenant
+
+_SEPARATOR: Final = rules.SEPARATOR
+
+
+async def pause(
+    runtime: Runtime, tenant: Tenant, scope: Scope, name: str, *, by: str, reason: str
+) -> PauseView:
+    """Stop a sale with the next claim; pausing a paused one changes nothing.
+
+    Raises:
+        NotFound: no such campaign or SKU.
+        Closed: the cell is closed, so nothing is sold anyway.
+    """
+    word, now_ms = await _switch(runtime, tenant, scope, name, (1, by, reason))
+    if word == "REPEATED":
+        async with runtime.pool.acquire() as connection:
+            since = await recorded.paused_since(connection, tenant, scope, name)
+        now_ms = to_ms(since) if since else now_ms
+    return PauseView(paused=True, since=rfc3339(now_ms))
+
+
+async def resume(
+    runtime: Runtime, tenant: Tenant, scope: Scope, name: str, *, by: str, reason: str
+) -> PauseView:
+    """Let a sale go on; resuming one that runs changes nothing.
+
+    Raises:
+        NotFound: no such campaign or SKU.
+        Closed: the cell is closed.
+    """
+    await _switch(runtime, tenant, scope, name, (0, by, reason))
+    return PauseView(paused=False, since=None)
+
+
+async def move(runtime: Runtime, tenant: Tenant, wanted: MoveFields, actor: str) -> int:
+    """Move free units between two pools of a SKU and return how many; a repeat moves nothing more.
+
+    Raises:
+        Short: fewer units are free.
+        NotFound: no such SKU or pool.
+        IdempotencyConflict: the move_id was used for another move.
+        InConflict: the same pool twice, one that has ended, or one the cell does not have yet.
+    """
+    rules.check_move(wanted)
+    async with runtime.pool.acquire() as connection, connection.transaction():
+        owners = await catalogue.owners_of(connection, tenant, [wanted.sku])
+        names = [_named(tenant, owners, wanted.sku, one) for one in (wanted.source, wanted.target)]
+        ids = await intentions.pools_by_name(connection, names)
+        if missing := [name for name in names if name not in ids]:
+            raise NotFound(f"there is no pool of {_shown(missing[0])}")
+        if not await recorded.remember_move(connection, tenant, wanted, actor):
+            raise IdempotencyConflict("this move_id was used for another move")
+    key = f"{tenant}{_SEPARATOR}{wanted.move_id}"
+    claim = [key, ids[names[0]], ids[names[1]], wanted.units, 0, f"moved by {actor}"]
+    reply = await runtime.cell.call("move", [claim])
+    _check_moved(*reply.results[0])
+    async with runtime.pool.acquire() as connection:
+        await recorded.finish_move(connection, tenant, wanted.move_id, wanted.units)
+    return wanted.units
+
+
+async def stock(
+    runtime: Runtime, tenant: Tenant, *, channel: str, sku: str, after: Sequence[Any], limit: int
+) -> tuple[list[StockItem], str, str]:
+    """Return what channels may sell, the instant, and the log position it was recorded up to."""
+    async with runtime.pool.acquire() as connection:
+        at, log_id = await recorded.recorded_to(connection, runtime.settings.cell)
+        rows = await recorded.stock(connection, tenant, channel, sku, after, limit)
+        draws = [rules.draws_of(row.body) for row in rows]
+        pools = {pool for one in draws for pool, _cap in one}
+        available = await recorded.available(connection, pools)
+    items = []
+    for row, drawn in zip(rows, draws, strict=True):
+        units = rules.sellable(drawn, available)
+        own = sum(n for n, (pool, _cap) in zip(units, drawn, strict=True) if pool == row.pool_id)
+        total = sum(units)
+        items.append(StockItem(row.sku, row.channel, row.campaign, total, own, total - own))
+    return items, rfc3339(to_ms(at)), log_id
+
+
+async def _switch(
+    runtime: Runtime, tenant: Tenant, scope: Scope, name: str, how: tuple[int, str, str]
+) -> tuple[str, int]:
+    if scope == "campaign":
+        await campaigns.get(runtime, tenant, name)
+    else:
+        await catalogue.get(runtime, tenant, name)
+    reply = await runtime.cell.call("pause", [[tenant, scope, name, *how]])
+    return str(reply.results[0][0]), reply.now_ms
+
+
+def _check_moved(word: object, *detail: object) -> None:
+    match word:
+        case "MOVED" | "REPEATED":
+            return
+        case "SHORT":
+            raise Short(available=detail[0])
+        case "UNKNOWN_POOL":
+            raise InConflict("the cell does not have one of these pools yet")
+        case _:
+            raise InConflict("a pool has ended, or both are the same")
+
+
+def _named(tenant: Tenant, owners: dict[str, str], sku: str, pool: PoolName) -> Dimensions:
+    if sku not in owners:
+        raise NotFound("there is no such SKU")
+    return Dimensions(tenant, owners[sku], sku, pool.channel, pool.campaign)
+
+
+def _shown(name: Dimensions) -> str:
+    where = f"channel {name.channel}" if name.channel else "the shared units"
+    return f"{where} in campaign {name.campaign}" if name.campaign else where

@@ -1,0 +1,110 @@
+"""Keep and find nodes and supply policies."""
+
+from engine.catalogue import service as catalogue
+from engine.channels import service as channels
+from engine.infra import publishing, versioned
+from engine.infra.postgres import Connection
+from engine.infra.runtime import Runtime
+from engine.infra.versioned import Kept, Match, Saved
+from engine.inventory import rules
+from engine.inventory.store import documents as store
+from engine.inventory.types import NodeFields, PolicyFields
+from engine.kernel import codec
+from engine.kernel.errors import InConflict, NotFound
+from engine.kernel.types import Tenant
+
+
+async def put_node(
+    runtime: Runtime, tenant: Tenant, node: str, fields: NodeFields, match: Match, actor: str
+) -> Saved[NodeFields]:
+    """Create or change a node."""
+    codec.plain_text(fields.name, "/name", 512)
+    codec.open_document(fields.extensions, "/extensions")
+    async with runtime.pool.acquire() as connection, connection.transaction():
+        return await versioned.put(
+            connection, store.Nodes(), tenant, node, fields, match=match, actor=actor
+        )
+
+
+async def get_node(runtime: Runtime, tenant: Tenant, node: str) -> Kept[NodeFields]:
+    """Return one node.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    async with runtime.pool.acquire() as connection:
+        kept = await store.node(connection, tenant, node)
+    if kept is None:
+        raise NotFound("there is no such node")
+    return kept
+
+
+async def nodes(runtime: Runtime, tenant: Tenant, after: str, limit: int) -> list[Kept[NodeFields]]:
+    """Return nodes after one, in the order of their ids."""
+    async with runtime.pool.acquire() as connection:
+        return await store.nodes(connection, tenant, after, limit)
+
+
+async def put_policy(
+    runtime: Runtime, tenant: Tenant, policy: str, fields: PolicyFields, match: Match, actor: str
+) -> Saved[PolicyFields]:
+    """Create or change a supply policy and wake the publisher; an applied one needs If-Match.
+
+    Raises:
+        ValidationFailed: also for a SKU or channel that does not exist.
+        InConflict: the SKU has another policy, or this policy is of another SKU.
+    """
+    wanted = rules.normal(fields)
+    async with runtime.pool.acquire() as connection, connection.transaction():
+        owner = await _owner(connection, tenant, wanted)
+        await _refuse_second(connection, tenant, policy, owner, wanted.sku)
+        saved = await versioned.put(
+            connection,
+            store.Policies(owner),
+            tenant,
+            policy,
+            wanted,
+            match=match,
+            actor=actor,
+            allow=lambda kept: _refuse_other_sku(kept, wanted.sku),
+        )
+        await publishing.wake(connection)
+        return saved
+
+
+async def get_policy(runtime: Runtime, tenant: Tenant, policy: str) -> Kept[PolicyFields]:
+    """Return one policy.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    async with runtime.pool.acquire() as connection:
+        kept = await store.policy(connection, tenant, policy)
+    if kept is None:
+        raise NotFound("there is no such supply policy")
+    return kept
+
+
+async def policies(
+    runtime: Runtime, tenant: Tenant, after: str, limit: int
+) -> list[Kept[PolicyFields]]:
+    """Return policies after one, in the order of their ids."""
+    async with runtime.pool.acquire() as connection:
+        return await store.policies(connection, tenant, after, limit)
+
+
+async def _owner(tx: Connection, tenant: Tenant, policy: PolicyFields) -> str:
+    owners = await catalogue.owners_of(tx, tenant, [policy.sku])
+    known = await channels.known(tx, tenant, [one.channel for one in policy.channels])
+    return rules.check_names(policy, owners.get(policy.sku), known)
+
+
+async def _refuse_second(tx: Connection, tenant: Tenant, policy: str, owner: str, sku: str) -> None:
+    present = await store.policy_of_sku(tx, tenant, owner, sku)
+    if present is not None and present != policy:
+        raise InConflict("the SKU has another supply policy", policy=present)
+
+
+def _refuse_other_sku(kept: Kept[PolicyFields] | None, sku: str) -> None:
+    if kept is not None and kept.value.sku != sku:
+        raise InConflict("a supply policy stays with its SKU: make another policy")

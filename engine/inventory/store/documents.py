@@ -1,0 +1,184 @@
+"""Nodes and supply policies."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from engine.infra import queries
+from engine.infra.postgres import Connection
+from engine.infra.versioned import Kept, packed
+from engine.inventory.types import NodeFields, PolicyFields
+from engine.kernel import codec
+from engine.kernel.types import Tenant
+
+SQL: Final = queries.load("engine.inventory")
+_decode_node: Final = codec.Decoder(NodeFields)
+_decode_policy: Final = codec.Decoder(PolicyFields)
+
+
+class Unplanned(NamedTuple):
+    """A policy the cell has to be told of, and what it was told before."""
+
+    tenant: Tenant
+    owner: str
+    kept: Kept[PolicyFields]
+    fields: list[str]
+    pools: list[str]
+
+
+class Planned(NamedTuple):
+    """What one version of a policy left with the publisher."""
+
+    tenant: Tenant
+    policy: str
+    fields: list[str]
+    pools: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """The table of nodes, as `infra.versioned` writes to it."""
+
+    kind: str = "node"
+
+    async def lock(self, tx: Connection, tenant: Tenant, key: str) -> Kept[NodeFields] | None:
+        """Read one node and keep others from changing it."""
+        return _node(await tx.fetchrow(SQL["lock_node"], tenant, key))
+
+    async def insert(
+        self, tx: Connection, tenant: Tenant, key: str, value: NodeFields, actor: str
+    ) -> Kept[NodeFields] | None:
+        """Write a new node; None when it was made meanwhile."""
+        return _node(await tx.fetchrow(SQL["insert_node"], tenant, key, packed(value), actor))
+
+    async def update(
+        self, tx: Connection, tenant: Tenant, kept: Kept[NodeFields], value: NodeFields, actor: str
+    ) -> Kept[NodeFields]:
+        """Write the next version."""
+        row = await tx.fetchrow(SQL["update_node"], tenant, kept.id, packed(value), actor)
+        changed = _node(row)
+        assert changed is not None, "the row is locked"
+        return changed
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """The table of supply policies; `owner` is the one that the SKU has."""
+
+    owner: str
+    kind: str = "supply_policy"
+
+    async def lock(self, tx: Connection, tenant: Tenant, key: str) -> Kept[PolicyFields] | None:
+        """Read one policy and keep others from changing it."""
+        return _policy(await tx.fetchrow(SQL["lock_policy"], tenant, key))
+
+    async def insert(
+        self, tx: Connection, tenant: Tenant, key: str, value: PolicyFields, actor: str
+    ) -> Kept[PolicyFields] | None:
+        """Write a new policy; None when it, or another one of the SKU, was made meanwhile."""
+        row = await tx.fetchrow(
+            SQL["insert_policy"], tenant, key, packed(value), actor, self.owner, value.sku
+        )
+        return _policy(row)
+
+    async def update(
+        self,
+        tx: Connection,
+        tenant: Tenant,
+        kept: Kept[PolicyFields],
+        value: PolicyFields,
+        actor: str,
+    ) -> Kept[PolicyFields]:
+        """Write the next version."""
+        row = await tx.fetchrow(SQL["update_policy"], tenant, kept.id, packed(value), actor)
+        changed = _policy(row)
+        assert changed is not None, "the row is locked"
+        return changed
+
+
+async def node(db: Connection, tenant: Tenant, key: str) -> Kept[NodeFields] | None:
+    """Read one node."""
+    return _node(await db.fetchrow(SQL["get_node"], tenant, key))
+
+
+async def nodes(db: Connection, tenant: Tenant, after: str, limit: int) -> list[Kept[NodeFields]]:
+    """Read nodes in the order of their ids."""
+    rows = await db.fetch(SQL["list_nodes"], tenant, after, limit)
+    return [kept for row in rows if (kept := _node(row))]
+
+
+async def policy(db: Connection, tenant: Tenant, key: str) -> Kept[PolicyFields] | None:
+    """Read one policy."""
+    return _policy(await db.fetchrow(SQL["get_policy"], tenant, key))
+
+
+async def policies(
+    db: Connection, tenant: Tenant, after: str, limit: int
+) -> list[Kept[PolicyFields]]:
+    """Read policies in the order of their ids."""
+    rows = await db.fetch(SQL["list_policies"], tenant, after, limit)
+    return [kept for row in rows if (kept := _policy(row))]
+
+
+async def policy_of_sku(tx: Connection, tenant: Tenant, owner: str, sku: str) -> str | None:
+    """Return the id of the policy that a SKU has."""
+    found: str | None = await tx.fetchval(SQL["policy_of_sku"], tenant, owner, sku)
+    return found
+
+
+async def policies_of_skus(
+    tx: Connection, tenant: Tenant, owners: Mapping[str, str]
+) -> dict[str, PolicyFields]:
+    """Return the policies of these SKUs, by SKU; `owners` is by SKU too."""
+    rows = await tx.fetch(
+        SQL["policies_of_skus"], tenant, list(owners.values()), list(owners.keys())
+    )
+    return {row["sku"]: _decode_policy(row["document"].encode()) for row in rows}
+
+
+async def unplanned_policies(tx: Connection, limit: int) -> list[Unplanned]:
+    """Lock policies whose present version was not written down for the cell."""
+    rows = await tx.fetch(SQL["unplanned_policies"], limit)
+    return [
+        Unplanned(row["tenant"], row["owner"], kept, row["fields"], row["pools"])
+        for row in rows
+        if (kept := _policy(row))
+    ]
+
+
+async def mark_planned(tx: Connection, done: Sequence[Planned]) -> None:
+    """Note what the present versions left with the publisher."""
+    await tx.execute(
+        SQL["plan_policies"],
+        [one.tenant for one in done],
+        [one.policy for one in done],
+        [msgspec.json.encode(one.fields).decode() for one in done],
+        [msgspec.json.encode(one.pools).decode() for one in done],
+    )
+
+
+async def mark_published(db: Connection) -> None:
+    """Note that the cell has everything that was planned."""
+    await db.execute(SQL["publish_policies"])
+
+
+def _node(row: Any) -> Kept[NodeFields] | None:
+    if row is None:
+        return None
+    value = _decode_node(row["document"].encode())
+    return Kept(row["node"], row["version"], row["updated_at"], value)
+
+
+def _policy(row: Any) -> Kept[PolicyFields] | None:
+    if row is None:
+        return None
+    return Kept(
+        row["policy"],
+        row["version"],
+        row["updated_at"],
+        _decode_policy(row["document"].encode()),
+        published=row["published_version"] == row["version"],
+        settled=row["published_version"] > 0,
+    )

@@ -1,0 +1,62 @@
+"""What people do to pools by hand, and what Postgres has recorded of them."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from engine.infra import queries
+from engine.infra.postgres import Connection
+from engine.infra.versioned import packed
+from engine.inventory.types import MoveFields, Scope
+from engine.kernel.types import Tenant
+
+SQL: Final = queries.load("engine.inventory")
+
+
+class StockRow(NamedTuple):
+    """A channel's pool and the offer that the cell serves from it."""
+
+    sku: str
+    channel: str
+    campaign: str
+    pool_id: str
+    body: bytes
+
+
+async def remember_move(tx: Connection, tenant: Tenant, move: MoveFields, actor: str) -> bool:
+    """Write down what a move asks for; False when its id was used for something else."""
+    document = packed(move)
+    await tx.execute(SQL["insert_move"], tenant, move.move_id, document, actor)
+    return bool(await tx.fetchval(SQL["same_move"], tenant, move.move_id, document))
+
+
+async def finish_move(db: Connection, tenant: Tenant, move_id: str, units: int) -> None:
+    """Note that the cell did it."""
+    await db.execute(SQL["finish_move"], tenant, move_id, units)
+
+
+async def paused_since(db: Connection, tenant: Tenant, scope: Scope, name: str) -> datetime | None:
+    """Return since when a sale is paused, as far as the log is folded."""
+    since: datetime | None = await db.fetchval(SQL["paused_since"], tenant, scope, name)
+    return since
+
+
+async def stock(
+    db: Connection, tenant: Tenant, channel: str, sku: str, after: Sequence[Any], limit: int
+) -> list[StockRow]:
+    """Read channels' pools in the order (sku, channel, campaign); "" is any channel or SKU."""
+    rows = await db.fetch(SQL["list_stock"], tenant, channel, sku, *after, limit)
+    return [StockRow(*row.values()) for row in rows]
+
+
+async def available(db: Connection, pools: Iterable[str]) -> dict[str, int]:
+    """Return the free units of pools that have not ended."""
+    rows = await db.fetch(SQL["available"], list(pools))
+    return {row["pool_id"]: row["available"] for row in rows}
+
+
+async def recorded_to(db: Connection, cell: str) -> tuple[datetime, str]:
+    """Return the instant, and the position of the log up to which this connection sees it."""
+    row = await db.fetchrow(SQL["recorded_to"], cell)
+    assert row is not None, "a SELECT without FROM has one row"
+    return row["at"], row["log_id"]

@@ -1,0 +1,204 @@
+"""Nodes, supply policies, pools and what is done to them by hand."""
+
+from typing import Annotated, Literal, NamedTuple
+
+import msgspec
+
+from engine.campaigns.types import Units
+from engine.kernel import codec
+from engine.kernel.errors import EngineError
+from engine.kernel.limits import QUANTITY_MAX
+from engine.kernel.types import Tenant
+
+Scope = Literal["campaign", "sku"]
+
+
+class Short(EngineError):
+    """Fewer units are free than should be moved; nothing was moved."""
+
+    code, status = "short", 409
+
+
+class NodeFields(codec.Wire, frozen=True):
+    """A place that will hold stock; for now a name."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+    kind: Literal["DC", "STORE", "3PL", "SUPPLIER"] = "DC"
+    enabled: bool = True
+    extensions: codec.Document = msgspec.field(default_factory=dict)
+
+
+class NodeView(NodeFields, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """A node as it is answered."""
+
+    node: str
+    version: int
+    updated_at: str
+
+
+class NodePage(codec.Answer, frozen=True):
+    """One page of nodes."""
+
+    items: list[NodeView]
+    next_cursor: str | None
+
+
+class PolicyChannel(codec.Wire, frozen=True):
+    """What one channel may sell every day: its own quota first, then shared units up to a cap."""
+
+    channel: codec.Identifier
+    quota: Units = 0
+    shared_cap: Units | None = None
+
+
+class PolicyFields(codec.Wire, frozen=True):
+    """How the units of one SKU are given out; without `owner`, the SKU's own."""
+
+    sku: codec.Identifier
+    shared: Units = 0
+    channels: Annotated[list[PolicyChannel], msgspec.Meta(max_length=64)] = msgspec.field(
+        default_factory=list
+    )
+    owner: Annotated[str, msgspec.Meta(max_length=128)] | None = None
+    extensions: codec.Document = msgspec.field(default_factory=dict)
+
+
+class PolicyView(PolicyFields, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """A policy as it is answered; `published` once the cell has this version."""
+
+    policy: str
+    version: int
+    updated_at: str
+    published: bool
+
+
+class PolicyPage(codec.Answer, frozen=True):
+    """One page of policies."""
+
+    items: list[PolicyView]
+    next_cursor: str | None
+
+
+class PoolName(codec.Wire, frozen=True):
+    """A pool of the SKU: a channel's quota, a campaign's for it, or (empty) the shared one."""
+
+    channel: Annotated[str, msgspec.Meta(max_length=128)] = ""
+    campaign: Annotated[str, msgspec.Meta(max_length=128)] = ""
+
+
+class MoveFields(codec.Wire, frozen=True):
+    """Free units from one pool of a SKU to another; the same move_id is done once."""
+
+    move_id: codec.Identifier
+    sku: codec.Identifier
+    units: Annotated[int, msgspec.Meta(ge=1, le=QUANTITY_MAX)]
+    source: PoolName = msgspec.field(name="from")
+    target: PoolName = msgspec.field(name="to")
+
+
+class MoveView(codec.Answer, frozen=True):
+    """A move that was done."""
+
+    move_id: str
+    units: int
+
+
+class PauseFields(codec.Wire, frozen=True):
+    """Why the sale stops or goes on."""
+
+    reason: Annotated[str, msgspec.Meta(max_length=256)] = ""
+
+
+class PauseView(codec.Answer, frozen=True):
+    """Whether sale is paused, and since when."""
+
+    paused: bool
+    since: str | None
+
+
+class StockItem(codec.Answer, frozen=True):
+    """What one channel may sell of one SKU; an empty campaign is the everyday sale.
+
+    `shared` is how much of `sellable` comes from the shared pool, before what the channel has
+    already drawn against its cap, which only the cell knows.
+    """
+
+    sku: str
+    channel: str
+    campaign: str
+    sellable: int
+    own: int
+    shared: int
+
+
+class StockPage(codec.Answer, frozen=True):
+    """One page of sellable stock as Postgres has recorded it, up to a position of the log."""
+
+    items: list[StockItem]
+    next_cursor: str | None
+    as_of: str
+    log_id: str
+
+
+class Dimensions(NamedTuple):
+    """What names a pool; empty channel and campaign: the shared pool of the SKU."""
+
+    tenant: Tenant
+    owner: str
+    sku: str
+    channel: str = ""
+    campaign: str = ""
+
+    @property
+    def shared(self) -> "Dimensions":
+        """The shared pool of the same SKU."""
+        return self._replace(channel="", campaign="")
+
+
+class Draw(NamedTuple):
+    """One pool an offer draws from; a cap of -1 is none."""
+
+    pool: Dimensions
+    cap: int = -1
+
+
+class Offer(NamedTuple):
+    """How the cell may serve one SKU to one channel, in one campaign or every day."""
+
+    draws: tuple[Draw, ...]
+    per_buyer_limit: int = 0
+    floor_price: int = 0  # minor units; 0 is none
+
+
+class Given(NamedTuple):
+    """A pool and what its grants amount to: applied ones as folded, others as intended."""
+
+    pool_id: str
+    last_seq: int
+    units: int
+
+
+class Wanted(NamedTuple):
+    """Units that the grants of a pool should amount to, and what document says so."""
+
+    units: int
+    reason: str
+    reference: str
+
+
+class Grant(NamedTuple):
+    """A numbered change of what a pool was given."""
+
+    pool_id: str
+    seq: int
+    delta: int
+    reason: str
+    reference: str
+
+
+class Rule(NamedTuple):
+    """A field of the cell's rules at a version; the body is a packed list that starts with it."""
+
+    field: str
+    version: int
+    body: bytes

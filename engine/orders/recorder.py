@@ -1,0 +1,237 @@
+"""The recorder: folds the cell's log into Postgres, one transaction a batch, each entry once.
+
+The first statement of a transaction compares and sets the position, so two recorders that overlap,
+or a commit whose reply was lost, cannot apply an entry twice. Who records is a row that only avoids
+work; correctness never rests on it.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+import asyncpg
+import msgspec
+import structlog
+
+from engine.infra import log
+from engine.infra.cell import Cell
+from engine.infra.log import Entry, position
+from engine.infra.postgres import UNAVAILABLE, connect
+from engine.kernel import events, limits
+from engine.kernel.clock import Clock
+from engine.kernel.errors import Closed, EngineError, OutcomeUnknown
+from engine.kernel.events import LogEvent, Reserved
+from engine.orders import rules, store
+from engine.orders.types import Changes, EventRow, Logged
+
+_WAIT_MS: Final = 500
+_RETRY_S: Final = 0.2
+_TRIM_EVERY_S: Final = 2.0
+_logger: Final = structlog.get_logger()
+
+_AWAY: Final[tuple[type[Exception], ...]] = (OutcomeUnknown, Closed, *UNAVAILABLE)
+_LOST: Final[tuple[type[Exception], ...]] = (asyncpg.PostgresError, *UNAVAILABLE)
+
+# What a row, not the server, did wrong: found by bisection and set aside.
+_REFUSED: Final = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.UntranslatableCharacterError,
+    EngineError,
+    msgspec.MsgspecError,
+    UnicodeError,
+    ValueError,
+)
+
+
+class Recorder:
+    """One process' attempt to record one cell; any number of them may run."""
+
+    def __init__(
+        self, cell: Cell, dsn: str, clock: Clock, owner: str, *, keep_seconds: int
+    ) -> None:
+        """Bind to a client of its own and a database; nothing is opened until `run`."""
+        self._cell = cell
+        self._dsn = dsn
+        self._clock = clock
+        self._owner = owner
+        self._keep_seconds = keep_seconds
+        self._recorded: deque[tuple[float, str]] = deque()
+        self._trimmed_at = clock.monotonic()
+
+    async def run(self) -> None:
+        """Record until cancelled; whatever is away is tried again."""
+        while True:
+            try:
+                await self._session()
+            except _AWAY as error:
+                _logger.warning("recorder_waits", reason=type(error).__name__, detail=str(error))
+                await asyncio.sleep(_RETRY_S)
+
+    async def _session(self) -> None:
+        connection = await connect(self._dsn)
+        try:
+            while True:
+                await self._turn(connection)
+        finally:
+            await _give_up(connection, self._cell.id, self._owner)
+
+    async def _turn(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        row = await connection.fetchrow(store.SQL["position"], self._cell.id)
+        if row is None or not await store.own(connection, self._cell.id, self._owner):
+            await asyncio.sleep(_RETRY_S)
+            return
+        epoch, at = row["epoch"], row["last_id"]
+        await self._refuse_a_gap(at)
+        self._recorded.append((self._clock.monotonic(), at))
+        while True:
+            entries = await log.read(
+                self._cell.redis, self._cell.id, at, limits.RECORDER_ENTRIES_MAX, wait_ms=_WAIT_MS
+            )
+            if not entries:
+                await self._trim()
+                return
+            moved = await self.record(connection, epoch, at, entries)
+            if moved is None:
+                return
+            at = moved
+            self._recorded.append((self._clock.monotonic(), at))
+            await self._trim()
+
+    async def record(
+        self,
+        connection: "asyncpg.Connection[asyncpg.Record]",
+        epoch: int,
+        start: str,
+        entries: Sequence[Entry],
+    ) -> str | None:
+        """Fold entries that follow `start` in one transaction; return the new position.
+
+        None means that the position was another one: read it again. A checkpoint ends the batch,
+        because what it compares is the position right behind it.
+        """
+        decoded = _up_to_checkpoint(entries)
+        end = decoded[-1][0].log_id
+        claims = sum(isinstance(event, Reserved) for _, found in decoded for event in found)
+        broken: list[tuple[str, str]] = []
+        async with connection.transaction():
+            recorded = await store.advance(
+                connection, self._cell.id, self._owner, epoch, start, end, claims
+            )
+            if recorded is None:
+                return None
+            rows = [row for entry, found in decoded for row in rules.posts(entry.log_id, found)]
+            broken = await store.post(connection, self._cell.id, rows)
+            await self._fold(connection, _logged(decoded))
+            for entry, found in decoded:
+                await store.save_reference(connection, self._cell.id, recorded, entry.log_id, found)
+        if broken:
+            await self._stop_selling(broken)
+        return end
+
+    async def _fold(
+        self, tx: "asyncpg.Connection[asyncpg.Record]", logged: Sequence[Logged]
+    ) -> None:
+        """Fold all, or halve until the events that Postgres refuses stand alone."""
+        if not logged:
+            return
+        try:
+            changes = rules.fold(logged)
+            async with tx.transaction():
+                await store.save(tx, self._cell.id, changes)
+        except _REFUSED as error:
+            if len(logged) == 1:
+                await self._set_aside(tx, logged[0], f"{type(error).__name__}: {error}"[:500])
+                return
+            middle = len(logged) // 2
+            await self._fold(tx, logged[:middle])
+            await self._fold(tx, logged[middle:])
+
+    async def _set_aside(
+        self, tx: "asyncpg.Connection[asyncpg.Record]", logged: Logged, reason: str
+    ) -> None:
+        """Keep a refused event as a dead letter and, if it is a claim, as an order to be seen to."""
+        reason = reason.replace("\x00", "")
+        packed = msgspec.msgpack.encode(logged.event)
+        await store.bury(tx, self._cell.id, logged, reason, packed)
+        _logger.error("dead_letter", order_id=logged.event.subject, log_id=logged.log_id)
+        if isinstance(logged.event, Reserved):
+            order = rules.unreadable_order(logged.log_id, logged.event, reason)
+            data = {"reason": reason}
+            event = EventRow(
+                logged.event.at, "order.needs_attention", order.order_id, logged.log_id, "engine",
+                data, of_new=True,
+            )  # fmt: skip
+            changes = Changes(orders={order.order_id: order}, events=[event])
+            async with tx.transaction():
+                await store.save(tx, self._cell.id, changes)
+
+    async def _refuse_a_gap(self, at: str) -> None:
+        """Close the cell when the log was cut beyond what Postgres has.
+
+        Raises:
+            Closed: with the gap in words.
+        """
+        state = await self._cell.refresh()
+        if state is not None and position(at) < position(state.trimmed_to):
+            reason = (
+                f"Postgres stands at log id {at}, the log was cut at {state.trimmed_to}:"
+                " what lies between is not in this database"
+            )
+            if state.phase == "open":
+                await self._cell.call("close", [reason], argument="0", epoch=state.epoch)
+            raise Closed(reason)
+
+    async def _stop_selling(self, broken: Sequence[tuple[str, str]]) -> None:
+        """Pause the SKUs of pools that do not add up; the orders themselves are recorded."""
+        pauses = [
+            (tenant, "sku", sku, 1, "engine", "its pool does not add up")
+            for tenant, sku in set(broken)
+        ]
+        _logger.error("pool_broken", skus=[sku for _, sku in broken])
+        await self._cell.call("pause", pauses)
+
+    async def _trim(self) -> None:
+        """Cut the log below what was recorded long enough ago."""
+        now = self._clock.monotonic()
+        if now - self._trimmed_at < _TRIM_EVERY_S:
+            return
+        self._trimmed_at = now
+        oldest = None
+        while self._recorded and now - self._recorded[0][0] >= self._keep_seconds:
+            oldest = self._recorded.popleft()[1]
+        if oldest not in {None, "0-0"} and self._cell.is_open:
+            await self._cell.call("trim", [oldest])
+
+
+def _up_to_checkpoint(entries: Sequence[Entry]) -> list[tuple[Entry, list[LogEvent]]]:
+    decoded = []
+    for entry in entries:
+        if entry.version != events.VERSION:
+            raise Closed(
+                f"log entry {entry.log_id} is of version {entry.version!r}: update tidegate"
+            )
+        found = events.decode(entry.events)
+        decoded.append((entry, found))
+        if found and isinstance(found[-1], events.Checkpoint):
+            break
+    return decoded
+
+
+def _logged(decoded: Sequence[tuple[Entry, list[LogEvent]]]) -> list[Logged]:
+    logged = []
+    for entry, found in decoded:
+        for event in found:
+            payload = entry.payloads[event.payload - 1] if isinstance(event, Reserved) else b""
+            logged.append(Logged(entry.log_id, event, payload))
+    return logged
+
+
+async def _give_up(connection: "asyncpg.Connection[asyncpg.Record]", cell: str, owner: str) -> None:
+    """Let another recorder go on at once; a lost connection lets it go on a little later."""
+    try:
+        await connection.execute(store.SQL["disown"], cell, owner)
+        await connection.close(timeout=2)
+    except _LOST:
+        connection.terminate()

@@ -1,0 +1,274 @@
+"""How an order's state follows from events; pure, and the only place that says so."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from engine.kernel.events import (
+    Confirmed,
+    DeadlineMoved,
+    Expired,
+    Expiring,
+    LogEvent,
+    Payment,
+    RefundDue,
+    Reheld,
+    Released,
+    Reserved,
+    Returned,
+)
+from engine.kernel.ids import line_id
+from engine.orders.types import (
+    CANCELLED,
+    CLOSED,
+    OPEN,
+    BlockRow,
+    CancelRow,
+    Changes,
+    EventRow,
+    Logged,
+    NewLine,
+    NewOrder,
+    Patch,
+    PaymentRow,
+    Post,
+)
+from engine.reservation.rules import payable
+from engine.reservation.types import OrderIn, decode_order
+
+# Nothing is sold for this money; a second payment, by contrast, leaves the order paid.
+_ORDER_IS_NOT_PAID: Final = frozenset({"cancelled", "no_stock", "limit"})
+
+
+def posts(log_id: str, events: Iterable[LogEvent]) -> list[Post]:
+    """Return the ledger rows of one log entry."""
+    rows: list[Post] = []
+    for event in events:
+        kind = type(event).__name__.lower()
+        for move in event.moves:
+            accounts = (move.granted, move.owed, move.available, move.held, move.sold)
+            rows.append(Post(log_id, len(rows), kind, event.subject, move.pool_id, *accounts))
+    return rows
+
+
+def fold(events: Iterable[Logged]) -> Changes:
+    """Merge events, in the order of the log, into the rows they become.
+
+    Raises:
+        ValidationFailed: a payload is not an order; folding its event alone names it.
+    """
+    changes = Changes()
+    for logged in events:
+        _fold_one(changes, logged)
+    return changes
+
+
+def _fold_one(changes: Changes, logged: Logged) -> None:  # noqa: C901, PLR0912 - one case a kind of event
+    log_id, event, payload = logged
+    match event:
+        case Reserved():
+            _reserved(changes, log_id, event, payload)
+        case Confirmed():
+            _applied(changes, log_id, event.subject, event.payment, event.at)
+            _patch(changes, event.subject, payment_state="paid", stock_state="committed")
+        case Reheld():
+            _applied(changes, log_id, event.subject, event.payment, event.at)
+            _patch(
+                changes, event.subject, state=OPEN, payment_state="paid", stock_state="committed",
+                attempt=event.attempt, draws=event.draws, counters=event.counted,
+            )  # fmt: skip
+        case RefundDue():
+            _refund_due(changes, log_id, event)
+        case Released():
+            _released(changes, log_id, event)
+        case Expired():
+            _patch(
+                changes, event.subject, state=CLOSED, stock_state="released", draws=[], counters=[]
+            )
+            _note(changes, log_id, event, "order.expired", {})
+        case Expiring():
+            _note(changes, log_id, event, "hold.expiring", {"held_until": event.held_until})
+        case DeadlineMoved():
+            _patch(changes, event.subject, pay_by=event.pay_by, held_until=event.held_until)
+            _note(changes, log_id, event, "order.deadline_moved", {"pay_by": event.pay_by})
+        case Returned():
+            changes.returns.append((event.return_id, log_id))
+            _note(changes, log_id, event, "stock.returned", {"return_id": event.return_id})
+        case _:
+            pass  # of pools, rules and the cell: not an order's
+
+
+def _reserved(changes: Changes, log_id: str, event: Reserved, payload: bytes) -> None:
+    if event.subject in changes.orders:
+        changes.twice.append((log_id, event.subject, event.at))
+        return
+    order = decode_order(payload)
+    changes.orders[event.subject] = new_order(log_id, event, order, payload.decode())
+    short = dict(event.short)
+    payables, _ = payable(order)
+    for n, (line, units) in enumerate(zip(order.lines, payables, strict=True), start=1):
+        kept = n not in event.dropped
+        changes.lines[event.subject, n] = NewLine(
+            event.subject, n, line.sku, line.quantity, line.quantity if kept else 0,
+            units if kept else 0, short.get(n, 0),
+        )  # fmt: skip
+    if event.payment.payment_id:
+        row = PaymentRow(event.subject, event.payment, "applied", "", log_id, event.at)
+        changes.payments.append(row)
+    for code, line_nos in (
+        ("short", list(short)),
+        ("unmapped_sku", event.unmapped),
+        ("price", event.below_floor),
+    ):
+        for n in line_nos:
+            where = line_id(event.subject, n)
+            changes.blocks.append(BlockRow(event.subject, code, where, "", event.at, "engine"))
+    _replaced(changes, log_id, event)
+    data = {"state": event.state, "total": event.total, "currency": event.currency}
+    changes.events.append(
+        EventRow(event.at, "order.reserved", event.subject, log_id, event.actor, data, of_new=True)
+    )
+
+
+def new_order(log_id: str, event: Reserved, order: OrderIn, document: str) -> NewOrder:
+    """Return the row of a claim that was taken."""
+    settled = event.settle or "unpaid"
+    placed_at = order.placed_at
+    return NewOrder(
+        order_id=event.subject,
+        tenant=event.tenant,
+        channel=event.channel,
+        channel_order_id=order.channel_order_id,
+        campaign=event.campaign,
+        buyer_id=event.buyer,
+        kind=order.kind,
+        state=OPEN,
+        payment_state=settled,
+        stock_state="short" if event.short else "committed" if event.state == "C" else "held",
+        currency=event.currency,
+        payable=event.total,
+        pay_by=event.pay_by,
+        held_until=event.held_until,
+        attempt=event.attempt,
+        fingerprint=event.fingerprint,
+        placed_at=event.at if placed_at is None else round(placed_at.timestamp() * 1_000),
+        accepted_at=event.at,
+        log_id=log_id,
+        actor=event.actor,
+        attention="",
+        draws=[list(draw) for draw in event.draws],
+        counters=[list(entry) for entry in event.counted],
+        document=document,
+    )
+
+
+def unreadable_order(log_id: str, event: Reserved, reason: str) -> NewOrder:
+    """Return a row a person can find for a claim that Postgres refused; the dead letter has all."""
+    clean = {
+        name: getattr(event, name).replace("\x00", "").encode("utf-8", "replace").decode()
+        for name in ("tenant", "channel", "campaign", "buyer", "currency", "actor")
+    }
+    return NewOrder(
+        order_id=event.subject, tenant=clean["tenant"], channel=clean["channel"],
+        channel_order_id=f"unreadable:{event.subject}", campaign=clean["campaign"],
+        buyer_id=clean["buyer"], kind="sale", state=OPEN, payment_state=event.settle or "unpaid",
+        stock_state="committed" if event.state == "C" else "held", currency=clean["currency"],
+        payable=event.total, pay_by=event.pay_by, held_until=event.held_until,
+        attempt=event.attempt, fingerprint=event.fingerprint, placed_at=event.at,
+        accepted_at=event.at, log_id=log_id, actor=clean["actor"], attention=reason,
+        draws=[list(draw) for draw in event.draws],
+        counters=[], document="{}",
+    )  # fmt: skip
+
+
+def _applied(changes: Changes, log_id: str, order_id: str, payment: Payment, at: int) -> None:
+    changes.payments.append(PaymentRow(order_id, payment, "applied", "", log_id, at))
+    data = {"payment_id": payment.payment_id, "amount": payment.amount}
+    changes.events.append(EventRow(at, "order.paid", order_id, log_id, payment.actor, data))
+
+
+def _refund_due(changes: Changes, log_id: str, event: RefundDue) -> None:
+    payment = event.payment
+    row = PaymentRow(event.subject, payment, "refund_due", event.reason, log_id, event.at)
+    changes.payments.append(row)
+    if event.reason in _ORDER_IS_NOT_PAID:
+        _patch(changes, event.subject, payment_state="refund_due")
+    data = {"payment_id": payment.payment_id, "amount": payment.amount, "reason": event.reason}
+    _note(changes, log_id, event, "payment.refund_due", data, payment.actor)
+
+
+def _released(changes: Changes, log_id: str, event: Released) -> None:
+    if event.kind == "duplicate":
+        return  # the second hold of an order that Postgres has: the order itself is as it was
+    for n, units, money in event.lines:
+        _cut(changes, event.subject, n, units, money)
+    draws = [list(draw) for draw in event.draws]
+    _patch(changes, event.subject, payable=event.total, draws=draws)
+    over = event.state == "R"
+    if over:
+        _patch(changes, event.subject, state=CANCELLED, stock_state="released", counters=[])
+    changes.cancels.append(
+        CancelRow(
+            event.subject, event.cancel_id, event.kind, event.reason, event.lines, event.actor,
+            log_id, event.at,
+        )
+    )  # fmt: skip
+    kind = "order.cancelled" if over else "order.lines_cancelled"
+    data = {"cancel_id": event.cancel_id, "reason": event.reason, "total": event.total}
+    _note(changes, log_id, event, kind, data, event.actor)
+
+
+def _replaced(changes: Changes, log_id: str, event: Reserved) -> None:
+    if not event.replaced:
+        return
+    other = event.replaced
+    _patch(changes, other, state=CANCELLED, stock_state="released", draws=[], counters=[])
+    changes.cancels.append(
+        CancelRow(other, event.subject, "replaced", "", [], event.actor, log_id, event.at)
+    )
+    data = {"by": event.subject}
+    changes.events.append(EventRow(event.at, "order.replaced", other, log_id, event.actor, data))
+
+
+def _patch(changes: Changes, order_id: str, **values: Any) -> None:
+    """Change a row of this stretch, or leave a patch for one that Postgres already has."""
+    target: object = changes.orders.get(order_id)
+    if target is None:
+        target = changes.patches.setdefault(order_id, Patch())
+    for name, value in values.items():
+        setattr(target, name, value)
+
+
+def _cut(changes: Changes, order_id: str, n: int, units: int, money: int) -> None:
+    line = changes.lines.get((order_id, n))
+    if line is not None:
+        line.open_quantity -= units
+        line.payable -= money
+    else:
+        before = changes.line_cuts.get((order_id, n), (0, 0))
+        changes.line_cuts[order_id, n] = (before[0] + units, before[1] + money)
+
+
+def _note(
+    changes: Changes,
+    log_id: str,
+    event: LogEvent,
+    kind: str,
+    data: dict[str, Any],
+    actor: str = "engine",
+) -> None:
+    changes.events.append(EventRow(event.at, kind, event.subject, log_id, actor, data))
+
+
+def status(axes: Mapping[str, Any], *, blocked: bool = False) -> str:  # noqa: PLR0911 - one line a word
+    """Return the one word for people, from the axes of an order."""
+    if axes["attention"] or (blocked and axes["state"] == OPEN):
+        return "needs_attention"
+    if axes["payment_state"] == "refund_due":
+        return "refund_due"
+    if axes["state"] == CANCELLED:
+        return "cancelled"
+    if axes["state"] == CLOSED:
+        return "expired" if axes["stock_state"] == "released" else "closed"
+    if axes["fulfilment_state"] in {"shipped", "delivered"}:
+        return str(axes["fulfilment_state"])
+    return "pending_payment" if axes["payment_state"] in {"unpaid", "deposit_paid"} else "paid"

@@ -1,0 +1,154 @@
+"""Rows that one stretch of the log becomes, and the axes on which an order stands."""
+
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from engine.kernel.events import LogEvent, Payment
+
+OPEN: Final = "open"
+CLOSED: Final = "closed"
+CANCELLED: Final = "cancelled"
+
+
+class Logged(NamedTuple):
+    """One event where it stands: its entry, and the payload it came with if it is a claim."""
+
+    log_id: str
+    event: LogEvent
+    payload: bytes = b""
+
+
+class Post(NamedTuple):
+    """One change of one pool, as a row of the ledger; `n` counts within the entry."""
+
+    log_id: str
+    n: int
+    kind: str
+    reference: str
+    pool_id: str
+    granted: int
+    owed: int
+    available: int
+    held: int
+    sold: int
+
+
+@dataclass(slots=True)
+class NewOrder:
+    """A row of `orders`, in the order of `insert_orders`' columns; instants are ms, 0 is none."""
+
+    order_id: str
+    tenant: str
+    channel: str
+    channel_order_id: str
+    campaign: str
+    buyer_id: str
+    kind: str
+    state: str
+    payment_state: str
+    stock_state: str
+    currency: str
+    payable: int
+    pay_by: int
+    held_until: int
+    attempt: int
+    fingerprint: str
+    placed_at: int
+    accepted_at: int
+    log_id: str
+    actor: str
+    attention: str
+    draws: list[Any]
+    counters: list[Any]
+    document: str
+
+
+@dataclass(slots=True)
+class NewLine:
+    """A row of `order_lines`."""
+
+    order_id: str
+    line_no: int
+    sku: str
+    quantity: int
+    open_quantity: int
+    payable: int
+    short: int
+
+
+@dataclass(slots=True)
+class Patch:
+    """What later events change on an order; None leaves a column as it is."""
+
+    state: str | None = None
+    payment_state: str | None = None
+    stock_state: str | None = None
+    payable: int | None = None
+    pay_by: int | None = None
+    held_until: int | None = None
+    attempt: int | None = None
+    draws: list[Any] | None = None
+    counters: list[Any] | None = None
+
+
+class PaymentRow(NamedTuple):
+    """A row of `payments`."""
+
+    order_id: str
+    payment: Payment
+    state: str
+    reason: str
+    log_id: str
+    at: int
+
+
+class CancelRow(NamedTuple):
+    """A row of `cancels`; lines are (line, units, money)."""
+
+    order_id: str
+    cancel_id: str
+    kind: str
+    reason: str
+    lines: list[tuple[int, int, int]]
+    actor: str
+    log_id: str
+    at: int
+
+
+class EventRow(NamedTuple):
+    """A row of `events`; `of_new` marks the event that only a newly inserted order may have."""
+
+    at: int
+    kind: str
+    order_id: str
+    log_id: str
+    actor: str
+    data: dict[str, Any]
+    of_new: bool = False
+
+
+class BlockRow(NamedTuple):
+    """A row of `blocks`."""
+
+    order_id: str
+    code: str
+    line_id: str
+    reason: str
+    at: int
+    by: str
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a stretch of the log changes around orders, merged order by order."""
+
+    orders: dict[str, NewOrder] = field(default_factory=dict)
+    lines: dict[tuple[str, int], NewLine] = field(default_factory=dict)
+    patches: dict[str, Patch] = field(default_factory=dict)
+    line_cuts: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
+    payments: list[PaymentRow] = field(default_factory=list)
+    cancels: list[CancelRow] = field(default_factory=list)
+    blocks: list[BlockRow] = field(default_factory=list)
+    returns: list[tuple[str, str]] = field(default_factory=list)
+    twice: list[tuple[str, str, int]] = field(default_factory=list)
+    events: list[EventRow] = field(default_factory=list)

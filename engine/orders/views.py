@@ -1,0 +1,277 @@
+"""How an order is shown: from Postgres, with what the cell knows that Postgres does not yet."""
+
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import asyncpg
+import msgspec
+
+from engine.infra.postgres import Pool
+from engine.kernel import codec
+from engine.kernel.clock import rfc3339, to_ms
+from engine.kernel.ids import line_id
+from engine.kernel.types import OrderId
+from engine.orders import rules
+from engine.orders.store import SQL
+from engine.reservation.service import Reservations
+from engine.reservation.types import HoldRecord
+
+_EVENTS_SHOWN_MAX: Final = 500
+
+# What a hold's state says of an order whose row has not caught up with it.
+_AXES: Final[dict[str, dict[str, str]]] = {
+    "P": {"state": "open", "payment_state": "unpaid", "stock_state": "held"},
+    "C": {"state": "open", "payment_state": "paid", "stock_state": "committed"},
+    "R": {"state": "cancelled", "payment_state": "unpaid", "stock_state": "released"},
+    "E": {"state": "closed", "payment_state": "unpaid", "stock_state": "released"},
+}
+
+
+class LineView(codec.Answer, frozen=True):
+    """A line: `open_quantity` is what was not cancelled or dropped."""
+
+    line_id: str
+    sku: str
+    quantity: int
+    open_quantity: int
+    payable: codec.Money
+    short: int = 0
+
+
+class PaymentView(codec.Answer, frozen=True):
+    """A payment as it was booked."""
+
+    payment_id: str
+    state: str
+    reason: str
+    amount: codec.Money
+    method: str
+    stage: str
+    paid_at: str | None
+    recorded_at: str
+
+
+class BlockView(codec.Answer, frozen=True):
+    """A reason why nothing ships yet."""
+
+    code: str
+    line_id: str
+    reason: str
+    since: str
+    until: str | None
+    by: str
+
+
+class TimelineEntry(codec.Answer, frozen=True):
+    """One thing that happened to an order."""
+
+    at: str
+    kind: str
+    actor: str
+    data: dict[str, Any]
+
+
+class OrderView(codec.Answer, frozen=True):
+    """An order; `recorded` false means Postgres learns of it in a moment and details follow."""
+
+    order_id: str
+    channel: str
+    channel_order_id: str | None
+    campaign: str
+    buyer_id: str
+    status: str
+    state: str
+    payment_state: str
+    stock_state: str
+    fulfilment_state: str
+    payable: codec.Money
+    pay_by: str | None
+    placed_at: str | None
+    attempt: int
+    attention: str
+    recorded: bool
+    lines: list[LineView]
+    payments: list[PaymentView]
+    blocks: list[BlockView]
+    timeline: list[TimelineEntry]
+    document: dict[str, Any] | None
+
+
+class OrderSummary(codec.Answer, frozen=True):
+    """An order in a list."""
+
+    order_id: str
+    channel: str
+    channel_order_id: str
+    campaign: str
+    buyer_id: str
+    status: str
+    state: str
+    payment_state: str
+    stock_state: str
+    fulfilment_state: str
+    payable: codec.Money
+    pay_by: str | None
+    placed_at: str
+
+
+class OrderPage(codec.Answer, frozen=True):
+    """One page of orders."""
+
+    items: list[OrderSummary]
+    next_cursor: str | None
+
+
+class Filter(NamedTuple):
+    """Which orders a list shows; empty values do not filter."""
+
+    tenant: str
+    channel: str
+    channel_order_id: str
+    block: str
+    status: str
+    placed_from: datetime | None
+    placed_to: datetime | None
+    after: list[Any] | None
+    limit: int
+
+
+class Reader:
+    """Reads orders: the cell first, then Postgres, so that no moment shows neither."""
+
+    def __init__(self, reservations: Reservations, pool: Pool) -> None:
+        """Bind to a process' cell and pool."""
+        self._reservations = reservations
+        self._pool = pool
+
+    async def order(self, order_id: OrderId) -> dict[str, Any] | None:
+        """Return one order with its `tenant`, None when neither side knows it."""
+        hold = await self._reservations.hold(order_id)
+        row = await self._pool.fetchrow(SQL["order"], order_id)
+        if row is None:
+            return None if hold is None else _from_hold(order_id, hold)
+        return await self._from_row(row, hold)
+
+    async def page(self, wanted: Filter) -> list[dict[str, Any]]:
+        """Return orders, newest first."""
+        placed_at, order_id = (None, None)
+        if wanted.after is not None:
+            try:
+                placed_at, order_id = datetime.fromisoformat(wanted.after[0]), wanted.after[1]
+            except ValueError:
+                codec.refuse("", "query parameter cursor: must be a next_cursor of this list")
+        rows = await self._pool.fetch(
+            SQL["list_orders"], wanted.tenant, wanted.channel, wanted.channel_order_id,
+            wanted.block, wanted.placed_from, wanted.placed_to, wanted.status, placed_at,
+            order_id, wanted.limit,
+        )  # fmt: skip
+        return [_summary(row) for row in rows]
+
+    async def _from_row(self, row: asyncpg.Record, hold: HoldRecord | None) -> dict[str, Any]:
+        order_id = row["order_id"]
+        async with self._pool.acquire() as connection:
+            lines = await connection.fetch(SQL["order_lines"], order_id)
+            payments = await connection.fetch(SQL["order_payments"], order_id)
+            blocks = await connection.fetch(SQL["order_blocks"], order_id)
+            events = await connection.fetch(SQL["order_events"], order_id, _EVENTS_SHOWN_MAX)
+        axes = {**row}
+        if hold is not None and row["stock_state"] in {"held", "short"} and hold.state != "P":
+            axes.update(_AXES[hold.state])
+        view = OrderView(
+            order_id=order_id,
+            channel=row["channel"],
+            channel_order_id=row["channel_order_id"],
+            campaign=row["campaign"],
+            buyer_id=row["buyer_id"],
+            status=rules.status(axes, blocked=bool(blocks)),
+            state=axes["state"],
+            payment_state=axes["payment_state"],
+            stock_state=axes["stock_state"],
+            fulfilment_state=row["fulfilment_state"],
+            payable=codec.Money(row["payable"], row["currency"]),
+            pay_by=_text(row["pay_by"]),
+            placed_at=_text(row["placed_at"]),
+            attempt=row["attempt"],
+            attention=row["attention"],
+            recorded=True,
+            lines=[_line(order_id, row["currency"], line) for line in lines],
+            payments=[_payment(payment) for payment in payments],
+            blocks=[_block(block) for block in blocks],
+            timeline=[
+                TimelineEntry(
+                    rfc3339(to_ms(event["at"])), event["kind"], event["actor"],
+                    codec.decode_json(event["data"]),
+                )
+                for event in events
+            ],
+            document=codec.decode_json(row["document"]),
+        )  # fmt: skip
+        return {"tenant": row["tenant"], **msgspec.to_builtins(view)}
+
+
+def _from_hold(order_id: OrderId, hold: HoldRecord) -> dict[str, Any]:
+    axes = {**_AXES[hold.state], "fulfilment_state": "unrouted", "attention": ""}
+    view = OrderView(
+        order_id=order_id,
+        channel=hold.channel,
+        channel_order_id=None,
+        campaign=hold.campaign,
+        buyer_id=hold.buyer,
+        status=rules.status(axes),
+        **axes,
+        payable=codec.Money(hold.total, hold.currency),
+        pay_by=rfc3339(hold.pay_by) if hold.pay_by else None,
+        placed_at=None,
+        attempt=hold.attempt,
+        recorded=False,
+        lines=[
+            LineView(
+                line_id(order_id, n), line[0], line[1], line[1], codec.Money(line[2], hold.currency)
+            )
+            for n, line in enumerate(hold.lines, start=1)
+        ],
+        payments=[],
+        blocks=[],
+        timeline=[],
+        document=None,
+    )
+    return {"tenant": hold.tenant, **msgspec.to_builtins(view)}
+
+
+def _summary(row: asyncpg.Record) -> dict[str, Any]:
+    view = OrderSummary(
+        order_id=row["order_id"], channel=row["channel"],
+        channel_order_id=row["channel_order_id"], campaign=row["campaign"],
+        buyer_id=row["buyer_id"], status=rules.status({**row}, blocked=row["blocked"]),
+        state=row["state"], payment_state=row["payment_state"], stock_state=row["stock_state"],
+        fulfilment_state=row["fulfilment_state"],
+        payable=codec.Money(row["payable"], row["currency"]), pay_by=_text(row["pay_by"]),
+        placed_at=row["placed_at"].isoformat(),
+    )  # fmt: skip
+    return dict(msgspec.to_builtins(view))
+
+
+def _line(order_id: str, currency: str, row: asyncpg.Record) -> LineView:
+    return LineView(
+        line_id(order_id, row["line_no"]), row["sku"], row["quantity"], row["open_quantity"],
+        codec.Money(row["payable"], currency), row["short"],
+    )  # fmt: skip
+
+
+def _payment(row: asyncpg.Record) -> PaymentView:
+    return PaymentView(
+        row["payment_id"], row["state"], row["reason"],
+        codec.Money(row["amount"], row["currency"]), row["method"], row["stage"],
+        _text(row["paid_at"]), rfc3339(to_ms(row["recorded_at"])),
+    )  # fmt: skip
+
+
+def _block(row: asyncpg.Record) -> BlockView:
+    return BlockView(
+        row["code"], row["line_id"], row["reason"], rfc3339(to_ms(row["since"])),
+        _text(row["until"]), row["by"],
+    )  # fmt: skip
+
+
+def _text(moment: datetime | None) -> str | None:
+    return None if moment is None else rfc3339(to_ms(moment))

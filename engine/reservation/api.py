@@ -1,0 +1,169 @@
+"""`POST /v1/orders`: the one call of a flash sale."""
+
+import re
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from engine.channels.registry import Registry
+from engine.infra.http.auth import DIRECTORY, Principal, require, require_channel
+from engine.infra.http.openapi import Operation, operation
+from engine.infra.http.server import json_response, raw_body
+from engine.infra.runtime import RUNTIME
+from engine.kernel import codec, limits
+from engine.kernel.clock import rfc3339
+from engine.kernel.errors import (
+    Closed,
+    Ended,
+    IdempotencyConflict,
+    LimitReached,
+    NotStarted,
+    OutcomeUnknown,
+    Overloaded,
+    Paused,
+    PayloadTooLarge,
+    SoldOut,
+    UnknownSku,
+    WrongCall,
+)
+from engine.kernel.ids import line_id
+from engine.reservation import rules
+from engine.reservation.recorded import Recorded
+from engine.reservation.service import Reservations
+from engine.reservation.types import Claim, Held, OrderIn, decode_order
+
+RESERVATIONS: Final = web.AppKey("reservations", Reservations)
+REGISTRY: Final = web.AppKey("channel_registry", Registry)
+RECORDED: Final = web.AppKey("recorded", Recorded)
+
+_WAIT: Final = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])")
+_STATUS: Final = {"P": "pending_payment", "C": "paid", "R": "cancelled", "E": "expired"}
+_SCOPE: Final = "orders:write"
+
+
+class AcceptedLine(codec.Answer, frozen=True):
+    """A line of an accepted order; `quantity` 0 means it was dropped, as its on_short asked."""
+
+    line_id: str
+    sku: str
+    quantity: int
+
+
+class Accepted(codec.Answer, frozen=True):
+    """An accepted order; `pay_by` null means that nothing must be paid by then."""
+
+    order_id: str
+    status: str
+    pay_by: str | None
+    payable: codec.Money
+    lines: list[AcceptedLine]
+
+
+async def post_order(request: web.Request) -> web.Response:
+    """Hold stock for an order; 202, because Postgres learns of it a moment later."""
+    principal = await request.app[DIRECTORY].authenticate(request.headers.get("Authorization"))
+    require(principal, _SCOPE)
+    raw = await raw_body(request, limits.ORDER_BYTES_MAX)
+    claim = await claim_of(request, principal, raw)
+    held = await request.app[RESERVATIONS].reserve(claim, raw)
+    recorded = False
+    if not held.repeated and "Prefer" in request.headers:
+        recorded = await _wait(request, held)
+    return respond(request, claim, held, recorded=recorded)
+
+
+async def claim_of(request: web.Request, principal: Principal, raw: bytes) -> Claim:
+    """Decode and check a body down to what the cell is asked.
+
+    Raises:
+        ValidationFailed: which field, and what is accepted there.
+        WrongCall: the channel's orders come by orders:sync.
+    """
+    if b"\\u0000" in raw:
+        codec.open_document(codec.decode_json(raw) if _is_object(raw) else {}, "")
+    order = decode_order(raw)
+    require_channel(principal, order.channel)
+    await _require_gate(request.app[REGISTRY], principal.tenant, order)
+    now_ms = request.app[RUNTIME].clock.now_ms()
+    return rules.claim_of(order, tenant=principal.tenant, actor=principal.key_id, now_ms=now_ms)
+
+
+async def _require_gate(registry: Registry, tenant: str, order: OrderIn) -> None:
+    authority = registry.known(tenant, order.channel)
+    if authority == "gate":
+        return
+    if authority is None:
+        authority = await registry.authority(tenant, order.channel)
+    if authority is None:
+        codec.refuse("/channel", "there is no such channel: make it by PUT /v1/channels/{channel}")
+    if authority != "gate":
+        raise WrongCall(f"orders of {authority} channels come by POST /v1/orders:sync")
+
+
+def respond(request: web.Request, claim: Claim, held: Held, *, recorded: bool) -> web.Response:
+    """Word the answer: 202 when taken, 201 when its row was seen, 200 when it came before."""
+    body = msgspec.to_builtins(accepted(claim, held))
+    headers = {
+        "Location": f"/v1/orders/{claim.order_id}",
+        "Tidegate-Durability": request.app[RUNTIME].settings.durability,
+    }
+    if held.repeated:
+        headers["Idempotency-Replayed"] = "true"
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and len(key) <= limits.IDENTIFIER_LENGTH_MAX:
+        headers["Idempotency-Key"] = key
+    status = 200 if held.repeated else 201 if recorded else 202
+    return json_response(body, status, headers)
+
+
+def accepted(claim: Claim, held: Held) -> Accepted:
+    """Return the answer to an accepted claim, first or repeated."""
+    lines = [
+        AcceptedLine(line_id(claim.order_id, n), line[0], 0 if n in held.dropped else line[1])
+        for n, line in enumerate(claim.lines, start=1)
+    ]
+    return Accepted(
+        claim.order_id,
+        _STATUS[held.state],
+        rfc3339(held.pay_by) if held.pay_by else None,
+        codec.Money(held.total, claim.currency),
+        lines,
+    )
+
+
+async def _wait(request: web.Request, held: Held) -> bool:
+    found = _WAIT.search(request.headers["Prefer"])
+    if found is None:
+        return False
+    try:
+        seconds = min(int(found[1]), limits.WAIT_SECONDS_MAX)
+        return await request.app[RECORDED].wait(held.log_id, seconds)
+    except Overloaded:
+        return False  # the order is accepted: not being able to wait changes nothing about it
+
+
+def _is_object(raw: bytes) -> bool:
+    return raw.lstrip()[:1] == b"{"
+
+
+def routes() -> list[web.RouteDef]:
+    """Return the routes of this slice."""
+    return [web.post("/v1/orders", post_order)]
+
+
+OPERATIONS: Final[list[Operation]] = [
+    operation(
+        "POST",
+        "/v1/orders",
+        "Place an order of a gate channel",
+        _SCOPE,
+        request=OrderIn,
+        responses={202: Accepted, 201: Accepted, 200: Accepted},
+        problems=[
+            SoldOut, LimitReached, NotStarted, Ended, Paused, IdempotencyConflict, UnknownSku,
+            WrongCall, PayloadTooLarge, Overloaded, Closed, OutcomeUnknown,
+        ],
+        headers=["Idempotency-Key", "Prefer"],
+    ),
+]  # fmt: skip

@@ -1,0 +1,91 @@
+"""Natural batching: while one call is in flight, claims collect; its answer sends the next.
+
+No timer: a lone claim goes at once, a flood goes in full batches. Both the batch and the queue are
+bounded, and a full queue is refused at once. A caller that leaves changes nothing about its claim.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from engine.kernel import limits
+from engine.kernel.errors import EngineError, Overloaded
+
+I = TypeVar("I")  # noqa: E741 - item
+R = TypeVar("R")
+
+
+class Batcher(Generic[I, R]):
+    """Turns single submissions into calls of `send`, one in flight at a time.
+
+    `send` returns one result an item, in order; a result that is an exception is raised to that
+    item's caller, an exception raised by `send` to all of them. `weigh` says how many lines an item
+    has, against the bound of lines in one call.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[Sequence[I]], Awaitable[Sequence[R | EngineError]]],
+        weigh: Callable[[I], int] = lambda _: 1,
+    ) -> None:
+        """Bind to a sender; nothing runs until `run`."""
+        self._send = send
+        self._weigh = weigh
+        self._queue: deque[tuple[I, asyncio.Future[R]]] = deque()
+        self._wake = asyncio.Event()
+
+    def submit(self, item: I) -> "asyncio.Future[R]":
+        """Queue one item and return where its result will be.
+
+        Raises:
+            Overloaded: the queue is full; nothing was queued.
+        """
+        if len(self._queue) >= limits.QUEUE_MAX:
+            raise Overloaded("too many orders wait for the cell")
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._queue.append((item, future))
+        self._wake.set()
+        return future
+
+    @property
+    def waiting(self) -> int:
+        """How many items wait for the next batch."""
+        return len(self._queue)
+
+    async def run(self) -> None:
+        """Send batches until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._queue:
+                await self._send_one()
+
+    async def _send_one(self) -> None:
+        batch = self._take()
+        results: Sequence[R | EngineError]
+        try:
+            results = await self._send([item for item, _ in batch])
+        except EngineError as error:
+            results = [error] * len(batch)
+        except BaseException:
+            for _, future in batch:
+                future.cancel()
+            raise
+        for (_, future), result in zip(batch, results, strict=True):
+            if future.cancelled():
+                continue
+            if isinstance(result, EngineError):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+
+    def _take(self) -> list[tuple[I, "asyncio.Future[R]"]]:
+        batch: list[tuple[I, asyncio.Future[R]]] = []
+        lines = 0
+        while self._queue and len(batch) < limits.CLAIMS_PER_CALL_MAX:
+            lines += self._weigh(self._queue[0][0])
+            if batch and lines > limits.LINES_PER_CALL_MAX:
+                break
+            batch.append(self._queue.popleft())
+        return batch

@@ -1,0 +1,108 @@
+"""Accepted claims that Postgres may not have yet: kept until the recorder has passed them.
+
+Should the cell come back without them, they are submitted again while it is being opened, with
+their id, instant and deadline. Claims and payments are kept in the order of the log.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from engine.infra.cell import Cell
+from engine.infra.log import position
+from engine.kernel import limits
+from engine.kernel.errors import Closed, Overloaded
+from engine.reservation import store
+from engine.reservation.types import Claim, Held, PaymentClaim
+
+
+@dataclass(slots=True)
+class KeptClaim:
+    """One accepted claim: where the log has it and what its buyer was promised."""
+
+    at: tuple[int, int]
+    claim: Claim
+    payload: bytes
+    pay_by: int
+    accepted_at: int
+
+
+class Kept:
+    """What one process has accepted and not yet seen recorded."""
+
+    def __init__(self) -> None:
+        self._claims: deque[KeptClaim] = deque()
+        self._payments: deque[tuple[tuple[int, int], PaymentClaim]] = deque()
+
+    def __len__(self) -> int:
+        """How many claims and payments are kept."""
+        return len(self._claims) + len(self._payments)
+
+    def require_room(self) -> None:
+        """Refuse new claims while the recorder is too far behind.
+
+        Raises:
+            Overloaded: the bound is reached.
+        """
+        if len(self) >= limits.KEPT_CLAIMS_MAX:
+            raise Overloaded("recording is behind; nothing was taken")
+
+    def claim(self, held: Held, claim: Claim, payload: bytes, accepted_at: int) -> None:
+        """Keep one accepted claim."""
+        at = position(held.log_id)
+        self._claims.append(KeptClaim(at, claim, payload, held.pay_by, accepted_at))
+
+    def payment(self, log_id: str, payment: PaymentClaim) -> None:
+        """Keep one booked payment."""
+        self._payments.append((position(log_id), payment))
+
+    def passed(self, last_id: str) -> None:
+        """Let go of everything up to a position that Postgres has."""
+        at = position(last_id)
+        while self._claims and self._claims[0].at <= at:
+            self._claims.popleft()
+        while self._payments and self._payments[0][0] <= at:
+            self._payments.popleft()
+
+    def clear(self) -> None:
+        """Let go of everything: somebody else answers for it."""
+        self._claims.clear()
+        self._payments.clear()
+
+    def payments(self) -> list[PaymentClaim]:
+        """Return booked payments that Postgres may lack, to be booked again after an opening."""
+        return [payment for _, payment in self._payments]
+
+    async def restore(self, cell: Cell, epoch: int) -> int:
+        """Submit all kept claims to a cell that is being opened; return how many it lacked.
+
+        Raises:
+            Closed: the cell could not take one of them back, or another epoch came.
+        """
+        lacking = 0
+        for chunk in _chunks(list(self._claims)):
+            claims = [(*one.claim, (one.pay_by, one.accepted_at)) for one in chunk]
+            log_id, results = await store.restore(
+                cell, epoch, claims, [one.payload for one in chunk]
+            )
+            for one, result in zip(chunk, results, strict=True):
+                if result[0] == "SHORT":
+                    raise Closed(f"the units of accepted order {one.claim.order_id} are gone")
+                if result[0] == "RESERVED":
+                    lacking += 1
+                    one.at = position(log_id)
+        self._claims = deque(sorted(self._claims, key=lambda one: one.at))
+        return lacking
+
+
+def _chunks(claims: Sequence[KeptClaim]) -> list[list[KeptClaim]]:
+    """Cut into calls that stay below the bounds of claims and of lines."""
+    chunks: list[list[KeptClaim]] = []
+    lines = limits.LINES_PER_CALL_MAX
+    for one in claims:
+        lines += len(one.claim.lines)
+        if lines > limits.LINES_PER_CALL_MAX or len(chunks[-1]) >= limits.CLAIMS_PER_CALL_MAX:
+            chunks.append([])
+            lines = len(one.claim.lines)
+        chunks[-1].append(one)
+    return chunks

@@ -1,0 +1,162 @@
+"""From an order as posted to the claim the cell judges; pure."""
+
+from typing import Final
+
+import msgspec
+
+from engine.kernel import codec, ids
+from engine.kernel.errors import ValidationFailed
+from engine.kernel.limits import AMOUNT_MAX
+from engine.kernel.money import apportion
+from engine.kernel.types import Fault
+from engine.reservation.types import Claim, LineIn, OrderIn
+
+_FINGERPRINT_VERSION: Final = 1
+_pack: Final = msgspec.msgpack.Encoder().encode
+_BUYER_KEYS: Final = ("phone", "address", "device")
+
+
+def claim_of(order: OrderIn, *, tenant: str, actor: str, now_ms: int) -> Claim:
+    """Return what the cell is asked for.
+
+    Raises:
+        ValidationFailed: identifiers, money or quantities that do not fit together.
+    """
+    _check_identifiers(order)
+    currency = _currency(order)
+    payables, total = payable(order)
+    lines = tuple(
+        (line.sku, line.quantity, units, line.on_short)
+        for line, units in zip(order.lines, payables, strict=True)
+    )
+    settle = "" if order.payment.status == "pending" else order.payment.status
+    return Claim(
+        order_id=ids.order_id(tenant, order.channel, order.channel_order_id),
+        fingerprint=fingerprint(order, lines),
+        tenant=tenant,
+        channel=order.channel,
+        campaign=order.campaign,
+        buyer=order.buyer_id,
+        currency=currency,
+        total=total,
+        settle=settle,
+        method=order.payment.method,
+        replace=int(order.replace_unpaid),
+        lines=lines,
+        payment=_payment(order, currency, total, actor) if settle == "paid" else (),
+        buyer_keys=buyer_keys(order),
+        placed_at=codec_ms(order, now_ms),
+        actor=actor,
+    )
+
+
+def fingerprint(order: OrderIn, lines: tuple[tuple[str, int, int, str], ...]) -> str:
+    """Return what must be equal for the same id to be the same order; other fields may change."""
+    same = [(sku, quantity, units) for sku, quantity, units, _ in lines]
+    parts = (_FINGERPRINT_VERSION, order.channel, order.buyer_id, order.campaign, same)
+    return ids.fingerprint(_pack(parts))
+
+
+def payable(order: OrderIn) -> tuple[list[int], int]:
+    """Return minor units asked for each line, and for the order.
+
+    Given `amounts.payable`, what is not shipping or tax is apportioned over the lines, unless the
+    lines say their own `payable`. The lines never ask for more than the order.
+    """
+    lines = [_line_payable(line, n) for n, line in enumerate(order.lines)]
+    given = order.amounts.payable
+    if given is None:
+        total = sum(lines) + _amount(order.amounts.shipping) + _amount(order.amounts.tax)
+    else:
+        total = given.amount
+        own = any(line.payable is not None for line in order.lines)
+        goods = total - _amount(order.amounts.shipping) - _amount(order.amounts.tax)
+        if not own and goods != sum(lines) and goods >= 0:
+            lines = apportion(goods, lines)
+    if not 0 <= total <= AMOUNT_MAX or sum(lines) > total:
+        raise ValidationFailed(
+            [Fault("/amounts/payable", f"must be 0 to {AMOUNT_MAX} and cover its lines")]
+        )
+    return lines, total
+
+
+def buyer_keys(order: OrderIn) -> tuple[tuple[str, str], ...]:
+    """Return the keys other than `buyer_id` by which a campaign may count this buyer."""
+    keys = order.buyer_keys
+    return tuple((name, value) for name in _BUYER_KEYS if (value := getattr(keys, name)))
+
+
+def codec_ms(order: OrderIn, now_ms: int) -> int:
+    """Return when the order was placed, ms; an order that does not say was placed now."""
+    return now_ms if order.placed_at is None else round(order.placed_at.timestamp() * 1_000)
+
+
+def line_number(order_id: str, line_id: str) -> int:
+    """Return the number of a line of this order, from 1; 0 when the id is not one of its."""
+    prefix, _, number = line_id.rpartition("-")
+    return int(number) if prefix == order_id and number.isdecimal() and len(number) < 5 else 0
+
+
+def _line_payable(line: LineIn, n: int) -> int:
+    if line.payable is not None:
+        units = line.payable.amount
+    else:
+        units = line.unit_price.amount * line.quantity
+        for discount in line.discounts:
+            units -= discount.amount.amount
+    if not 0 <= units <= AMOUNT_MAX or line.unit_price.amount < 0:
+        raise ValidationFailed(
+            [Fault(f"/lines/{n}", f"asks for {units}: must be 0 to {AMOUNT_MAX}")]
+        )
+    return units
+
+
+def _amount(money: codec.Money | None) -> int:
+    return 0 if money is None else money.amount
+
+
+def _currency(order: OrderIn) -> str:
+    currency = order.lines[0].unit_price.currency
+    amounts = order.amounts
+    given = [
+        *((f"/lines/{n}/unit_price", line.unit_price) for n, line in enumerate(order.lines)),
+        *((f"/lines/{n}/payable", line.payable) for n, line in enumerate(order.lines)),
+        ("/amounts/payable", amounts.payable),
+        ("/amounts/shipping", amounts.shipping),
+        ("/amounts/tax", amounts.tax),
+    ]
+    for pointer, money in given:
+        if money is not None and money.currency != currency:
+            raise ValidationFailed(
+                [Fault(f"{pointer}/currency", f"one order has one currency, here {currency}")]
+            )
+    return currency
+
+
+def _check_identifiers(order: OrderIn) -> None:
+    codec.identifier(order.channel, "/channel")
+    codec.identifier(order.channel_order_id, "/channel_order_id")
+    if order.buyer_id:
+        codec.identifier(order.buyer_id, "/buyer_id")
+    if order.campaign:
+        codec.identifier(order.campaign, "/campaign")
+    for n, line in enumerate(order.lines):
+        codec.identifier(line.sku, f"/lines/{n}/sku")
+        if line.on_short == "owe":
+            raise ValidationFailed(
+                [Fault(f"/lines/{n}/on_short", "owe is for orders a marketplace has already sold")]
+            )
+
+
+def _payment(
+    order: OrderIn, currency: str, total: int, actor: str
+) -> tuple[str, int, str, str, int, str, str]:
+    if order.payments:
+        given = order.payments[0]
+        if (given.amount.amount, given.amount.currency) != (total, currency):
+            raise ValidationFailed(
+                [Fault("/payments/0/amount", f"must be the {total} {currency} the order asks for")]
+            )
+        paid_at = 0 if given.paid_at is None else round(given.paid_at.timestamp() * 1_000)
+        return given.payment_id, total, currency, given.method, paid_at, given.stage, actor
+    return "posted", total, currency, order.payment.method, 0, "full", actor

@@ -1,0 +1,178 @@
+"""The verbs: reserve, confirm, release; each collects what many requests ask into one script call."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal, NamedTuple
+
+from engine.infra.cell import Cell
+from engine.kernel.clock import Clock
+from engine.kernel.errors import EngineError, OutcomeUnknown, WrongAmount
+from engine.kernel.types import OrderId
+from engine.reservation import store
+from engine.reservation.batcher import Batcher
+from engine.reservation.kept import Kept
+from engine.reservation.soldout import SoldOutFlags
+from engine.reservation.types import (
+    Claim,
+    Held,
+    HoldRecord,
+    PaymentClaim,
+    ReleaseClaim,
+    Result,
+)
+
+Word = Literal["applied", "refund_due", "unknown_order"]
+_REFUND_REASONS: Final[Mapping[str, str]] = {
+    "ALREADY_CONFIRMED": "second_payment",
+    "ALREADY_RELEASED": "cancelled",
+}
+
+
+class Paid(NamedTuple):
+    """What became of a payment; `reason` says why a refund is due."""
+
+    outcome: Word
+    reason: str = ""
+    log_id: str = ""
+
+
+class _Submission(NamedTuple):
+    claim: Claim
+    payload: bytes
+
+
+class Reservations:
+    """One process' way into the cell: a batcher for each verb, what is kept, and the flags."""
+
+    def __init__(self, cell: Cell, clock: Clock) -> None:
+        """Bind to an API process' cell; nothing runs until `run`."""
+        self.cell = cell
+        self.kept = Kept()
+        self.flags = SoldOutFlags(cell, clock.monotonic)
+        self._reserve = Batcher(self._send_claims, lambda one: len(one.claim.lines))
+        self._confirm = Batcher(self._send_payments)
+        self._release = Batcher(self._send_releases)
+
+    async def run(self) -> None:
+        """Send batches and follow the log until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.send())
+            tasks.create_task(self.flags.run())
+
+    async def send(self) -> None:
+        """Send batches until cancelled; no sold-out flag is ever used."""
+        async with asyncio.TaskGroup() as tasks:
+            for batcher in (self._reserve, self._confirm, self._release):
+                tasks.create_task(batcher.run())
+
+    async def reserve(self, claim: Claim, payload: bytes) -> Held:
+        """Hold stock for a claim; a repeat of the same claim gives the same hold.
+
+        Raises:
+            SoldOut, LimitReached, NotStarted, Ended, Paused, UnknownSku: nothing was taken.
+            IdempotencyConflict: this order came before and said something else.
+            Closed, Overloaded: nothing was taken; try again.
+            OutcomeUnknown: no answer came; send it again and it is done at most once.
+        """
+        if refusal := self.flags.refusal(claim):
+            raise refusal
+        self.kept.require_room()
+        return await self._reserve.submit(_Submission(claim, payload))
+
+    async def confirm(self, payment: PaymentClaim) -> Paid:
+        """Book a payment; the same payment_id again gets the same answer.
+
+        Raises:
+            WrongAmount: not what the order asks for; nothing was booked.
+            Closed, Overloaded, OutcomeUnknown: send it again, it is booked at most once.
+        """
+        return await self._confirm.submit(payment)
+
+    async def release(self, claim: ReleaseClaim) -> Result:
+        """Give a pending hold back; returns the script's words (`lua/release.lua`).
+
+        Raises:
+            Closed, Overloaded, OutcomeUnknown: send it again, it is done at most once.
+        """
+        return await self._release.submit(claim)
+
+    async def hold(self, order_id: OrderId) -> HoldRecord | None:
+        """Return an order as the cell remembers it; None when it does not, or does not answer."""
+        try:
+            return await store.hold(self.cell, order_id)
+        except OutcomeUnknown:
+            return None
+
+    async def book_again(self) -> None:
+        """Book kept payments once more after an opening; what the cell still has stays as it is."""
+        for payment in self.kept.payments():
+            await self.confirm(payment)
+
+    async def _send_claims(self, batch: Sequence[_Submission]) -> list[Held | EngineError]:
+        claims = [one.claim for one in batch]
+        results = await store.reserve(self.cell, claims, [one.payload for one in batch])
+        now = self.cell.now_ms()
+        for one, result in zip(batch, results, strict=True):
+            if isinstance(result, Held):
+                self.flags.accepted(one.claim.order_id)
+                if not result.repeated:
+                    self.kept.claim(result, one.claim, one.payload, now)
+            elif isinstance(result, store.EmptyPools):
+                self.flags.raise_for(one.claim, result)
+        return results
+
+    async def _send_payments(self, batch: Sequence[PaymentClaim]) -> list[Paid | EngineError]:
+        log_id, words = await store.confirm(self.cell, batch)
+        results = [self._paid(one, word, log_id) for one, word in zip(batch, words, strict=True)]
+        late = [n for n, word in enumerate(words) if word[0] == "EXPIRED"]
+        if late:
+            again = [batch[n] for n in late]
+            log_id, words = await store.rehold(self.cell, again)
+            for n, word in zip(late, words, strict=True):
+                results[n] = self._paid(batch[n], word, log_id)
+        return results
+
+    def _paid(self, payment: PaymentClaim, word: Result, log_id: str) -> Paid | EngineError:
+        result = _paid(word, log_id)
+        if isinstance(result, Paid) and result.outcome != "unknown_order" and word[0] != "REPEATED":
+            self.kept.payment(log_id, payment)
+        return result
+
+    async def _send_releases(self, batch: Sequence[ReleaseClaim]) -> list[Result | EngineError]:
+        return [*await store.release(self.cell, batch)]
+
+
+def _paid(word: Result, log_id: str) -> Paid | EngineError:
+    match word:
+        case ["CONFIRMED"] | ["REPEATED", "applied"]:
+            return Paid("applied", log_id=log_id)
+        case ["REPEATED", reason] | ["REFUND_DUE", reason]:
+            return Paid("refund_due", reason, log_id)
+        case [("ALREADY_CONFIRMED" | "ALREADY_RELEASED") as state]:
+            return Paid("refund_due", _REFUND_REASONS[state], log_id)
+        case ["CONFLICT", total, currency]:
+            return WrongAmount(
+                f"the order asks for {total} {currency}",
+                expected={"amount": total, "currency": currency},
+            )
+        case ["UNKNOWN_ORDER"]:
+            return Paid("unknown_order")
+        case ["EXPIRED"]:
+            return OutcomeUnknown("it expired; nothing is booked yet")
+        case _:
+            raise AssertionError(f"the cell answered {word[0]!r}, which is not in a header")
+
+
+async def release_all(cell: Cell, claims: Sequence[ReleaseClaim]) -> list[Result]:
+    """Give holds back in one call, for jobs that have a batch of their own."""
+    return await store.release(cell, claims)
+
+
+async def expire(cell: Cell) -> tuple[int, int]:
+    """End what is due, oldest first; return how many were (-1: not yet) and the next deadline."""
+    return await store.expire(cell)
+
+
+async def prune(cell: Cell) -> int:
+    """Forget what was remembered long enough; return how many were looked at."""
+    return await store.prune(cell)

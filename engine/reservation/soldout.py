@@ -1,0 +1,170 @@
+"""Sold-out flags: most answers of a flash sale, given without asking the cell.
+
+A flag says that all pools of a (campaign, channel, SKU) were at 0 at a position of the log. It is
+used only while this process' own reading of the log is fresh and has passed that position, and
+never for an order that the cell has accepted: those are in the filter. A process that just started
+uses no flag until the filter holds every order the cell remembers.
+"""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import msgspec
+
+from engine.infra import log
+from engine.infra.cell import Cell
+from engine.infra.log import position
+from engine.kernel.errors import OutcomeUnknown, SoldOut
+from engine.kernel.events import Move
+from engine.reservation import store
+from engine.reservation.types import Claim
+
+_FRESH_S: Final = 0.1  # a flag is cleared at most this long after units came back
+_READ_COUNT: Final = 64
+_GAP_S: Final = 5.0
+_WAIT_MS: Final = 40  # two silent reads fit into what counts as fresh
+_FILTER_BITS: Final = 1 << 26  # 8 MiB: at 3 M orders one in 1,000 strangers asks the cell in vain
+_RULES_CHANGED: Final = frozenset({"S", "U", "O", "V"})
+
+
+class Flag(NamedTuple):
+    """Where the log stood when the pools were empty, and which they were."""
+
+    at: tuple[int, int]
+    pools: frozenset[str]
+
+
+class _Seen(msgspec.Struct, array_like=True, gc=False):
+    """The head that all events share; the rest of the list is not decoded."""
+
+    kind: str
+    subject: str
+    at: int
+    moves: list[Move]
+
+
+class Filter:
+    """A Bloom filter of order ids: says "no" only of orders that were never put in."""
+
+    def __init__(self, bits: int = _FILTER_BITS) -> None:
+        self._bits = bytearray(bits // 8)
+        self._mask = bits - 1
+
+    def add(self, order_id: str) -> None:
+        """Put an order in, for ever."""
+        for place in self._places(order_id):
+            self._bits[place >> 3] |= 1 << (place & 7)
+
+    def __contains__(self, order_id: str) -> bool:
+        """Whether the order may be in."""
+        return all(self._bits[place >> 3] & (1 << (place & 7)) for place in self._places(order_id))
+
+    def _places(self, order_id: str) -> tuple[int, int, int, int]:
+        # ids are base32 of a digest, so pieces of their hash are as good as four hashes
+        first = hash(order_id)
+        second = hash(order_id[::-1])
+        mask = self._mask
+        return first & mask, (first >> 30) & mask, second & mask, (second >> 30) & mask
+
+
+class SoldOutFlags:
+    """The flags of one process, and its reading of the log that keeps them true."""
+
+    def __init__(self, cell: Cell, monotonic: Callable[[], float]) -> None:
+        """Bind to a client of its own: reading waits, and must not hold up other calls."""
+        self._cell = cell
+        self._monotonic = monotonic
+        self._flags: dict[tuple[str, str, str, str], Flag] = {}
+        self._filter = Filter()
+        self._complete = False
+        self._at = "0-0"
+        self._passed = (0, 0)
+        self._read_at = float("-inf")
+        self._epoch = 0
+
+    def raise_for(self, claim: Claim, refusal: store.EmptyPools) -> None:
+        """Set the flag that the cell's refusal allows; a replacing claim might have freed units."""
+        if not claim.replace:
+            key = (claim.tenant, claim.campaign, claim.channel, refusal.sku)
+            self._flags[key] = Flag(position(refusal.log_id), refusal.pools)
+
+    def refusal(self, claim: Claim) -> SoldOut | None:
+        """Return the answer to a claim that is certainly sold out, None when the cell must say."""
+        if not self._flags or not self._usable():
+            return None
+        for n, (sku, _, _, on_short) in enumerate(claim.lines, start=1):
+            flag = self._flags.get((claim.tenant, claim.campaign, claim.channel, sku))
+            if flag is None or flag.at > self._passed or on_short == "drop":
+                continue
+            if claim.replace or claim.order_id in self._filter:
+                return None
+            return SoldOut("a line has no sellable unit left; nothing was taken", line=n, sku=sku)
+        return None
+
+    def accepted(self, order_id: str) -> None:
+        """Note an order this process got accepted, before its own reading of the log says so."""
+        self._filter.add(order_id)
+
+    def clear(self) -> None:
+        """Forget all flags: rules changed, or the cell's epoch did."""
+        self._flags.clear()
+
+    async def run(self) -> None:
+        """Read the log until cancelled; while that fails no flag is used."""
+        while True:
+            try:
+                if not self._complete:
+                    await self._fill()
+                await self._read()
+            except OutcomeUnknown:
+                self.clear()
+                self._complete = False
+                await self._cell.wait_open()
+
+    def _usable(self) -> bool:
+        fresh = self._monotonic() - self._read_at < _FRESH_S
+        return self._complete and fresh and self._cell.is_open and self._epoch == self._cell.epoch
+
+    async def _fill(self) -> None:
+        state = await self._cell.refresh()
+        if state is None:
+            raise OutcomeUnknown("the cell has no record yet")
+        self._at, self._passed = state.last_id, position(state.last_id)
+        async for order_id in store.remembered(self._cell):
+            self._filter.add(order_id.decode())
+        self._complete = True
+        self._read_at = self._monotonic()
+
+    async def _read(self) -> None:
+        if self._monotonic() - self._read_at > _GAP_S:
+            self._complete = False  # stopped for so long that the log may have been cut meanwhile
+            return
+        entries = await log.read(
+            self._cell.redis, self._cell.id, self._at, _READ_COUNT, wait_ms=_WAIT_MS
+        )
+        for entry in entries:
+            for event in _heads.decode(entry.events):
+                self._follow(event)
+        if entries:
+            self._at = entries[-1].log_id
+            self._passed = position(self._at)
+        if self._epoch != self._cell.epoch:
+            self.clear()
+            self._epoch = self._cell.epoch
+        if len(entries) < _READ_COUNT:
+            self._read_at = self._monotonic()
+
+    def _follow(self, event: _Seen) -> None:
+        if event.kind == "R":
+            self._filter.add(event.subject)
+        elif event.kind in _RULES_CHANGED:
+            self.clear()
+        if self._flags:
+            freed = {move.pool_id for move in event.moves if move.available > 0}
+            if freed:
+                self._flags = {
+                    key: flag for key, flag in self._flags.items() if not flag.pools & freed
+                }
+
+
+_heads: Final = msgspec.msgpack.Decoder(list[_Seen])

@@ -1,0 +1,168 @@
+"""What the cell is asked and what it answers; the only file of this slice that knows its keys.
+
+Every function settles a batch in one script call and returns one result per item, in order: a value,
+or the refusal as an exception that is not raised, because its neighbours may have succeeded.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Final, cast
+
+from redis.exceptions import RedisError
+
+from engine.infra import keys
+from engine.infra.cell import Cell
+from engine.kernel import limits
+from engine.kernel.clock import rfc3339
+from engine.kernel.errors import (
+    Ended,
+    EngineError,
+    IdempotencyConflict,
+    LimitReached,
+    NotStarted,
+    OutcomeUnknown,
+    Paused,
+    SoldOut,
+    UnknownSku,
+    ValidationFailed,
+)
+from engine.kernel.types import Fault, OrderId
+from engine.reservation.types import (
+    Claim,
+    Held,
+    HoldRecord,
+    PaymentClaim,
+    ReleaseClaim,
+    Result,
+    decode_hold,
+)
+
+_SCAN_COUNT: Final = 1_000
+
+
+async def reserve(
+    cell: Cell, claims: Sequence[Claim], payloads: Sequence[bytes]
+) -> list[Held | EngineError]:
+    """Take stock for each claim; safe to repeat with the same claims."""
+    reply = await cell.call("reserve", claims, payloads)
+    return [
+        _held(claim, result, reply.log_id)
+        for claim, result in zip(claims, reply.results, strict=True)
+    ]
+
+
+async def restore(
+    cell: Cell, epoch: int, claims: Sequence[tuple[object, ...]], payloads: Sequence[bytes]
+) -> tuple[str, list[Result]]:
+    """Put accepted claims back while the cell is being opened; return the log id and the verdicts."""
+    reply = await cell.call("restore", claims, payloads, argument="0", epoch=epoch)
+    return reply.log_id, reply.results
+
+
+async def confirm(cell: Cell, payments: Sequence[PaymentClaim]) -> tuple[str, list[Result]]:
+    """Book payments; results are the script's words, `EXPIRED` ones are still to be reheld."""
+    reply = await cell.call("confirm", [payment[:8] for payment in payments])
+    return reply.log_id, reply.results
+
+
+async def rehold(cell: Cell, payments: Sequence[PaymentClaim]) -> tuple[str, list[Result]]:
+    """Book payments that came after their hold expired."""
+    reply = await cell.call("rehold", payments)
+    return reply.log_id, reply.results
+
+
+async def release(cell: Cell, claims: Sequence[ReleaseClaim]) -> list[Result]:
+    """Give pending holds back; results are the script's words."""
+    return (await cell.call("release", claims)).results
+
+
+async def expire(cell: Cell, count: int = limits.CLAIMS_PER_CALL_MAX) -> tuple[int, int]:
+    """End what is due; return how many were (-1 while deadlines move) and the next deadline, ms."""
+    done, following = (await cell.call("expire", [count])).results
+    return done, following
+
+
+async def prune(cell: Cell, count: int = limits.CLAIMS_PER_CALL_MAX) -> int:
+    """Forget what was remembered long enough; return how many were looked at."""
+    return cast("int", (await cell.call("prune", [count])).results[0])
+
+
+async def hold(cell: Cell, order_id: OrderId) -> HoldRecord | None:
+    """Return an order as the cell remembers it, None when it does not.
+
+    Raises:
+        OutcomeUnknown: the cell does not answer.
+    """
+    try:
+        packed = await cell.redis.hget(keys.of(cell.id, "holds"), order_id)
+    except (RedisError, OSError) as error:
+        raise OutcomeUnknown("the cell does not answer") from error
+    return None if packed is None else decode_hold.decode(cast("bytes", packed))
+
+
+async def remembered(cell: Cell) -> AsyncIterator[bytes]:
+    """Yield the id of every order the cell remembers, some perhaps twice.
+
+    Raises:
+        OutcomeUnknown: the cell does not answer.
+    """
+    key, cursor = keys.of(cell.id, "holds"), 0
+    while True:
+        try:
+            cursor, page = await cell.redis.hscan(key, cursor, count=_SCAN_COUNT)
+        except (RedisError, OSError) as error:
+            raise OutcomeUnknown("the cell does not answer") from error
+        for order_id in cast("dict[bytes, bytes]", page):
+            yield order_id
+        if cursor == 0:
+            return
+
+
+class EmptyPools(SoldOut):
+    """No pool of this line had a unit left when the cell decided; nothing was taken."""
+
+    sku: str
+    pools: frozenset[str]
+    log_id: str
+
+
+def _held(claim: Claim, result: Result, log_id: str) -> Held | EngineError:
+    match result:
+        case ["RESERVED", state, pay_by, total, dropped, short, *_]:
+            held = (state, pay_by, total, dropped, False, log_id)
+            return Held(claim.order_id, *held, short=[(n, units) for n, units in short])
+        case ["REPEATED", state, pay_by, total, dropped]:
+            return Held(claim.order_id, state, pay_by, total, dropped, repeated=True)
+        case _:
+            return _refusal(claim, result, log_id)
+
+
+def _refusal(claim: Claim, result: Result, log_id: str) -> EngineError:  # noqa: PLR0911 - a table
+    match result:
+        case ["CONFLICT"]:
+            return IdempotencyConflict(order_id=claim.order_id)
+        case ["SOLD_OUT", n, empty, pools]:
+            return _sold_out(claim, n, pools if empty else [], log_id)
+        case ["LIMIT_REACHED", n, _, -1]:
+            detail = "required: a limit counts what one buyer takes"
+            return ValidationFailed([Fault("/buyer_id", detail)], f"line {n} is limited per buyer")
+        case ["LIMIT_REACHED", n, maximum, counted]:
+            return LimitReached(line=n, maximum=maximum, counted=counted)
+        case ["NOT_STARTED", at]:
+            return NotStarted(starts_at=rfc3339(at))
+        case ["ENDED", at]:
+            return Ended(ended_at=rfc3339(at))
+        case ["PAUSED", scope, *_]:
+            return Paused(scope=scope)
+        case ["UNKNOWN_SKU", n]:
+            return UnknownSku(line=n, sku=claim.lines[n - 1][0])
+        case _:
+            raise AssertionError(f"reserve answered {result[0]!r}, which is not in its header")
+
+
+def _sold_out(claim: Claim, n: int, pools: Sequence[str], log_id: str) -> SoldOut:
+    sku = claim.lines[n - 1][0]
+    if not pools:
+        return SoldOut(line=n, sku=sku)
+    refusal = EmptyPools("a line has no sellable unit left; nothing was taken", line=n, sku=sku)
+    refusal.sku, refusal.pools, refusal.log_id = sku, frozenset(pools), log_id
+    return refusal

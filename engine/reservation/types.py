@@ -1,0 +1,254 @@
+"""Nouns of a reservation: the order as posted, the claim made of it, and what the cell answered."""
+
+from typing import Annotated, Any, Final, Literal, NamedTuple
+
+import msgspec
+
+from engine.kernel.codec import Decoder, Document, Identifier, Instant, Money, Wire
+from engine.kernel.limits import LINES_PER_ORDER_MAX, QUANTITY_MAX
+from engine.kernel.types import OrderId
+
+Quantity = Annotated[int, msgspec.Meta(ge=1, le=QUANTITY_MAX)]
+Text = Annotated[str, msgspec.Meta(max_length=512)]
+
+
+class Discount(Wire, frozen=True):
+    """What was taken off a line, and who bears it."""
+
+    kind: Identifier
+    bearer: Literal["seller", "platform", "creator"]
+    amount: Money
+
+
+class ListingRef(Wire, frozen=True):
+    """A sellable link of the channel."""
+
+    item_id: Identifier
+    sku_id: Text = ""
+
+
+class LineIn(Wire, frozen=True):
+    """One line as posted. `payable` is the line's total; without it, price × quantity − discounts."""
+
+    sku: Identifier
+    quantity: Quantity
+    unit_price: Money
+    channel_line_id: Text = ""
+    listing: ListingRef | None = None
+    kind: Literal["sale", "gift", "bundle", "service", "virtual"] = "sale"
+    parent_line_id: Text = ""
+    discounts: Annotated[list[Discount], msgspec.Meta(max_length=32)] = []
+    payable: Money | None = None
+    tax: Money | None = None
+    on_short: Literal["refuse", "owe", "drop"] = "refuse"
+    ship_with: Text = ""
+    node: Text = ""
+    ship_by: Instant | None = None
+
+
+class PaymentStatus(Wire, frozen=True):
+    """Whether the order arrives paid, to be paid, or to be paid on delivery."""
+
+    status: Literal["pending", "paid", "on_delivery"] = "pending"
+    method: Text = ""
+
+
+class PaymentIn(Wire, frozen=True):
+    """One payment; `payment_id` is unique within its order and makes a repeat harmless."""
+
+    payment_id: Identifier
+    amount: Money
+    method: Text = ""
+    paid_at: Instant | None = None
+    stage: Literal["full", "deposit", "balance"] = "full"
+
+
+class Amounts(Wire, frozen=True):
+    """Totals of the order; `payable` is what the buyer is asked for."""
+
+    items: Money | None = None
+    discount: Money | None = None
+    shipping: Money | None = None
+    tax: Money | None = None
+    payable: Money | None = None
+
+
+class ShipTo(Wire, frozen=True):
+    """Where the goods go; it never enters the cell but inside the log's payload."""
+
+    name: Text = ""
+    phone: Text = ""
+    country: Text = ""
+    province: Text = ""
+    city: Text = ""
+    district: Text = ""
+    town: Text = ""
+    region_code: Text = ""
+    address: Text = ""
+    postcode: Text = ""
+    consignee_id: Text = ""
+    merge_key: Text = ""
+    revision: int = 1
+
+
+class Promise(Wire, frozen=True):
+    """What the buyer was promised."""
+
+    ship_by: Instant | None = None
+    deliver_by: Instant | None = None
+    tier: Text = ""
+
+
+class Invoice(Wire, frozen=True):
+    """The invoice the buyer wants."""
+
+    kind: Text = "none"
+    title: Text = ""
+    tax_id: Text = ""
+
+
+class Attribution(Wire, frozen=True):
+    """Who brought the sale about."""
+
+    store: Text = ""
+    guide: Text = ""
+    live_room: Text = ""
+    creator: Text = ""
+
+
+class Relation(Wire, frozen=True):
+    """Another order this one came from."""
+
+    kind: Identifier
+    channel_order_id: Identifier
+
+
+class BuyerKeys(Wire, frozen=True):
+    """Hashes by which a campaign may count one buyer with several accounts."""
+
+    phone: Text = ""
+    address: Text = ""
+    device: Text = ""
+
+
+class OrderIn(Wire, frozen=True):
+    """An order as posted; the first three fields are required."""
+
+    channel: Identifier
+    channel_order_id: Identifier
+    lines: Annotated[list[LineIn], msgspec.Meta(min_length=1, max_length=LINES_PER_ORDER_MAX)]
+    buyer_id: Annotated[str, msgspec.Meta(max_length=128)] = ""
+    buyer_keys: BuyerKeys = BuyerKeys()
+    campaign: Annotated[str, msgspec.Meta(max_length=128)] = ""
+    placed_at: Instant | None = None
+    kind: Literal["sale", "exchange", "reship", "sample"] = "sale"
+    replace_unpaid: bool = False
+    tags: Annotated[list[Text], msgspec.Meta(max_length=64)] = []
+    extensions: Document = {}
+    payment: PaymentStatus = PaymentStatus()
+    payments: Annotated[list[PaymentIn], msgspec.Meta(max_length=16)] = []
+    amounts: Amounts = Amounts()
+    ship_to: ShipTo | None = None
+    promise: Promise | None = None
+    invoice: Invoice | None = None
+    attribution: Attribution | None = None
+    relations: Annotated[list[Relation], msgspec.Meta(max_length=64)] = []
+    fulfilled_by: Literal["merchant", "platform"] = "merchant"
+    buyer_note: Text = ""
+    seller_note: Text = ""
+    flag: int = 0
+    version: Text = ""
+    source_status: Text = ""
+
+
+class Claim(NamedTuple):
+    """What the scripts read of an order, in the order of `lua/include/take.lua`.
+
+    Money is minor units of `currency`; `lines` are (sku, quantity, payable, on_short); `settle` is
+    "" while it must still be paid.
+    """
+
+    order_id: OrderId
+    fingerprint: str
+    tenant: str
+    channel: str
+    campaign: str
+    buyer: str
+    currency: str
+    total: int
+    settle: str
+    method: str
+    replace: int
+    lines: tuple[tuple[str, int, int, str], ...]
+    payment: tuple[str, int, str, str, int, str, str] | tuple[()]
+    buyer_keys: tuple[tuple[str, str], ...]
+    placed_at: int
+    actor: str
+
+
+class Held(msgspec.Struct, frozen=True, gc=False):
+    """An accepted claim, first or repeated: `state` is P, C, R or E; `pay_by` 0 means none."""
+
+    order_id: OrderId
+    state: str
+    pay_by: int
+    total: int
+    dropped: list[int]
+    repeated: bool
+    log_id: str = ""
+    short: list[tuple[int, int]] = []
+
+
+class HoldRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A hold as the cell keeps it (fields as in `lua/include/hold.lua`)."""
+
+    version: int
+    state: str
+    attempt: int
+    fingerprint: str
+    tenant: str
+    channel: str
+    campaign: str
+    buyer: str
+    currency: str
+    total: int
+    pay_by: int
+    held_until: int
+    lines: list[tuple[str, int, int, str]]
+    draws: list[tuple[int, str, int]]
+    counters: list[tuple[str, int, int]]
+    payments: list[tuple[str, str]]
+    cancels: list[str]
+    warned: int
+    since: int
+    dropped: list[int]
+
+
+class PaymentClaim(NamedTuple):
+    """One payment for `confirm` and `rehold`, in the order of `lua/include/pay.lua`."""
+
+    order_id: OrderId
+    payment_id: str
+    amount: int
+    currency: str
+    method: str
+    paid_at: int
+    stage: str
+    actor: str
+    buyer_keys: tuple[tuple[str, str], ...] = ()
+
+
+class ReleaseClaim(NamedTuple):
+    """One release, in the order of `lua/release.lua`; no lines means all of them."""
+
+    order_id: OrderId
+    cancel_id: str
+    kind: str
+    reason: str
+    actor: str
+    lines: tuple[tuple[int, int], ...] = ()
+
+
+decode_order: Final = Decoder(OrderIn)
+decode_hold: Final = msgspec.msgpack.Decoder(HoldRecord)
+Result = list[Any]

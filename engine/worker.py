@@ -1,0 +1,104 @@
+"""The roles of a worker process; any number of processes may have the same one.
+
+recorder   folds the cell's log into Postgres
+sweeper    expires due holds and forgets old ones
+keeper     opens the cell when it is certain
+publisher  brings campaigns, policies and channels to the cell
+settler    carries out what waited: payments received while closed, units on their way back
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+
+import structlog
+
+from engine.assurance.keeper import Keeper
+from engine.infra.cell import Cell
+from engine.infra.postgres import UNAVAILABLE
+from engine.infra.runtime import Runtime
+from engine.inventory.consumer import publisher
+from engine.kernel import limits
+from engine.kernel.errors import EngineError, Misconfigured
+from engine.orders import service as orders
+from engine.orders.recorder import Recorder
+from engine.reservation import service as reservation
+from engine.reservation.service import Reservations
+
+_SETTLE_INTERVAL_S: Final = 0.2
+_PRUNE_EVERY: Final = 300  # sweeps, about a minute
+_AWAY: Final[tuple[type[Exception], ...]] = (EngineError, *UNAVAILABLE)
+_logger: Final = structlog.get_logger()
+
+Loop = Callable[[], Awaitable[None]]
+
+
+def loops(process: Runtime, roles: Sequence[str]) -> list[Loop]:
+    """Return the loops of the given roles, all of them when none is given.
+
+    Raises:
+        Misconfigured: there is no such role.
+    """
+    cell = process.cell
+    assert isinstance(cell, Cell)
+    settings = process.settings
+    recorder = Recorder(
+        cell, settings.database_url or "", process.clock, process.process,
+        keep_seconds=settings.log_keep_seconds,
+    )  # fmt: skip
+    known: Mapping[str, Loop] = {
+        "recorder": recorder.run,
+        "sweeper": lambda: sweep(cell),
+        "keeper": Keeper(cell, process.pool, process.clock).run,
+        "publisher": lambda: publisher(process),
+        "settler": lambda: settle(process, cell),
+    }
+    if unknown := sorted(set(roles) - set(known)):
+        raise Misconfigured(f"no such role: {', '.join(unknown)}; there are {', '.join(known)}")
+    chosen = [known[role] for role in (roles or known)]
+    return chosen if "keeper" in (roles or known) else [*chosen, lambda: follow(cell)]
+
+
+async def follow(cell: Cell) -> None:
+    """Keep this process' view of the cell fresh where no keeper does."""
+    while True:
+        try:
+            await cell.refresh()
+        except EngineError as away:
+            _logger.warning("cell_away", reason=away.code)
+        await asyncio.sleep(_SETTLE_INTERVAL_S)
+
+
+async def sweep(cell: Cell) -> None:
+    """Expire holds when they are due, and now and then forget what is old enough."""
+    turn = 0
+    while True:
+        await cell.wait_open()
+        try:
+            done, _ = await reservation.expire(cell)
+            turn += 1
+            if turn % _PRUNE_EVERY == 0:
+                while await reservation.prune(cell) == limits.CLAIMS_PER_CALL_MAX:
+                    pass
+            if done == limits.CLAIMS_PER_CALL_MAX:
+                continue
+        except EngineError as away:
+            _logger.warning("sweeper_waits", reason=away.code)
+        await asyncio.sleep(limits.SWEEP_INTERVAL_MS / 1_000)
+
+
+async def settle(process: Runtime, cell: Cell) -> None:
+    """Carry out what waits in Postgres for the cell to be open."""
+    reservations = Reservations(cell, process.clock)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(reservations.send())
+        while True:
+            await cell.wait_open()
+            try:
+                await orders.apply_received(process.pool, reservations, process.clock)
+                reservations.kept.clear()  # what was received is a row already
+                await orders.give_back(cell, process.pool)
+                await orders.release_duplicates(cell, process.pool)
+            except _AWAY as away:
+                _logger.warning("settler_waits", reason=type(away).__name__)
+            await asyncio.sleep(_SETTLE_INTERVAL_S)
