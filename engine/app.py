@@ -26,7 +26,7 @@ from engine.channels import api as channels
 from engine.channels.registry import Registry
 from engine.infra import cell, logs, migrate, postgres, preflight
 from engine.infra.cell import Cell
-from engine.infra.http import keys, openapi, server
+from engine.infra.http import fast, keys, openapi, server
 from engine.infra.http.auth import Directory, ensure_admin_key
 from engine.infra.http.openapi import Operation
 from engine.infra.postgres import Pool
@@ -168,6 +168,7 @@ async def _api(settings: Settings) -> int:
             application, access_log=None, keepalive_timeout=_KEEPALIVE_S, handle_signals=False
         )
         await runner.setup()
+        _put_in_front(runner, application)
         await restorer.start()
         site = web.TCPSite(
             runner, settings.http_host, settings.http_port, backlog=limits.LISTEN_BACKLOG,
@@ -183,6 +184,17 @@ async def _api(settings: Settings) -> int:
 
         await until_stopped(serve, loops)
     return 0
+
+
+def _put_in_front(runner: web.AppRunner, application: web.Application) -> None:
+    """Let the hot route be answered before the application is asked."""
+    serving = runner.server
+    assert isinstance(serving, web.Server)
+
+    async def order(request: web.BaseRequest) -> fast.Answer:
+        return await reservation.order(application, request)
+
+    serving.request_handler = fast.Front("POST", "/v1/orders", order, serving.request_handler)
 
 
 async def build_api(

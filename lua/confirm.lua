@@ -18,7 +18,8 @@ KEYS[9]    tg:{c}:done      zset    ended holds by the instant from which they m
 
 ARGV[1]    epoch            the caller's; another one is FENCED
 ARGV[2]    not_after        cell time in ms after which nothing may be done; 0 is never
-ARGV[3]    payments         msgpack list of {order_id, payment_id, amount, currency, method, paid_at, stage, actor}
+ARGV[3]    payments         msgpack list of {order_id, payment_id, amount, currency, method, paid_at, stage,
+                            actor}
 
 Returns    msgpack {"OK", now, log_id, results}, one result a payment:
            {"CONFIRMED"}              the goods are sold

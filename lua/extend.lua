@@ -63,7 +63,10 @@ local function move(order_id, hold)
   end
 end
 
-local due = length > 0 and redis.call("ZRANGEBYSCORE", KEYS[5], "-inf", "(" .. to, "LIMIT", 0, claims[1]) or {}
+local due = {}
+if length > 0 then
+  due = redis.call("ZRANGEBYSCORE", KEYS[5], "-inf", "(" .. to, "LIMIT", 0, claims[1])
+end
 load_holds(due)
 for _, order_id in ipairs(due) do
   local hold = holds[order_id]

@@ -16,7 +16,8 @@ KEYS[9]    tg:{c}:done      zset    when they may be forgotten
 
 ARGV[1]    epoch            the caller's; another one is FENCED
 ARGV[2]    not_after        cell time in ms after which nothing may be done; 0 is never
-ARGV[3]    moves            msgpack list of {move_id, from, to, units, end_from, reason}; units -1 is all that is free
+ARGV[3]    moves            msgpack list of {move_id, from, to, units, end_from, reason}; units -1 is all
+                            that is free
 
 Returns    msgpack {"OK", now, log_id, results}, one result a move:
            {"MOVED", units}  {"REPEATED"}  {"UNKNOWN_POOL"}

@@ -11,7 +11,8 @@ KEYS[6]    tg:{c}:rules     hash    channels, campaigns, offers, pauses
 
 ARGV[1]    epoch            the caller's; another one is FENCED
 ARGV[2]    not_after        cell time in ms after which nothing may be done; 0 is never
-ARGV[3]    pauses           msgpack list of {tenant, "campaign" | "sku", id, 1 to pause or 0 to resume, by, reason}
+ARGV[3]    pauses           msgpack list of {tenant, "campaign" | "sku", id, 1 to pause or 0 to resume, by,
+                            reason}
 
 Returns    msgpack {"OK", now, log_id, results}, one result a pause:
            {"PAUSED"}  {"RESUMED"}  {"REPEATED"}   it was so already

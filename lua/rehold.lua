@@ -20,9 +20,11 @@ KEYS[9]    tg:{c}:done      zset    ended holds by the instant from which they m
 
 ARGV[1]    epoch            the caller's; another one is FENCED
 ARGV[2]    not_after        cell time in ms after which nothing may be done; 0 is never
-ARGV[3]    payments         msgpack list of {order_id, payment_id, amount, currency, method, paid_at, stage, actor, buyer_keys}
+ARGV[3]    payments         msgpack list of {order_id, payment_id, amount, currency, method, paid_at, stage,
+                            actor, buyer_keys}
 
-Returns    msgpack {"OK", now, log_id, results}, one result a payment: as `confirm`, and instead of EXPIRED
+Returns    msgpack {"OK", now, log_id, results}, one result a payment: as `confirm`,
+           {"CONFIRMED"} and the others; and instead of EXPIRED
            {"REFUND_DUE", reason}     nothing is left for it: logged
            or {"FENCED" | "TOO_LATE", now, log_id, detail}: nothing was done to any payment
 ]]

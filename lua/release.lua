@@ -76,6 +76,7 @@ local function uncount_line(hold, n, units, pool)
       local part = math.min(units, entry[2])
       count(entry[1], -part)
       entry[2] = entry[2] - part
+      units = cap and units - part or units -- a line may have drawn from one pool twice
       if entry[2] == 0 then
         table.remove(hold[COUNTERS], i)
       end

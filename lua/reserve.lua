@@ -36,6 +36,7 @@ local PHASE = "open"
 --- @include "pools"
 --- @include "hold"
 --- @include "take"
+--- @include "replace"
 
 local order_ids, add_order = distinct()
 for _, claim in ipairs(claims) do
@@ -43,36 +44,7 @@ for _, claim in ipairs(claims) do
 end
 load_holds(order_ids)
 load_for(claims)
-
--- Holds that a buyer's new claim may replace, with the pools and counters of their end.
-local replaceable, add_replaceable = distinct()
-for _, claim in ipairs(claims) do
-  if claim[REPLACE] == 1 and claim[C_BUYER] ~= "" then
-    local other = counters[mine_of(claim)]
-    if other and holds[other] == nil then
-      add_replaceable(other)
-    end
-  end
-end
-if #replaceable > 0 then
-  load_holds(replaceable)
-end
-local ends, add_end = distinct()
-for _, id in ipairs(replaceable) do
-  add_end(id)
-end
-for _, claim in ipairs(claims) do
-  if claim[REPLACE] == 1 then
-    for _, id in ipairs(order_ids) do
-      add_end(id)
-    end
-    break
-  end
-end
-if #ends > 0 then
-  -- counters read twice keep their value: nothing has been changed yet
-  load_ends_of(ends)
-end
+load_replaceable(claims, order_ids)
 
 local function outside_window(claim)
   local tenant, campaign = claim[C_TENANT], claim[C_CAMPAIGN]
@@ -96,23 +68,6 @@ local function outside_window(claim)
   end
 end
 
--- The buyer's unpaid hold makes room for the new claim; returns how to put it back.
-local function replace(claim)
-  local id = claim[REPLACE] == 1 and claim[C_BUYER] ~= "" and counters[mine_of(claim)]
-  local hold = id and holds[id]
-  if not hold or hold[STATE] ~= "P" then
-    return ""
-  end
-  give_all_back(hold, HELD)
-  return id, hold
-end
-
-local function put_back(hold)
-  for _, entry in ipairs(hold[COUNTERS]) do
-    count(entry[1], entry[2])
-  end
-end
-
 local function below_floor(claim, taken)
   for _, n in ipairs(taken.below_floor) do
     local sku = claim[C_LINES][n][1]
@@ -133,10 +88,7 @@ local function accept(claim, taken, external, payload, replaced, replaced_hold)
   end
   local hold = hold_of(claim, settled and "C" or "P", 1, taken, pay_by, held_until)
   local order_id = claim[ORDER]
-  if replaced ~= "" then
-    finish(replaced, replaced_hold, "R")
-    replaced_hold[COUNTERS], replaced_hold[DRAWS] = {}, {}
-  end
+  end_replaced(replaced, replaced_hold)
   holds[order_id], held_dirty[order_id] = hold, true
   if settled then
     done_add[order_id] = now + KEEP_MS
@@ -153,7 +105,10 @@ local function accept(claim, taken, external, payload, replaced, replaced_hold)
   keep()
   events[#events + 1] = reserved_event(claim, hold, taken, payload, replaced)
   below_floor(claim, taken)
-  return { "RESERVED", hold[STATE], pay_by, hold[TOTAL], taken.dropped, taken.short, taken.below_floor, taken.unmapped }
+  return {
+    "RESERVED", hold[STATE], pay_by, hold[TOTAL], taken.dropped, taken.short, taken.below_floor,
+    taken.unmapped,
+  }
 end
 
 local function judge(claim, payload)
@@ -180,9 +135,7 @@ local function judge(claim, payload)
   refusal = refusal or take(claim, claim[SETTLE] ~= "" and SOLD or HELD, external, taken)
   if refusal then
     uncount(taken.counted)
-    if replaced ~= "" then
-      put_back(replaced_hold)
-    end
+    put_back(replaced_hold)
     rollback()
     return refusal[1] == "SOLD_OUT" and sold_out(refusal[2], refusal[3]) or refusal
   end

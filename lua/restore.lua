@@ -36,6 +36,7 @@ local PHASE = "restoring"
 --- @include "pools"
 --- @include "hold"
 --- @include "take"
+--- @include "replace"
 local PROMISED = 17
 
 local order_ids, add = distinct()
@@ -44,6 +45,23 @@ for _, claim in ipairs(claims) do
 end
 load_holds(order_ids)
 load_for(claims)
+load_replaceable(claims, order_ids)
+
+-- The buyer's hold that it replaced when it was accepted; one that came later stays.
+local function replace_older(claim, accepted_at)
+  local id = claim[C_BUYER] ~= "" and counters[mine_of(claim)]
+  if id and holds[id] and holds[id][SINCE] < accepted_at then
+    return replace(claim)
+  end
+  return ""
+end
+
+local function remember_mine(claim, accepted_at)
+  local id = counters[mine_of(claim)]
+  if not (id and holds[id] and holds[id][SINCE] > accepted_at) then
+    counters[mine_of(claim)], counted_dirty[mine_of(claim)] = claim[ORDER], true
+  end
+end
 
 local function restore(claim, payload)
   local seen, promised = holds[claim[ORDER]], claim[PROMISED]
@@ -52,22 +70,25 @@ local function restore(claim, payload)
   end
   begin()
   local taken = nothing_taken()
+  local channel = rules[rule_of_channel(claim[C_TENANT], claim[C_CHANNEL])]
+  local external = channel and channel[2] == "external"
+  local replaced, replaced_hold = replace_older(claim, promised[2])
   each_limit(claim, function(field, units, _, n, value)
-    if value ~= "" then
+    if value ~= "" and not external then
       count(field, units)
       taken.counted[#taken.counted + 1] = { field, units, n }
     end
   end)
-  local channel = rules[rule_of_channel(claim[C_TENANT], claim[C_CHANNEL])]
-  local external = channel and channel[2] == "external"
   local settled = claim[SETTLE] ~= ""
   local refusal = take(claim, settled and SOLD or HELD, external, taken)
   if refusal then
     uncount(taken.counted)
+    put_back(replaced_hold)
     rollback()
     return { "SHORT", refusal[2] }
   end
   keep()
+  end_replaced(replaced, replaced_hold)
   local held_until = 0
   if promised[1] > 0 then
     local pay_by, ends = deadline(claim)
@@ -81,8 +102,11 @@ local function restore(claim, payload)
   elseif held_until > 0 then
     due_add[claim[ORDER]] = promised[1]
   end
+  if not settled and not external and claim[C_BUYER] ~= "" then
+    remember_mine(claim, promised[2])
+  end
   accepted = accepted + 1
-  events[#events + 1] = reserved_event(claim, hold, taken, payload, "")
+  events[#events + 1] = reserved_event(claim, hold, taken, payload, replaced)
   return { "RESERVED", hold[STATE], hold[PAY_BY], hold[TOTAL], taken.dropped }
 end
 

@@ -41,8 +41,8 @@ def lines(certificate: Certificate) -> list[str]:
     return [
         f"checkpoint at log id {certificate.log_id}, Postgres stands at {certificate.position}",
         f"accepted {certificate.accepted}, recorded {certificate.recorded_there}",
-        f"orders now {certificate.orders}, second holds given back {certificate.duplicates},"
-         f" dead letters {certificate.dead_letters}",
+        f"orders now {certificate.orders}, second holds given back {certificate.duplicates}",
+        f"dead letters {certificate.dead_letters}",
         *faults,
         f"oversold by us: {certificate.oversold_by_us}",
         f"sold by channels beyond stock: {certificate.sold_beyond_stock}",

@@ -186,5 +186,5 @@ class Cell:
         except (NoReply, Disconnected, OSError) as error:
             raise OutcomeUnknown from error
         except ResponseError as error:
-            log.error("cell_refused", script=script, error=str(error)[:200])
+            log.warning("cell_refused", script=script, error=str(error)[:200])
             raise Closed(f"the cell refused: {str(error).split(' ', 1)[0]}") from error

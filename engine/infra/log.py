@@ -50,4 +50,5 @@ def _entry(log_id: bytes, fields: Mapping[bytes, bytes] | Sequence[bytes]) -> En
     pairs = list(fields)
     named = dict(zip(pairs[::2], pairs[1::2], strict=True))
     payloads = [value for name, value in zip(pairs[::2], pairs[1::2], strict=True) if name == b"p"]
-    return Entry(log_id.decode(), named[b"v"], named[b"e"], payloads)
+    # what somebody else wrote here has neither: it must not stop whoever reads
+    return Entry(log_id.decode(), named.get(b"v", b""), named.get(b"e", b""), payloads)

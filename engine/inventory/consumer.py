@@ -9,6 +9,7 @@ import structlog
 from engine.infra import postgres
 from engine.infra.publishing import CHANNEL
 from engine.infra.runtime import Runtime
+from engine.infra.tasks import raise_if_cancelled
 from engine.inventory.service.publish import publish
 from engine.inventory.store import intentions
 from engine.kernel.errors import EngineError
@@ -22,6 +23,7 @@ _log = structlog.get_logger(__name__)
 async def publisher(runtime: Runtime) -> None:
     """Run until cancelled; servers that go away are waited for."""
     while True:
+        raise_if_cancelled()
         try:
             await _connected(runtime)
         except postgres.UNAVAILABLE as failure:
@@ -38,6 +40,7 @@ async def _connected(runtime: Runtime) -> None:
         await connection.add_listener(CHANNEL, lambda *_: bell.set())
         await intentions.forget_sent(connection)
         while True:
+            raise_if_cancelled()
             bell.clear()
             if not await _round(runtime, connection):
                 with suppress(TimeoutError):

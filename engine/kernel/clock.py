@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -31,8 +32,13 @@ class SystemClock:
 
 def rfc3339(at_ms: int) -> str:
     """Render an instant as RFC 3339 in UTC with milliseconds, as every answer does."""
-    moment = datetime.fromtimestamp(at_ms / 1_000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{at_ms % 1_000:03d}Z"
+    second, ms = divmod(at_ms, 1_000)
+    return f"{_second(second)}.{ms:03d}Z"
+
+
+@lru_cache(maxsize=256)  # the deadlines of one batch lie within a second
+def _second(second: int) -> str:
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def instant(at_ms: int) -> datetime:

@@ -9,6 +9,7 @@ from typing import Final
 # below it even when every order has several lines.
 CLAIMS_PER_CALL_MAX: Final = 256
 LINES_PER_CALL_MAX: Final = 1_000
+LUA_UNPACK_MAX: Final = 8_000
 LINES_PER_ORDER_MAX: Final = 200
 POOLS_PER_CHECKPOINT_PART: Final = 500
 
@@ -47,7 +48,7 @@ PAGE_DEFAULT: Final = 50
 PAGE_MAX: Final = 500
 
 # A claim is written with up to 6 values per line and unpack takes one chunk of them.
-assert LINES_PER_CALL_MAX * 6 < 8_000
+assert LINES_PER_CALL_MAX * 6 < LUA_UNPACK_MAX
 assert LINES_PER_ORDER_MAX <= LINES_PER_CALL_MAX
 # A deadline inside the cell must outlast the client's patience, or every slow call is TOO_LATE.
 assert CELL_CALL_TIMEOUT_S * 1_000 < BATCH_DEADLINE_MS

@@ -40,7 +40,9 @@ class CancelIn(codec.Wire, frozen=True):
 
     cancel_id: codec.Identifier
     reason: Annotated[str, msgspec.Meta(max_length=512)] = ""
-    lines: Annotated[list[CancelLine], msgspec.Meta(max_length=limits.LINES_PER_ORDER_MAX)] = []
+    lines: Annotated[list[CancelLine], msgspec.Meta(max_length=limits.LINES_PER_ORDER_MAX)] = (
+        msgspec.field(default_factory=list)
+    )
 
 
 class Paid(codec.Answer, frozen=True):

@@ -8,7 +8,7 @@ work; correctness never rests on it.
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final, get_args
 
 import asyncpg
 import msgspec
@@ -32,6 +32,8 @@ _logger: Final = structlog.get_logger()
 
 _AWAY: Final[tuple[type[Exception], ...]] = (OutcomeUnknown, Closed, *UNAVAILABLE)
 _LOST: Final[tuple[type[Exception], ...]] = (asyncpg.PostgresError, *UNAVAILABLE)
+
+_KINDS: Final = frozenset(kind.__struct_config__.tag for kind in get_args(LogEvent))
 
 # What a row, not the server, did wrong: found by bisection and set aside.
 _REFUSED: Final = (
@@ -111,7 +113,7 @@ class Recorder:
         None means that the position was another one: read it again. A checkpoint ends the batch,
         because what it compares is the position right behind it.
         """
-        decoded = _up_to_checkpoint(entries)
+        decoded, unreadable = _up_to_checkpoint(entries)
         end = decoded[-1][0].log_id
         claims = sum(isinstance(event, Reserved) for _, found in decoded for event in found)
         broken: list[tuple[str, str]] = []
@@ -124,6 +126,9 @@ class Recorder:
             rows = [row for entry, found in decoded for row in rules.posts(entry.log_id, found)]
             broken = await store.post(connection, self._cell.id, rows)
             await self._fold(connection, _logged(decoded))
+            for entry, why in unreadable:
+                await store.bury_entry(connection, self._cell.id, entry, why)
+                _logger.error("dead_letter", log_id=entry.log_id, reason=why)
             for entry, found in decoded:
                 await store.save_reference(connection, self._cell.id, recorded, entry.log_id, found)
         if broken:
@@ -151,7 +156,7 @@ class Recorder:
     async def _set_aside(
         self, tx: "asyncpg.Connection[asyncpg.Record]", logged: Logged, reason: str
     ) -> None:
-        """Keep a refused event as a dead letter and, if it is a claim, as an order to be seen to."""
+        """Keep a refused event as a dead letter and, if it is a claim, as an order to look at."""
         reason = reason.replace("\x00", "")
         packed = msgspec.msgpack.encode(logged.event)
         await store.bury(tx, self._cell.id, logged, reason, packed)
@@ -205,25 +210,48 @@ class Recorder:
             await self._cell.call("trim", [oldest])
 
 
-def _up_to_checkpoint(entries: Sequence[Entry]) -> list[tuple[Entry, list[LogEvent]]]:
-    decoded = []
+def _up_to_checkpoint(
+    entries: Sequence[Entry],
+) -> tuple[list[tuple[Entry, list[LogEvent]]], list[tuple[Entry, str]]]:
+    """Return what the entries say, and beside it those that say nothing anybody could read.
+
+    Raises:
+        Closed: an entry is of a later version, whose own process will record it.
+    """
+    decoded, unreadable = [], []
     for entry in entries:
-        if entry.version != events.VERSION:
-            raise Closed(
-                f"log entry {entry.log_id} is of version {entry.version!r}: update tidegate"
-            )
-        found = events.decode(entry.events)
+        found: list[LogEvent] = []
+        try:
+            found = events.decode(entry.events)
+        except msgspec.MsgspecError as error:
+            _refuse_later(entry, error)
+            unreadable.append((entry, f"{type(error).__name__}: {error}"[:500]))
+        else:
+            _refuse_later(entry)
         decoded.append((entry, found))
         if found and isinstance(found[-1], events.Checkpoint):
             break
-    return decoded
+    return decoded, unreadable
+
+
+def _refuse_later(entry: Entry, error: msgspec.MsgspecError | None = None) -> None:
+    later = entry.version not in {events.VERSION, b""}
+    if not later and error is not None:
+        try:
+            heads = msgspec.msgpack.decode(entry.events, type=list[list[Any]])
+        except msgspec.MsgspecError:
+            return
+        later = any(head and isinstance(head[0], str) and head[0] not in _KINDS for head in heads)
+    if later:
+        raise Closed(f"log entry {entry.log_id} is of version {entry.version!r}: update tidegate")
 
 
 def _logged(decoded: Sequence[tuple[Entry, list[LogEvent]]]) -> list[Logged]:
     logged = []
     for entry, found in decoded:
         for event in found:
-            payload = entry.payloads[event.payload - 1] if isinstance(event, Reserved) else b""
+            n = event.payload if isinstance(event, Reserved) else 0
+            payload = entry.payloads[n - 1] if 0 < n <= len(entry.payloads) else b""
             logged.append(Logged(entry.log_id, event, payload))
     return logged
 

@@ -1,4 +1,4 @@
-"""Life of an order after it was taken: pay, cancel, read; and the jobs that carry out what waits."""
+"""Life of an order after it was taken: pay, cancel; and the jobs that carry out what waits."""
 
 import asyncio
 from typing import Any, Final, NamedTuple

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from engine.infra import queries
+from engine.infra.log import Entry
 from engine.infra.postgres import Connection
 from engine.kernel import codec
 from engine.kernel.events import Checkpoint, Granted, LogEvent, Moved, PauseSet
@@ -103,6 +104,14 @@ async def bury(tx: Connection, cell: str, logged: Logged, reason: str, packed: b
         reason,
         packed,
         logged.payload,
+    )
+
+
+async def bury_entry(tx: Connection, cell: str, entry: Entry, reason: str) -> None:
+    """Keep a log entry that cannot be read at all, whole."""
+    payload = b"\n".join(entry.payloads)
+    await tx.execute(
+        SQL["write_dead_letter"], cell, entry.log_id, "", "entry", reason, entry.events, payload
     )
 
 

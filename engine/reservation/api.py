@@ -7,9 +7,11 @@ import msgspec
 from aiohttp import web
 
 from engine.channels.registry import Registry
+from engine.infra.http import fast
 from engine.infra.http.auth import DIRECTORY, Principal, require, require_channel
+from engine.infra.http.fast import Answer
 from engine.infra.http.openapi import Operation, operation
-from engine.infra.http.server import json_response, raw_body
+from engine.infra.http.server import raw_body
 from engine.infra.runtime import RUNTIME
 from engine.kernel import codec, limits
 from engine.kernel.clock import rfc3339
@@ -40,6 +42,7 @@ RECORDED: Final = web.AppKey("recorded", Recorded)
 _WAIT: Final = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])")
 _STATUS: Final = {"P": "pending_payment", "C": "paid", "R": "cancelled", "E": "expired"}
 _SCOPE: Final = "orders:write"
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class AcceptedLine(codec.Answer, frozen=True):
@@ -61,19 +64,30 @@ class Accepted(codec.Answer, frozen=True):
 
 
 async def post_order(request: web.Request) -> web.Response:
+    """Answer an order that came the ordinary way."""
+    return fast.respond(await order(request.app, request))
+
+
+async def order(app: web.Application, request: web.BaseRequest) -> Answer:
     """Hold stock for an order; 202, because Postgres learns of it a moment later."""
-    principal = await request.app[DIRECTORY].authenticate(request.headers.get("Authorization"))
+    directory, headers = app[DIRECTORY], request.headers
+    authorization = headers.get("Authorization")
+    principal = directory.known(authorization) if authorization else None
+    if principal is None:
+        principal = await directory.authenticate(authorization)
     require(principal, _SCOPE)
     raw = await raw_body(request, limits.ORDER_BYTES_MAX)
-    claim = await claim_of(request, principal, raw)
-    held = await request.app[RESERVATIONS].reserve(claim, raw)
+    claim = await claim_of(app, principal, raw)
+    held = await app[RESERVATIONS].reserve(claim, raw)
     recorded = False
-    if not held.repeated and "Prefer" in request.headers:
-        recorded = await _wait(request, held)
-    return respond(request, claim, held, recorded=recorded)
+    if not held.repeated and "Prefer" in headers:
+        recorded = await _wait(app, headers["Prefer"], held)
+    status = 200 if held.repeated else 201 if recorded else 202
+    own = _headers(claim, held, app[RUNTIME].settings.durability, headers.get("Idempotency-Key"))
+    return Answer(status, own, _encode(accepted(claim, held)))
 
 
-async def claim_of(request: web.Request, principal: Principal, raw: bytes) -> Claim:
+async def claim_of(app: web.Application, principal: Principal, raw: bytes) -> Claim:
     """Decode and check a body down to what the cell is asked.
 
     Raises:
@@ -84,8 +98,8 @@ async def claim_of(request: web.Request, principal: Principal, raw: bytes) -> Cl
         codec.open_document(codec.decode_json(raw) if _is_object(raw) else {}, "")
     order = decode_order(raw)
     require_channel(principal, order.channel)
-    await _require_gate(request.app[REGISTRY], principal.tenant, order)
-    now_ms = request.app[RUNTIME].clock.now_ms()
+    await _require_gate(app[REGISTRY], principal.tenant, order)
+    now_ms = app[RUNTIME].clock.now_ms()
     return rules.claim_of(order, tenant=principal.tenant, actor=principal.key_id, now_ms=now_ms)
 
 
@@ -99,22 +113,6 @@ async def _require_gate(registry: Registry, tenant: str, order: OrderIn) -> None
         codec.refuse("/channel", "there is no such channel: make it by PUT /v1/channels/{channel}")
     if authority != "gate":
         raise WrongCall(f"orders of {authority} channels come by POST /v1/orders:sync")
-
-
-def respond(request: web.Request, claim: Claim, held: Held, *, recorded: bool) -> web.Response:
-    """Word the answer: 202 when taken, 201 when its row was seen, 200 when it came before."""
-    body = msgspec.to_builtins(accepted(claim, held))
-    headers = {
-        "Location": f"/v1/orders/{claim.order_id}",
-        "Tidegate-Durability": request.app[RUNTIME].settings.durability,
-    }
-    if held.repeated:
-        headers["Idempotency-Replayed"] = "true"
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and len(key) <= limits.IDENTIFIER_LENGTH_MAX:
-        headers["Idempotency-Key"] = key
-    status = 200 if held.repeated else 201 if recorded else 202
-    return json_response(body, status, headers)
 
 
 def accepted(claim: Claim, held: Held) -> Accepted:
@@ -132,13 +130,23 @@ def accepted(claim: Claim, held: Held) -> Accepted:
     )
 
 
-async def _wait(request: web.Request, held: Held) -> bool:
-    found = _WAIT.search(request.headers["Prefer"])
+def _headers(claim: Claim, held: Held, durability: str, key: str | None) -> dict[str, str]:
+    """Return the answer's own headers; an Idempotency-Key is echoed and is no second identity."""
+    headers = {"Location": f"/v1/orders/{claim.order_id}", "Tidegate-Durability": durability}
+    if held.repeated:
+        headers["Idempotency-Replayed"] = "true"
+    if key and len(key) <= limits.IDENTIFIER_LENGTH_MAX and key.isascii() and key.isprintable():
+        headers["Idempotency-Key"] = key
+    return headers
+
+
+async def _wait(app: web.Application, prefer: str, held: Held) -> bool:
+    found = _WAIT.search(prefer)
     if found is None:
         return False
     try:
         seconds = min(int(found[1]), limits.WAIT_SECONDS_MAX)
-        return await request.app[RECORDED].wait(held.log_id, seconds)
+        return await app[RECORDED].wait(held.log_id, seconds)
     except Overloaded:
         return False  # the order is accepted: not being able to wait changes nothing about it
 

@@ -13,6 +13,7 @@ from engine.reservation.types import Claim, LineIn, OrderIn
 
 _FINGERPRINT_VERSION: Final = 1
 _pack: Final = msgspec.msgpack.Encoder().encode
+_LINE_DIGITS_MAX: Final = 4
 _BUYER_KEYS: Final = ("phone", "address", "device")
 
 
@@ -94,7 +95,9 @@ def codec_ms(order: OrderIn, now_ms: int) -> int:
 def line_number(order_id: str, line_id: str) -> int:
     """Return the number of a line of this order, from 1; 0 when the id is not one of its."""
     prefix, _, number = line_id.rpartition("-")
-    return int(number) if prefix == order_id and number.isdecimal() and len(number) < 5 else 0
+    if prefix != order_id or not number.isdecimal() or len(number) > _LINE_DIGITS_MAX:
+        return 0
+    return int(number)
 
 
 def _line_payable(line: LineIn, n: int) -> int:

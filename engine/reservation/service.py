@@ -1,4 +1,4 @@
-"""The verbs: reserve, confirm, release; each collects what many requests ask into one script call."""
+"""The verbs: reserve, confirm, release; each turns what many requests ask into one call."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -114,7 +114,6 @@ class Reservations:
         now = self.cell.now_ms()
         for one, result in zip(batch, results, strict=True):
             if isinstance(result, Held):
-                self.flags.accepted(one.claim.order_id)
                 if not result.repeated:
                     self.kept.claim(result, one.claim, one.payload, now)
             elif isinstance(result, store.EmptyPools):
@@ -142,7 +141,7 @@ class Reservations:
         return [*await store.release(self.cell, batch)]
 
 
-def _paid(word: Result, log_id: str) -> Paid | EngineError:
+def _paid(word: Result, log_id: str) -> Paid | EngineError:  # noqa: PLR0911 - one case a word
     match word:
         case ["CONFIRMED"] | ["REPEATED", "applied"]:
             return Paid("applied", log_id=log_id)

@@ -60,7 +60,7 @@ class Filter:
         return all(self._bits[place >> 3] & (1 << (place & 7)) for place in self._places(order_id))
 
     def _places(self, order_id: str) -> tuple[int, int, int, int]:
-        # ids are base32 of a digest, so pieces of their hash are as good as four hashes
+        # ids are digests, so pieces of their hash are as good as four hashes
         first = hash(order_id)
         second = hash(order_id[::-1])
         mask = self._mask
@@ -101,10 +101,6 @@ class SoldOutFlags:
             return SoldOut("a line has no sellable unit left; nothing was taken", line=n, sku=sku)
         return None
 
-    def accepted(self, order_id: str) -> None:
-        """Note an order this process got accepted, before its own reading of the log says so."""
-        self._filter.add(order_id)
-
     def clear(self) -> None:
         """Forget all flags: rules changed, or the cell's epoch did."""
         self._flags.clear()
@@ -143,7 +139,12 @@ class SoldOutFlags:
             self._cell.redis, self._cell.id, self._at, _READ_COUNT, wait_ms=_WAIT_MS
         )
         for entry in entries:
-            for event in _heads.decode(entry.events):
+            try:
+                heads = _heads.decode(entry.events)
+            except msgspec.MsgspecError:
+                self.clear()  # whatever it says may have freed units; the recorder sees to it
+                continue
+            for event in heads:
                 self._follow(event)
         if entries:
             self._at = entries[-1].log_id

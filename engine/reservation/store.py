@@ -1,7 +1,7 @@
 """What the cell is asked and what it answers; the only file of this slice that knows its keys.
 
-Every function settles a batch in one script call and returns one result per item, in order: a value,
-or the refusal as an exception that is not raised, because its neighbours may have succeeded.
+Every function settles a batch in one script call and returns one result per item, in order: a
+value, or the refusal as an exception that is not raised, because its neighbours may have succeeded.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -53,7 +53,7 @@ async def reserve(
 async def restore(
     cell: Cell, epoch: int, claims: Sequence[tuple[object, ...]], payloads: Sequence[bytes]
 ) -> tuple[str, list[Result]]:
-    """Put accepted claims back while the cell is being opened; return the log id and the verdicts."""
+    """Put accepted claims back while a cell is being opened; return the log id and verdicts."""
     reply = await cell.call("restore", claims, payloads, argument="0", epoch=epoch)
     return reply.log_id, reply.results
 
@@ -136,7 +136,9 @@ def _held(claim: Claim, result: Result, log_id: str) -> Held | EngineError:
             return _refusal(claim, result, log_id)
 
 
-def _refusal(claim: Claim, result: Result, log_id: str) -> EngineError:  # noqa: PLR0911 - a table
+def _refusal(  # noqa: C901, PLR0911, PLR0912 - one case a word
+    claim: Claim, result: Result, log_id: str
+) -> EngineError:
     match result:
         case ["CONFLICT"]:
             return IdempotencyConflict(order_id=claim.order_id)

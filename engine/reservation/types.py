@@ -28,7 +28,10 @@ class ListingRef(Wire, frozen=True):
 
 
 class LineIn(Wire, frozen=True):
-    """One line as posted. `payable` is the line's total; without it, price × quantity − discounts."""
+    """One line as posted.
+
+    `payable` is the line's total; without it, unit price times quantity less discounts.
+    """
 
     sku: Identifier
     quantity: Quantity
@@ -37,7 +40,9 @@ class LineIn(Wire, frozen=True):
     listing: ListingRef | None = None
     kind: Literal["sale", "gift", "bundle", "service", "virtual"] = "sale"
     parent_line_id: Text = ""
-    discounts: Annotated[list[Discount], msgspec.Meta(max_length=32)] = []
+    discounts: Annotated[list[Discount], msgspec.Meta(max_length=32)] = msgspec.field(
+        default_factory=list
+    )
     payable: Money | None = None
     tax: Money | None = None
     on_short: Literal["refuse", "owe", "drop"] = "refuse"
@@ -143,16 +148,20 @@ class OrderIn(Wire, frozen=True):
     placed_at: Instant | None = None
     kind: Literal["sale", "exchange", "reship", "sample"] = "sale"
     replace_unpaid: bool = False
-    tags: Annotated[list[Text], msgspec.Meta(max_length=64)] = []
-    extensions: Document = {}
+    tags: Annotated[list[Text], msgspec.Meta(max_length=64)] = msgspec.field(default_factory=list)
+    extensions: Document = msgspec.field(default_factory=dict)
     payment: PaymentStatus = PaymentStatus()
-    payments: Annotated[list[PaymentIn], msgspec.Meta(max_length=16)] = []
+    payments: Annotated[list[PaymentIn], msgspec.Meta(max_length=16)] = msgspec.field(
+        default_factory=list
+    )
     amounts: Amounts = Amounts()
     ship_to: ShipTo | None = None
     promise: Promise | None = None
     invoice: Invoice | None = None
     attribution: Attribution | None = None
-    relations: Annotated[list[Relation], msgspec.Meta(max_length=64)] = []
+    relations: Annotated[list[Relation], msgspec.Meta(max_length=64)] = msgspec.field(
+        default_factory=list
+    )
     fulfilled_by: Literal["merchant", "platform"] = "merchant"
     buyer_note: Text = ""
     seller_note: Text = ""
@@ -196,7 +205,7 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     dropped: list[int]
     repeated: bool
     log_id: str = ""
-    short: list[tuple[int, int]] = []
+    short: list[tuple[int, int]] = msgspec.field(default_factory=list)
 
 
 class HoldRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):

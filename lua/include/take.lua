@@ -139,6 +139,18 @@ local function sold_out(n, offer)
   return { "SOLD_OUT", n, empty, ids }
 end
 
+-- Note what a line draws from a pool; where the offer has a cap on that pool, it counts.
+local function drawn(claim, n, offer, id, units, taken)
+  taken.draws[#taken.draws + 1] = { n, id, units }
+  for _, source in ipairs(offer[2]) do
+    if source[1] == id and source[2] >= 0 then
+      local field = cap_field(id, claim[C_CHANNEL])
+      count(field, units)
+      taken.counted[#taken.counted + 1] = { field, units, n }
+    end
+  end
+end
+
 local function draw(claim, n, offer, account, taken)
   local need = claim[C_LINES][n][2]
   for _, source in ipairs(offer[2]) do
@@ -146,13 +158,8 @@ local function draw(claim, n, offer, account, taken)
     if units > 0 then
       post(source[1], AVAILABLE, -units)
       post(source[1], account, units)
-      taken.draws[#taken.draws + 1] = { n, source[1], units }
+      drawn(claim, n, offer, source[1], units, taken)
       need = need - units
-      if source[2] >= 0 then
-        local field = cap_field(source[1], claim[C_CHANNEL])
-        count(field, units)
-        taken.counted[#taken.counted + 1] = { field, units, n }
-      end
     end
   end
   if need > 0 then
@@ -163,7 +170,7 @@ local function draw(claim, n, offer, account, taken)
     post(first, AVAILABLE, -units)
     post(first, OWED, need - units)
     post(first, account, need)
-    taken.draws[#taken.draws + 1] = { n, first, need }
+    drawn(claim, n, offer, first, need, taken)
     if need > units then
       taken.short[#taken.short + 1] = { n, need - units }
     end
@@ -175,14 +182,13 @@ local function take(claim, account, external, taken)
   for n, line in ipairs(claim[C_LINES]) do
     local offer = rules[offer_of(claim[C_TENANT], claim[C_CAMPAIGN], claim[C_CHANNEL], line[1])]
     local usable = offer and offer[2][1] and pools[offer[2][1][1]]
-    if line[2] == 0 then
-      usable = nil -- dropped or cancelled before its order is held again
-    elseif not usable then
+    -- a line of no units was dropped or cancelled before its order is held again
+    if line[2] > 0 and not usable then
       if not external then
         return { "UNKNOWN_SKU", n }
       end
       taken.unmapped[#taken.unmapped + 1] = n
-    else
+    elseif line[2] > 0 then
       local room = 0
       for _, source in ipairs(offer[2]) do
         room = room + reachable(source, claim[C_CHANNEL])

@@ -34,7 +34,7 @@ _TRACEPARENT: Final = re.compile(
     r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}[0-9a-f-]{0,64}"
 )
 _JSON: Final = re.compile(r'application/json(\s*;\s*charset="?utf-?8"?)?\s*', re.IGNORECASE)
-_HSTS_FREE: Final = {
+SAFE_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
@@ -65,7 +65,7 @@ def edge() -> Middleware:
     @web.middleware
     async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
         given = request.headers.get("X-Request-Id")
-        request_id = given if given and _SANE_ID.fullmatch(given) else next_id()
+        request_id = given if given and sane_request_id(given) else next_id()
         request[REQUEST_ID] = request_id
         try:
             response = await handler(request)
@@ -85,12 +85,22 @@ def stamp(request: web.Request, response: web.StreamResponse, request_id: str) -
     """Put the headers of every answer on one; a handler's own Cache-Control stays."""
     headers = response.headers
     headers["X-Request-Id"] = request_id
-    for name, value in _HSTS_FREE.items():
+    for name, value in SAFE_HEADERS.items():
         if name not in headers:
             headers[name] = value
     trace = request.headers.get("traceparent")
-    if trace and _TRACEPARENT.fullmatch(trace):
+    if trace and sane_trace(trace):
         headers["traceparent"] = trace
+
+
+def sane_request_id(given: str) -> bool:
+    """Tell whether a caller's request id may be taken over and written back."""
+    return _SANE_ID.fullmatch(given) is not None
+
+
+def sane_trace(given: str) -> bool:
+    """Tell whether a traceparent is one (W3C Trace Context)."""
+    return _TRACEPARENT.fullmatch(given) is not None
 
 
 def request_ids() -> Callable[[], str]:
@@ -124,7 +134,7 @@ async def body_of(
     return decoder(await raw_body(request, bytes_max))
 
 
-async def raw_body(request: web.Request, bytes_max: int = BODY_BYTES_MAX) -> bytes:
+async def raw_body(request: web.BaseRequest, bytes_max: int = BODY_BYTES_MAX) -> bytes:
     """Read a JSON body without decoding it."""
     kind = request.headers.get("Content-Type", "")
     if kind != "application/json" and not _JSON.fullmatch(kind):

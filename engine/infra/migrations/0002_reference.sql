@@ -1,5 +1,6 @@
 -- Reference data: what is sold, where, by which rules, and how far the cell was told of it.
 SET LOCAL lock_timeout = '5s';
+SET LOCAL statement_timeout = '60s';
 
 -- `document` is the body of the last PUT, normalised; `version` is its ETag. `planned_version` is
 -- the version whose pools, grants and rules were written down for the cell, `published_version` the

@@ -1,0 +1,137 @@
+"""The one hot route, answered below the application: no router, no middleware, no header objects.
+
+Everything the edge promises (request id, trace, security headers, problems) holds here too, as
+bytes that were put together beforehand. What is unusual (HTTP/1.0, `Expect`) goes the ordinary way.
+Both ways call the same handler, so they cannot answer differently.
+"""
+
+import time
+from asyncio import BaseTransport, Transport
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import Final, NamedTuple, cast
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+
+from engine.infra.http import problem
+from engine.infra.http.server import SAFE_HEADERS, request_ids, sane_request_id, sane_trace
+from engine.kernel.errors import EngineError
+
+_JSON: Final = "application/json"
+_HTTP_1_1: Final = (1, 1)
+
+
+class Answer(NamedTuple):
+    """What a hot handler answers: status, its own headers, and JSON."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+Handler = Callable[[web.BaseRequest], Awaitable[Answer]]
+Ordinary = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class RawResponse(web.StreamResponse):
+    """A response that is written as it stands, in one piece."""
+
+    def __init__(self, status: int, raw: bytes, *, keep_alive: bool) -> None:
+        super().__init__(status=status)
+        self._raw = raw
+        self._transport: BaseTransport | None = None
+        self._keep_alive = keep_alive
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Remember where to write; nothing is sent before the end."""
+        self._transport = request.transport
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Send head and body; a client that left is nobody's error."""
+        if self._transport is not None:
+            # every stream of a server can write; uvloop's own class just does not say so
+            cast("Transport", self._transport).write(self._raw + data)
+
+
+def respond(answer: Answer) -> web.Response:
+    """Return an answer as the ordinary way sends it."""
+    headers = {"Content-Type": _JSON, **answer.headers}
+    return web.Response(status=answer.status, body=answer.body, headers=headers)
+
+
+class Front:
+    """Answers one route itself and leaves the rest to the application."""
+
+    def __init__(self, method: str, path: str, handler: Handler, ordinary: Ordinary) -> None:
+        """Bind; `ordinary` is the handler that the server would have called."""
+        self._method = method
+        self._path = path
+        self._handler = handler
+        self._ordinary = ordinary
+        self._next_id = request_ids()
+        self._date = _Date()
+        self._heads: dict[tuple[int, str], bytes] = {}
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request; the server calls this for each."""
+        if not self._is_ours(request):
+            return await self._ordinary(request)
+        try:
+            status, own, body = await self._handler(request)
+        except EngineError as refusal:
+            status, own, body = problem.problem_bytes(refusal)
+        raw = self._raw(request, status, own, body)
+        return RawResponse(status, raw, keep_alive=request.keep_alive)
+
+    def _is_ours(self, request: web.BaseRequest) -> bool:
+        return (
+            request.method == self._method
+            and request.rel_url.raw_path == self._path
+            and request.version == _HTTP_1_1
+            and "Expect" not in request.headers
+        )
+
+    def _raw(
+        self, request: web.BaseRequest, status: int, own: Mapping[str, str], body: bytes
+    ) -> bytes:
+        headers = request.headers
+        given = headers.get("X-Request-Id")
+        request_id = given if given and sane_request_id(given) else self._next_id()
+        tail = f"X-Request-Id: {request_id}\r\nContent-Length: {len(body)}\r\n"
+        kind = own.get("Content-Type", _JSON)
+        for name, value in own.items():
+            if name != "Content-Type":
+                tail += f"{name}: {value}\r\n"
+        trace = headers.get("traceparent")
+        if trace and sane_trace(trace):
+            tail += f"traceparent: {trace}\r\n"
+        if not request.keep_alive:
+            tail += "Connection: close\r\n"
+        return b"".join((self._head(status, kind), self._date(), tail.encode(), b"\r\n", body))
+
+    def _head(self, status: int, kind: str) -> bytes:
+        made = self._heads.get((status, kind))
+        if made is None:
+            fixed = {"Content-Type": kind, **SAFE_HEADERS}
+            lines = "".join(f"{name}: {value}\r\n" for name, value in fixed.items())
+            made = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{lines}".encode()
+            self._heads[status, kind] = made
+        return made
+
+
+class _Date:
+    """The Date header, made once a second."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._line = b""
+
+    def __call__(self) -> bytes:
+        second = int(time.time())  # noqa: TID251 - what this header tells is the wall clock
+        if second != self._second:
+            self._second = second
+            text = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(second))
+            self._line = f"Date: {text}\r\n".encode()
+        return self._line

@@ -1,0 +1,196 @@
+"""`tidegate demo`: a whole instance, a sale over real HTTP, a killed server, and the proof."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import uvloop
+
+from engine.assurance.types import Certificate
+from engine.assurance.verify import certify
+from engine.infra import cell, postgres
+from engine.infra.cell import Cell
+from engine.infra.migrate import migrate
+from engine.infra.postgres import Pool
+from engine.infra.servers import ports
+from engine.infra.servers.errors import CannotStart
+from engine.infra.servers.supervisor import Supervisor
+from engine.kernel.clock import SystemClock
+from engine.kernel.errors import Closed, EngineError, OutcomeUnknown
+from engine.kernel.ids import token
+from engine.kernel.types import CellId
+from engine.settings import Settings
+from engine.simulation import demand as demands
+from engine.simulation import naive, orderfile, proof, summary
+from engine.simulation.http import LoadClient
+from engine.simulation.naive import Oversold
+from engine.simulation.progress import Progress
+from engine.simulation.sale import Sale
+from engine.simulation.shop import Shop
+from engine.simulation.summary import Summary
+from engine.simulation.types import Demand
+
+PROVED: Final = 0
+FAILED: Final = 1
+USAGE: Final = 2
+SEED: Final = 20261111
+
+_KILL_AT: Final = 0.4  # of the orders
+_VALKEY: Final = "valkey"
+_SETTLED_WITHIN_S: Final = 40.0
+_CERTIFIED_WITHIN_S: Final = 30.0
+_SHOW_EVERY_S: Final = 0.25
+
+
+def run(settings: Settings, orders: Path | None, as_json: bool) -> int:  # noqa: FBT001 - as the command has it
+    """Run the demo on seeded demand or on the lines of a file; 0 only if everything is proved.
+
+    Raises:
+        CannotStart: nothing is left running.
+    """
+    try:
+        demand = demands.seeded(SEED) if orders is None else orderfile.read(orders)
+    except orderfile.MalformedFile as refusal:
+        sys.stderr.write(f"--orders {orders}: {refusal}\n")
+        return USAGE
+    found = play(settings, demand)
+    summary.show(*found, as_json=as_json)
+    return PROVED if found[0].proved else FAILED
+
+
+def play(settings: Settings, demand: Demand) -> tuple[Summary, Certificate]:
+    """Start an instance, sell a demand on it, and return what was found; all is stopped after.
+
+    Raises:
+        CannotStart: nothing is left running.
+    """
+    progress = Progress(SystemClock().monotonic)
+    settings = _on_a_free_port(settings, progress.say)
+    progress.say("starting Valkey, Postgres, one API process and one worker")
+    try:
+        with Supervisor(settings, api_processes=1, tell=progress.say) as supervisor:
+            asyncio.run(migrate(supervisor.settings.database_url or ""))
+            supervisor.start_engine()
+            supervisor.wait_ready()
+            progress.say(f"ready at {supervisor.address}")
+            found = uvloop.run(_Demo(supervisor, demand, progress).run())
+            progress.end()
+            progress.say("done; stopping")
+            return found
+    finally:
+        progress.end()
+
+
+def _on_a_free_port(settings: Settings, say: Callable[[str], None]) -> Settings:
+    try:
+        ports.refuse_taken(settings.http_host, settings.http_port)
+    except CannotStart:
+        say(f"port {settings.http_port} is taken: the demo takes a free one")
+        return replace(settings, http_port=0)
+    return settings
+
+
+class _Demo:
+    """One run over a started instance."""
+
+    def __init__(self, supervisor: Supervisor, demand: Demand, progress: Progress) -> None:
+        self._supervisor = supervisor
+        self._settings = supervisor.settings
+        self._demand = demand
+        self._progress = progress
+        self._clock = SystemClock()
+        self._mark = token(4)
+
+    async def run(self) -> tuple[Summary, Certificate]:
+        """Sell, settle, compare, certify."""
+        pool = await postgres.open_pool(self._settings.database_url or "")
+        try:
+            async with LoadClient(
+                self._supervisor.address, self._settings.admin_key or ""
+            ) as client:
+                shop = Shop(client, self._demand, self._mark, self._clock)
+                return await self._run(client, shop, pool)
+        finally:
+            pool.terminate()
+
+    async def _run(self, client: LoadClient, shop: Shop, pool: Pool) -> tuple[Summary, Certificate]:
+        demand, say = self._demand, self._progress.say
+        say(
+            f"{demand.title}: {len(demand.orders):,} orders for {sum(demand.wanted().values()):,}"
+            f" units, {sum(demand.stock.values()):,} on the shelf in {len(demand.stock):,} SKUs"
+        )
+        await shop.open()
+        say("the sale is open")
+        sale = Sale(client, shop, demand, Random(SEED))
+        async with asyncio.TaskGroup() as tasks:
+            telling = tasks.create_task(self._tell(sale))
+            killing = tasks.create_task(self._kill(sale))
+            await sale.run()
+            telling.cancel()
+            killing.cancel()
+        self._progress.end()
+        say("every buyer has an answer; now the same demand by read, then write")
+        oversold = await naive.sell(self._settings.valkey_url or "", demand)
+        say(f"the naive script sold {oversold.oversold:,} units that were not there")
+        moving = await proof.settle(pool, shop.campaign, self._clock, _SETTLED_WITHIN_S)
+        say("nothing moves any more; comparing and certifying")
+        recorded = await proof.compare(pool, shop.campaign, self._mark, sale.seen, demand)
+        if moving:
+            recorded.faults.append(f"{moving} holds, payments or returns never settled")
+        certificate = await self._certify(pool)
+        return self._judge(sale, recorded, oversold, certificate), certificate
+
+    def _judge(
+        self, sale: Sale, recorded: proof.Recorded, oversold: Oversold, certificate: Certificate
+    ) -> Summary:
+        return summary.summarise(
+            self._demand, sale.seen, recorded, oversold, certificate, self._progress.elapsed_s
+        )
+
+    async def _certify(self, pool: Pool) -> Certificate:
+        redis = cell.client(self._settings.valkey_url or "")
+        try:
+            one = Cell(redis, CellId(self._settings.cell), self._clock)
+            return await certify(one, pool, self._clock, within_s=_CERTIFIED_WITHIN_S)
+        except (Closed, OutcomeUnknown) as error:
+            raise EngineError(
+                f"no certificate: {error.detail}; the worker's log in the data directory says why"
+                " (run without --ephemeral to keep it)"
+            ) from error
+        finally:
+            await redis.aclose()
+
+    async def _tell(self, sale: Sale) -> None:
+        while True:
+            seen = sale.seen
+            self._progress.counts(
+                {
+                    "orders": f"{seen.counts['orders']:,} of {len(self._demand.orders):,}",
+                    "accepted": f"{len(seen.orders):,}",
+                    "refused": f"{seen.refused.total():,}",
+                    "replayed": f"{seen.counts['replayed']:,}",
+                    "retries": f"{seen.counts['retries']:,}",
+                    "paid": f"{seen.counts['payments applied']:,}",
+                    "cancels": f"{seen.counts['cancels']:,}",
+                }
+            )
+            await asyncio.sleep(_SHOW_EVERY_S)
+
+    async def _kill(self, sale: Sale) -> None:
+        """Kill Valkey once in the middle, and say how long nothing was accepted."""
+        if _VALKEY not in self._supervisor.names():
+            self._progress.say("this Valkey is not ours: it is not killed")
+            return
+        seen, enough = sale.seen, len(self._demand.orders) * _KILL_AT
+        while seen.counts["orders"] < enough:  # noqa: ASYNC110 - the counts are the sale's, not ours
+            await asyncio.sleep(_SHOW_EVERY_S / 10)
+        self._progress.say("kill -9 of Valkey, in the middle of the sale")
+        seen.killed_at = asyncio.get_running_loop().time()
+        await asyncio.to_thread(self._supervisor.kill, _VALKEY)
+        while not seen.resumed_at:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(_SHOW_EVERY_S / 10)
+        self._progress.say(f"orders are accepted again {seen.interruption_s:.2f} s after the kill")

@@ -1,0 +1,120 @@
+"""What buyers were told against what is recorded: every 2xx is in Postgres exactly once."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from engine.infra import queries
+from engine.infra.postgres import Pool
+from engine.kernel.clock import Clock
+from engine.simulation.seen import Seen, SeenOrder
+from engine.simulation.types import Demand
+
+SQL: Final = queries.load("engine.simulation")
+
+_POLL_S: Final = 0.1
+_IN_HAND: Final = {"held", "committed"}  # stock states in which an order has its units
+
+
+@dataclass(slots=True)
+class Recorded:
+    """What Postgres has of one sale; `faults` are differences from what buyers were told."""
+
+    orders: int = 0
+    payments: int = 0
+    cancels: int = 0
+    expired: int = 0
+    cancelled: int = 0
+    paid: int = 0
+    refund_due: int = 0
+    units_in_hand: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+
+
+async def settle(pool: Pool, campaign: str, clock: Clock, within_s: float) -> int:
+    """Wait until nothing of a sale moves by itself any more; return how much still does."""
+    until = clock.monotonic() + within_s
+    while True:
+        moving = int(await pool.fetchval(SQL["unsettled"], campaign))
+        if not moving or clock.monotonic() > until:
+            return moving
+        await asyncio.sleep(_POLL_S)
+
+
+async def compare(pool: Pool, campaign: str, mark: str, seen: Seen, demand: Demand) -> Recorded:
+    """Read a settled sale and compare it."""
+    rows = await pool.fetch(SQL["sale_orders"], campaign)
+    orders = {row["channel_order_id"].removeprefix(f"{mark}-"): row for row in rows}
+    lines: dict[str, list[Any]] = {}
+    for row in await pool.fetch(SQL["sale_lines"], campaign):
+        lines.setdefault(row["order_id"], []).append(row)
+    payments = {
+        (row["order_id"], row["payment_id"]): row["state"]
+        for row in await pool.fetch(SQL["sale_payments"], campaign)
+    }
+    cancels = {
+        (row["order_id"], row["cancel_id"])
+        for row in await pool.fetch(SQL["sale_cancels"], campaign)
+    }
+    found = Recorded(orders=len(rows), payments=len(payments), cancels=len(cancels))
+    _count(found, orders, lines, payments)
+    found.faults += _order_faults(seen, orders, lines)
+    found.faults += _payment_faults(seen, payments)
+    found.faults += [f"cancel {key} is not recorded" for key in seen.cancels - cancels]
+    found.faults += [
+        f"{units} units of {sku} are sold, {demand.stock.get(sku, 0)} were on the shelf"
+        for sku, units in found.units_in_hand.items()
+        if units > demand.stock.get(sku, 0)
+    ]
+    return found
+
+
+def _count(
+    found: Recorded,
+    orders: dict[str, Any],
+    lines: dict[str, list[Any]],
+    payments: dict[tuple[str, str], str],
+) -> None:
+    owed_money = {order_id for (order_id, _), state in payments.items() if state == "refund_due"}
+    for row in orders.values():
+        found.cancelled += row["state"] == "cancelled"
+        found.expired += row["state"] == "closed" and row["stock_state"] == "released"
+        found.paid += row["payment_state"] == "paid"
+        found.refund_due += row["payment_state"] == "refund_due" or row["order_id"] in owed_money
+        if row["stock_state"] in _IN_HAND:
+            for line in lines.get(row["order_id"], []):
+                found.units_in_hand[line["sku"]] += line["open_quantity"]
+
+
+def _order_faults(seen: Seen, orders: dict[str, Any], lines: dict[str, list[Any]]) -> Iterator[str]:
+    for order_no, told in seen.orders.items():
+        row = orders.get(order_no)
+        if row is None:
+            yield f"order {order_no} was accepted and is not recorded"
+        elif row["order_id"] != told.order_id:
+            yield f"order {order_no} was told {told.order_id} and is recorded as {row['order_id']}"
+        elif not _same_lines(told, lines.get(told.order_id, [])):
+            yield f"order {order_no} is recorded with other lines than it was told"
+    for order_no in orders.keys() - seen.orders.keys() - seen.unknown:
+        yield f"order {order_no} is recorded, and its buyer was refused"
+
+
+def _same_lines(told: SeenOrder, rows: list[Any]) -> bool:
+    """Compare lines; one that was told as dropped has no open unit."""
+    return len(rows) == len(told.lines) and all(
+        row["sku"] == sku and (row["quantity"] == units if units else row["open_quantity"] == 0)
+        for row, (_, sku, units) in zip(rows, told.lines, strict=True)
+    )
+
+
+def _payment_faults(seen: Seen, payments: dict[tuple[str, str], str]) -> Iterator[str]:
+    for key, told in seen.payments.items():
+        state = payments.get(key)
+        if state is None:
+            yield f"payment {key} was answered {told} and is not recorded"
+        elif state == "received":
+            yield f"payment {key} was received and never booked"
+        elif told not in {state, "received"}:
+            yield f"payment {key} was answered {told} and is recorded as {state}"

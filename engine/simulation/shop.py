@@ -1,0 +1,136 @@
+"""The operator of a played sale: sets it up over HTTP and opens it."""
+
+import asyncio
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import quote
+
+from engine.kernel import codec
+from engine.kernel.clock import Clock, instant
+from engine.kernel.errors import EngineError
+from engine.simulation.http import LoadClient
+from engine.simulation.types import Demand, Order
+
+CHANNEL: Final = "demo"
+
+_OPENS_AFTER: Final = timedelta(seconds=1)
+_LASTS: Final = timedelta(hours=1)
+_PUBLISHED_WITHIN_S: Final = 30.0
+_POLL_S: Final = 0.05
+_SETTERS: Final = 16
+
+
+class ShopFailed(EngineError):
+    """The sale could not be set up."""
+
+    code = "shop_failed"
+
+
+class Shop:
+    """One campaign on one channel; its orders carry the run's mark, so that runs do not meet."""
+
+    def __init__(self, client: LoadClient, demand: Demand, mark: str, clock: Clock) -> None:
+        """Take what to sell; nothing is sent before `open`."""
+        self.campaign = f"demo-{mark}"
+        self._client = client
+        self._demand = demand
+        self._mark = mark
+        self._clock = clock
+
+    def order_id(self, order: Order) -> str:
+        """Return the channel_order_id of an order."""
+        return f"{self._mark}-{order.order_no}"
+
+    def document(self, order: Order, *, more: int = 0) -> bytes:
+        """Return an order as posted; `more` units on its first line make it another order."""
+        lines: list[dict[str, Any]] = []
+        for n, line in enumerate(order.lines):
+            posted: dict[str, Any] = {
+                "sku": line.sku,
+                "quantity": line.quantity + (more if n == 0 else 0),
+                "unit_price": self.money(line.price),
+            }
+            if line.gift:
+                posted["kind"] = "gift"
+            if line.droppable:
+                posted["on_short"] = "drop"
+            lines.append(posted)
+        posted = {
+            "channel": CHANNEL,
+            "channel_order_id": self.order_id(order),
+            "campaign": self.campaign,
+            "buyer_id": order.buyer,
+            "lines": lines,
+        }
+        if order.placed_at:
+            posted["placed_at"] = order.placed_at
+        if order.country:
+            posted["ship_to"] = {"country": order.country}
+        return codec.encode(posted)
+
+    def money(self, amount: int) -> dict[str, Any]:
+        """Return an amount in the demand's currency."""
+        return {"amount": amount, "currency": self._demand.currency}
+
+    async def open(self) -> None:
+        """Make the channel, the SKUs and the campaign, and wait until the sale is open.
+
+        Raises:
+            ShopFailed: what the API said.
+        """
+        await self._put(f"/v1/channels/{CHANNEL}", {"name": "The demo's own shop"})
+        names = list(self._demand.names.items())
+        async with asyncio.TaskGroup() as tasks:
+            for n in range(_SETTERS):
+                tasks.create_task(self._name(names[n::_SETTERS]))
+        starts_at = instant(self._clock.now_ms()) + _OPENS_AFTER
+        path = f"/v1/campaigns/{self.campaign}"
+        shown = await self._put(path, self._plan(starts_at.isoformat(), starts_at + _LASTS))
+        await self._wait_published(path, published=bool(shown["published"]))
+        early = starts_at - instant(self._clock.now_ms())
+        await asyncio.sleep(max(0.0, early.total_seconds()) + _POLL_S)
+
+    def _plan(self, starts_at: str, ends_at: Any) -> dict[str, Any]:
+        demand = self._demand
+        skus: list[dict[str, Any]] = []
+        for sku, units in demand.stock.items():
+            one: dict[str, Any] = {"sku": sku, "quota": {CHANNEL: units}}
+            if sku in demand.limits:
+                one["per_buyer_limit"] = demand.limits[sku]
+            skus.append(one)
+        return {
+            "name": demand.title,
+            "starts_at": starts_at,
+            "ends_at": ends_at.isoformat(),
+            "channels": [CHANNEL],
+            "skus": skus,
+            "hold_seconds": demand.hold_seconds,
+            "grace_seconds": demand.grace_seconds,
+        }
+
+    async def _name(self, names: list[tuple[str, str]]) -> None:
+        for sku, name in names:
+            await self._put(f"/v1/skus/{quote(sku, safe='')}", {"name": name})
+
+    async def _wait_published(self, path: str, *, published: bool) -> None:
+        until = self._clock.monotonic() + _PUBLISHED_WITHIN_S
+        while not published:
+            if self._clock.monotonic() > until:
+                raise ShopFailed(
+                    f"the campaign did not reach the cell within {_PUBLISHED_WITHIN_S:.0f} s:"
+                    " look into the worker's log"
+                )
+            await asyncio.sleep(_POLL_S)
+            published = bool((await self._call("GET", path, b""))["published"])
+
+    async def _put(self, path: str, document: dict[str, Any]) -> dict[str, Any]:
+        return await self._call("PUT", path, codec.encode(document))
+
+    async def _call(self, method: str, path: str, body: bytes) -> dict[str, Any]:
+        answer = await self._client.request(self._client.compose(method, path, body))
+        if answer.status not in {HTTPStatus.OK, HTTPStatus.CREATED}:
+            said = answer.body.decode("utf-8", "replace")[:300] or "no answer"
+            raise ShopFailed(f"{method} {path}: {answer.status or ''} {said}")
+        shown: dict[str, Any] = codec.decode_json(answer.body)
+        return shown

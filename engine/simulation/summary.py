@@ -1,0 +1,182 @@
+"""What a demo found: a table for people, JSON for machines, one verdict for both."""
+
+import sys
+from typing import Any, Final
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from engine.assurance import report
+from engine.assurance.types import Certificate
+from engine.kernel import codec
+from engine.simulation.naive import Oversold
+from engine.simulation.proof import Recorded
+from engine.simulation.seen import Seen, percentile
+from engine.simulation.types import Demand
+
+_FAULTS_SHOWN_MAX: Final = 10
+_NOTES_SHOWN_MAX: Final = 10
+
+
+class Latency(codec.Answer, frozen=True):
+    """Percentiles of one kind of answer, milliseconds from sending (waits for a link included)."""
+
+    p50: float
+    p95: float
+    p99: float
+    max: float
+
+
+class Summary(codec.Answer, frozen=True):
+    """One demo: `orders` counts orders, `answers` what their buyers met on the way."""
+
+    demand: str
+    orders: dict[str, int]
+    refused: dict[str, int]
+    payments: dict[str, int]
+    answers: dict[str, int]
+    accepted_ms: Latency
+    refused_ms: Latency
+    slowest_order_s: float
+    answers_per_second: int
+    interruption_s: float | None
+    naive: dict[str, Any]
+    certificate: dict[str, Any]
+    notes: list[str]
+    faults: list[str]
+    seconds: float
+
+    @property
+    def proved(self) -> bool:
+        """Whether everything holds and the naive script shows that the race was a real one."""
+        return not self.faults
+
+
+def summarise(
+    demand: Demand,
+    seen: Seen,
+    recorded: Recorded,
+    naive: Oversold,
+    certificate: Certificate,
+    seconds: float,
+) -> Summary:  # fmt: skip
+    """Put everything together and judge it."""
+    counts = seen.counts
+    return Summary(
+        demand=demand.title,
+        orders={
+            "sent": counts["orders"],
+            "accepted": len(seen.orders),
+            "recorded": recorded.orders,
+            "paid": recorded.paid,
+            "cancelled": recorded.cancelled,
+            "expired": recorded.expired,
+            "refund_due": recorded.refund_due,
+        },
+        refused=dict(seen.refused.most_common()),
+        payments={
+            "answered": len(seen.payments),
+            "recorded": recorded.payments,
+            **_named(seen, "payments "),
+        },
+        answers={
+            "replayed": counts["replayed"],
+            "retries": counts["retries"],
+            "no_answer": counts["no answer"],
+            "come_back_later": counts["come back"],
+            "hung_up": counts["hung up"],
+            "changed_bodies_refused": counts["changed bodies refused"],
+            "cancels": counts["cancels"],
+            "cancels_refused": counts["cancels refused"],
+        },
+        accepted_ms=_latency(seen.accepted_s),
+        refused_ms=_latency(seen.refused_s),
+        slowest_order_s=round(seen.slowest_s, 3),
+        answers_per_second=max(seen.answered_per_second.values(), default=0),
+        interruption_s=None if seen.interruption_s is None else round(seen.interruption_s, 3),
+        naive=naive._asdict(),
+        certificate={**msgspec.to_builtins(certificate), "holds": certificate.holds},
+        notes=list(demand.notes),
+        faults=[*seen.faults, *recorded.faults, *_verdicts(seen, naive, certificate)],
+        seconds=round(seconds, 1),
+    )
+
+
+def _verdicts(seen: Seen, naive: Oversold, certificate: Certificate) -> list[str]:
+    never = len(seen.unknown) + seen.counts["payments never answered"]
+    never += seen.counts["cancels never answered"]
+    found = []
+    if not certificate.holds:
+        found.append("the certificate does not hold")
+    if never:
+        found.append(f"{never} buyers never got an answer: look into the API's log")
+    if not naive.oversold:
+        found.append(
+            "the naive script did not oversell: this demand has no race for the same units,"
+            " so it proves nothing; give more orders for fewer SKUs"
+        )
+    return found
+
+
+def _named(seen: Seen, prefix: str) -> dict[str, int]:
+    return {
+        name.removeprefix(prefix).replace(" ", "_"): count
+        for name, count in sorted(seen.counts.items())
+        if name.startswith(prefix)
+    }
+
+
+def _latency(seconds: list[float]) -> Latency:
+    ordered = sorted(seconds)
+    p50, p95, p99, longest = (
+        round(percentile(ordered, share) * 1_000, 1) for share in (0.5, 0.95, 0.99, 1.0)
+    )
+    return Latency(p50, p95, p99, longest)
+
+
+def show(summary: Summary, certificate: Certificate, *, as_json: bool) -> None:
+    """Write the result to stdout: one JSON document, or a table and the certificate."""
+    if as_json:
+        told = {**msgspec.to_builtins(summary), "proved": summary.proved}
+        sys.stdout.write(codec.encode_pretty(told).decode())
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    for note in summary.notes[:_NOTES_SHOWN_MAX]:
+        console.print(f"note: {note}", markup=False)
+    if len(summary.notes) > _NOTES_SHOWN_MAX:
+        console.print(f"note: and {len(summary.notes) - _NOTES_SHOWN_MAX} more")
+    console.print(_table(summary))
+    report.show(certificate, as_json=False)
+    for fault in summary.faults[:_FAULTS_SHOWN_MAX]:
+        console.print(f"fault: {fault}", markup=False)
+    if len(summary.faults) > _FAULTS_SHOWN_MAX:
+        console.print(f"fault: and {len(summary.faults) - _FAULTS_SHOWN_MAX} more")
+    console.print("demo: proved" if summary.proved else "demo: FAILED")
+
+
+def _table(summary: Summary) -> Table:
+    table = Table(title=f"a sale over HTTP: {summary.demand}", show_header=False)
+    table.add_column("what")
+    table.add_column("how many", justify="right")
+    for name, count in summary.orders.items():
+        table.add_row(f"orders {name.replace('_', ' ')}", f"{count:,}")
+    for code, count in summary.refused.items():
+        table.add_row(f"orders refused: {code.replace('_', ' ')}", f"{count:,}")
+    for name, count in (*summary.payments.items(), *summary.answers.items()):
+        prefix = "payments " if name in summary.payments else ""
+        table.add_row(prefix + name.replace("_", " "), f"{count:,}")
+    for what, latency in (("accepted", summary.accepted_ms), ("refused", summary.refused_ms)):
+        values = f"{latency.p50} / {latency.p95} / {latency.p99} / {latency.max} ms"
+        table.add_row(f"{what}: p50 / p95 / p99 / max", values)
+    table.add_row("slowest order, retries included", f"{summary.slowest_order_s} s")
+    table.add_row("order answers in the busiest second", f"{summary.answers_per_second:,}")
+    gap = "not measured" if summary.interruption_s is None else f"{summary.interruption_s} s"
+    table.add_row("accepting interrupted by kill -9 of Valkey", gap)
+    table.add_row("oversold by Tidegate", f"{summary.certificate['oversold_by_us']} units")
+    table.add_row("oversold by the naive script", f"{summary.naive['oversold']:,} units")
+    if summary.naive["oversold"]:
+        worst = "{worst_sku}: sold {worst_sold:,} of {worst_stock:,}".format(**summary.naive)
+        table.add_row("  most of them", worst)
+    table.add_row("seconds", f"{summary.seconds}")
+    return table

@@ -1,0 +1,45 @@
+"""An open cell for each test, and the first promise checked after it."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from engine.infra.cell import client
+from tests.lua.builders import World, campaign, channel, offer, world_on
+
+
+@pytest.fixture
+async def bare(valkey_url: str) -> AsyncIterator[World]:
+    """A cell that nobody opened yet."""
+    redis = client(valkey_url)
+    try:
+        yield world_on(redis)
+    finally:
+        await redis.aclose()
+
+
+@pytest.fixture
+async def world(bare: World) -> AsyncIterator[World]:
+    """A cell open at epoch 1 whose clock stands still, with one channel and one campaign."""
+    await bare.open()
+    await bare.advance(10_000_000)
+    await bare.call("rule", channel(), campaign())
+    yield bare
+    if bare.checked:
+        await bare.check()
+
+
+@pytest.fixture
+async def stocked(world: World) -> World:
+    """Ten of A in pool `p`, two of B in `q` and then five at most from `shared`."""
+    for pool, units in (("p", 10), ("q", 2), ("shared", 100)):
+        await world.grant(pool, units)
+    await world.call("rule", offer("A", "p"), offer("B", "q", ("shared", 5)))
+    return world
+
+
+@pytest.fixture
+def asked_for_soak(request: pytest.FixtureRequest) -> None:
+    """The long form of a loop runs by name only."""
+    if "soak" not in request.config.option.markexpr:
+        pytest.skip("the long form: pytest -m soak tests/lua")

@@ -1,0 +1,174 @@
+"""For each script, a call that really writes, and the cell in which it does so."""
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from engine.infra import scripts
+from engine.kernel import limits
+from tests.lua.builders import (
+    DATABASE,
+    DAY,
+    KEYS,
+    World,
+    campaign,
+    cancel,
+    channel,
+    claim,
+    grants,
+    key,
+    line,
+    offer,
+    pack,
+    payment,
+    promised,
+)
+
+ORDERS = ("pending", "other", "paid", "expired", "overdue")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One call; `prepare` is what only this one needs before it."""
+
+    script: str
+    claims: list[Any]
+    prepare: Callable[[World], Awaitable[None]] | None = None
+    argument: str = "0"
+    epoch: int = 1
+    payloads: tuple[bytes, ...] = ()
+
+    def arguments(self, *, epoch: int | None = None, argument: str | None = None) -> list[Any]:
+        """What the server gets after the keys."""
+        return [
+            self.epoch if epoch is None else epoch,
+            self.argument if argument is None else argument,
+            pack(self.claims),
+            *self.payloads,
+        ]
+
+
+async def setting(world: World) -> None:
+    """One cell for all scenes: orders in every state, an offer of two pools, a deadline due."""
+    await world.open()
+    await world.advance(10_000_000)
+    await world.call(
+        "rule",
+        channel(by_method={"fast": 1_000}),
+        channel("tmall", "external"),
+        campaign(limits=[["campaign", "buyer_id", 50, "units"]]),
+        offer("A", "p", limit=20, floor=50),
+        offer("B", "q", ("shared", 9)),
+    )
+    for pool, units in (("p", 20), ("q", 2), ("shared", 100)):
+        await world.grant(pool, units)
+    both = (line("A", 2), line("B", 3))
+    await world.reserve(claim("expired", line("A"), buyer="b4", method="fast"))
+    await world.advance(DAY)
+    await world.call("expire", 10)
+    await world.reserve(
+        claim("pending", *both, buyer="b1"),
+        claim("other", *both, buyer="b2"),
+        claim("paid", settle="paid", buyer="b3"),
+        claim("overdue", line("B"), buyer="b5", method="fast"),
+    )
+    await world.advance(100_000)
+
+
+async def _many_pools(world: World) -> None:
+    for first in range(0, 2 * limits.POOLS_PER_CHECKPOINT_PART, 250):
+        await world.call("grant", *grants(**{f"many-{n}": 1 for n in range(first, first + 250)}))
+
+
+async def _restoring(world: World) -> None:
+    await world.cell.call("open", [DATABASE, "0-0"], argument="restoring", epoch=2)
+
+
+async def _moving(world: World) -> None:
+    now = await world.now()
+    await world.redis.hset(key("cell"), mapping={"shift_from": now - DAY, "shift_to": now + DAY})
+
+
+async def _forgettable(world: World) -> None:
+    await world.call("rule", [campaign()[0], 2, [2, 0, 1, 0, 0, []]])
+    await world.call("return", ["old", "paid", [["p", 1]]])
+    await world.advance(8 * DAY)
+
+
+RESERVE = [
+    claim("new", line("A", 1, payable=1), line("B"), buyer="b1", replace=1),
+    claim("settled", line("B"), settle="cod"),
+    claim("pending", line("A", 2), line("B", 3), buyer="b1"),
+]
+SCENES = {
+    "checkpoint": Scene("checkpoint", ["cp1"], _many_pools),
+    "close": Scene("close", ["why"]),
+    "confirm": Scene("confirm", [payment("pending", amount=500), payment("paid", "second")]),
+    "expire": Scene("expire", [10]),
+    "extend": Scene("extend", [10], _moving),
+    "grant": Scene("grant", [*grants(new=5), ["p", 2, -3, "load", "ref"]]),
+    "move": Scene("move", [["m1", "p", "q", -1, 1, "over"], ["m2", "shared", "q", 1, 0, ""]]),
+    "open": Scene("open", [DATABASE, "0-0"], None, "restoring", 2),
+    "open, second step": Scene("open", [DATABASE, "0-0"], _restoring, "open", 2),
+    "pause": Scene("pause", [["main", "sku", "B", 1, "me", ""], ["main", "sku", "A", 1, "me", ""]]),
+    "prune": Scene("prune", [10], _forgettable),
+    "rehold": Scene("rehold", [payment("expired"), payment("other", amount=500)]),
+    "release": Scene("release", [cancel("pending"), cancel("other", "c2", [2, 2])]),
+    "reserve": Scene("reserve", RESERVE, payloads=(b"{}",) * 3),
+    "restore": Scene(
+        "restore", [promised(one, 5, 3) for one in RESERVE], _restoring, "0", 2, (b"{}",) * 3
+    ),
+    "return": Scene("return", [["r1", "paid", [["p", 1]]]]),
+    "rule": Scene("rule", [offer("A", "q", version=2), [offer("B")[0], 2, []]]),
+    "trim": Scene("trim", ["9999999999999-0"]),
+}
+assert {scene.script for scene in SCENES.values()} == set(scripts.names())
+
+_WATCH = """\
+local watched, failing = 0, tonumber(ARGV[#ARGV])
+local redis = setmetatable({
+  call = function(...)
+    watched = watched + 1
+    if watched == failing then
+      error({ err = "INJECTED read " .. ... })
+    end
+    return redis.call(...)
+  end,
+  pcall = function(...)
+    watched = watched + 1
+    if watched == failing then
+      return { err = "INJECTED write " .. ... }
+    end
+    return redis.pcall(...)
+  end,
+}, { __index = redis })
+"""
+
+
+def failing(script: str) -> str:
+    """The script, with the call fail whose number its last argument gives."""
+    first, rest = scripts.source(script).split("\n", 1)
+    return f"{first}\n{_WATCH}{rest}"
+
+
+def documented_keys(script: str) -> list[str]:
+    """The keys as every script takes them; those its header does not name are misnamed."""
+    header = scripts.source(script).split("]]", 1)[0]
+    named = {int(number) for number in re.findall(r"^KEYS\[(\d)\]", header, re.MULTILINE)}
+    return [
+        one if number in named else f"undocumented:{{c1}}:{number}"
+        for number, one in enumerate(KEYS, 1)
+    ]
+
+
+async def snapshot(world: World) -> dict[bytes, bytes]:
+    """What `rewind` needs."""
+    return {one: await world.redis.dump(one) for one in await world.redis.keys("*")}
+
+
+async def rewind(world: World, to: dict[bytes, bytes]) -> None:
+    """Bring everything back to a dump."""
+    await world.redis.flushall()
+    for one, packed in to.items():
+        await world.redis.restore(one, 0, packed)

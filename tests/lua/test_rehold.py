@@ -1,0 +1,127 @@
+"""`rehold`: a payment after the end holds the same order again, if stock and limits allow."""
+
+import pytest
+
+from tests.lua.builders import (
+    ATTEMPT,
+    DAY,
+    DRAWS,
+    STATE,
+    World,
+    campaign,
+    cancel,
+    claim,
+    line,
+    offer,
+    payment,
+)
+
+
+@pytest.fixture
+async def expired(stocked: World) -> World:
+    """Order o1 of b1 held ten of A, and let them go; one more order of b1 would be one too many."""
+    await stocked.call("rule", offer("A", "p", limit=10, version=2))
+    await stocked.reserve(claim("o1", line("A", 10), buyer="b1"))
+    await stocked.advance(DAY)
+    await stocked.call("expire", 10)
+    return stocked
+
+
+async def test_it_is_held_again_and_sold_in_one_step(expired: World) -> None:
+    assert await expired.call("rehold", payment("o1", amount=1000)) == [["CONFIRMED"]]
+    assert await expired.pool("p") == [10, 0, 0, 0, 10]
+    hold = await expired.hold("o1")
+    assert (hold[STATE], hold[ATTEMPT], hold[DRAWS]) == ("C", 2, [[1, "p", 10]])
+    assert await expired.counters() == {"b/main/d11/A/b1": "10"}
+    (event,) = await expired.events("H")
+    assert event[3] == [["p", 0, 0, -10, 0, 10]]
+    assert event[5:] == [2, [[1, "p", 10]], [["b\x1fmain\x1fd11\x1fA\x1fb1", 10, 1]]]
+    assert await expired.call("rehold", payment("o1", amount=1000)) == [["REPEATED", "applied"]]
+
+
+async def test_without_stock_the_money_is_due_back(expired: World) -> None:
+    await expired.reserve(claim("o2", line("A", 1), buyer="b2"))
+    late = payment("o1", amount=1000)
+    assert await expired.call("rehold", late, late) == [
+        ["REFUND_DUE", "no_stock"],
+        ["REPEATED", "no_stock"],
+    ]
+    assert [event[5] for event in await expired.events("M")] == ["no_stock"]
+    assert await expired.counters() == {"b/main/d11/A/b2": "1", "m/main/d11/b2": "o2"}
+    assert (await expired.hold("o1"))[STATE] == "E"
+
+
+async def test_beyond_the_limit_the_money_is_due_back(expired: World) -> None:
+    await expired.reserve(claim("o2", line("A", 1), buyer="b1"))
+    await expired.grant("p", 10)
+    assert await expired.call("rehold", payment("o1", amount=1000)) == [["REFUND_DUE", "limit"]]
+    assert (await expired.counters())["b/main/d11/A/b1"] == "1"
+
+
+async def test_window_and_pause_are_ignored(expired: World) -> None:
+    await expired.call("pause", ["main", "sku", "A", 1, "me", ""])
+    await expired.call("rule", [campaign()[0], 2, [2, 0, 1, 0, 0, []]])
+    assert await expired.call("rehold", payment("o1", amount=1000)) == [["CONFIRMED"]]
+
+
+async def test_limits_by_phone_need_the_buyers_keys(stocked: World) -> None:
+    limit = ["campaign", "phone", 1, "orders"]
+    await stocked.call("rule", [campaign()[0], 2, [2, 0, 10**13, 0, 0, [limit]]])
+    phone = [["phone", "hash"]]
+    await stocked.reserve(claim("o1", buyer_keys=phone), claim("o2", buyer_keys=[["phone", "x"]]))
+    await stocked.advance(DAY)
+    await stocked.call("expire", 10)
+    words = await stocked.call(
+        "rehold", payment("o1", buyer_keys=phone), payment("o2", buyer_keys=phone)
+    )
+    assert words == [["CONFIRMED"], ["REFUND_DUE", "limit"]]
+
+
+async def test_states_other_than_expired_are_as_confirm_has_them(expired: World) -> None:
+    await expired.reserve(*(claim(f"o{n}", buyer=f"c{n}") for n in (2, 3)))
+    await expired.call("release", cancel("o3"))
+    words = await expired.call(
+        "rehold",
+        payment("o2"),
+        payment("o2", "pay-2"),
+        payment("o3"),
+        payment("o4"),
+        payment("o1", amount=1),
+    )
+    assert words == [
+        ["CONFIRMED"],
+        ["ALREADY_CONFIRMED"],
+        ["ALREADY_RELEASED"],
+        ["UNKNOWN_ORDER"],
+        ["CONFLICT", 1000, "CNY"],
+    ]
+
+
+async def test_two_late_payments_of_one_order_take_its_units_once(expired: World) -> None:
+    words = await expired.call(
+        "rehold", payment("o1", amount=1000), payment("o1", "pay-2", amount=1000)
+    )
+    assert words == [["CONFIRMED"], ["ALREADY_CONFIRMED"]]
+    assert await expired.pool("p") == [10, 0, 0, 0, 10]
+
+
+async def test_a_line_with_nothing_left_does_not_stand_in_the_way(stocked: World) -> None:
+    """Neither a dropped gift nor a cancelled line, even if its offer is gone."""
+    gift = line("G", 3, payable=0, on_short="drop")
+    await stocked.call("rule", offer("G", "q"))
+    await stocked.reserve(claim("o1", line("A"), gift, line("B")))
+    await stocked.call("release", cancel("o1", "c1", [3, 1]))
+    await stocked.advance(DAY)
+    await stocked.call("expire", 10)
+    await stocked.call("rule", *([offer(sku)[0], 9, []] for sku in ("G", "B")))
+    assert await stocked.call("rehold", payment("o1", amount=100)) == [["CONFIRMED"]]
+
+
+async def test_a_line_that_cannot_come_again_takes_all_of_it_along(stocked: World) -> None:
+    gift = line("B", 2, payable=0, on_short="drop")
+    await stocked.reserve(claim("o1", line("A"), gift))
+    await stocked.advance(DAY)
+    await stocked.call("expire", 10)
+    await stocked.reserve(claim("o2", line("B", 7)))
+    assert await stocked.call("rehold", payment("o1")) == [["REFUND_DUE", "no_stock"]]
+    assert await stocked.pool("p") == [10, 0, 10, 0, 0]

@@ -1,0 +1,27 @@
+"""An open cell, and many clients of it, each with its own connection."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from engine.infra.cell import client
+from tests.lua.builders import World, campaign, channel, world_on
+
+CLIENTS = 24
+
+
+@pytest.fixture
+async def worlds(valkey_url: str) -> AsyncIterator[list[World]]:
+    """The same cell as seen by many processes."""
+    redises = [client(valkey_url, connections=2) for _ in range(CLIENTS)]
+    found = [world_on(redis) for redis in redises]
+    try:
+        await found[0].open()
+        await found[0].call("rule", channel(), channel("shop"), campaign())
+        for world in found:
+            await world.cell.refresh()
+        yield found
+        await found[0].check()
+    finally:
+        for redis in redises:
+            await redis.aclose()

@@ -1,0 +1,31 @@
+"""SKUs by tenant, with their owners."""
+
+from engine.catalogue import store
+from engine.catalogue.types import SkuFields
+from engine.kernel.codec import Money
+
+
+async def test_a_sku_comes_back_as_it_was_put(pg):
+    fields = SkuFields("茶", "69", Money(990, "CNY"), "acme", {"a": [1, {"b": None}]}, {"é": 1.5})
+    kept = await store.Skus().insert(pg, "main", "tea", fields, "test")
+    assert (kept.version, kept.value) == (1, fields)
+    assert (await store.get(pg, "main", "tea")).value == fields
+    assert await store.Skus().insert(pg, "main", "tea", fields, "test") is None
+    assert await store.get(pg, "other", "tea") is None
+
+
+async def test_owners_are_told_of_those_that_exist(pg):
+    await store.Skus().insert(pg, "main", "tea", SkuFields("Tea", owner="acme"), "test")
+    await store.Skus().insert(pg, "main", "cup", SkuFields("Cup"), "test")
+    found = await store.owners_of(pg, "main", ["tea", "cup", "none"])
+    assert found == {"tea": "acme", "cup": ""}
+
+
+async def test_a_sku_has_pools_once_stock_was_given_out(pg):
+    assert not await store.has_pools(pg, "main", "acme", "tea")
+    await pg.execute(
+        "INSERT INTO pools (pool_id, cell, tenant, owner, sku)"
+        " VALUES ('p', '1', 'main', 'acme', 'tea')"
+    )
+    assert await store.has_pools(pg, "main", "acme", "tea")
+    assert not await store.has_pools(pg, "main", "other", "tea")

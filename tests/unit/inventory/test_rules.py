@@ -1,0 +1,221 @@
+"""From documents to deltas and rule bodies, as tables."""
+
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from engine.campaigns.types import CampaignFields, CampaignSku, Limit
+from engine.channels.types import ChannelFields
+from engine.inventory import rules
+from engine.inventory.types import (
+    Dimensions,
+    Draw,
+    Given,
+    Grant,
+    MoveFields,
+    Offer,
+    PolicyChannel,
+    PolicyFields,
+    PoolName,
+    Rule,
+    Wanted,
+)
+from engine.kernel import codec
+from engine.kernel.errors import ValidationFailed
+
+START = datetime(2026, 11, 11, tzinfo=UTC)
+END = datetime(2026, 11, 12, tzinfo=UTC)
+START_MS, END_MS = 1_794_355_200_000, 1_794_441_600_000
+SHARED = Dimensions("main", "acme", "tea")
+MALL, APP = SHARED._replace(channel="mall"), SHARED._replace(channel="app")
+POLICY = PolicyFields(
+    "tea", 100, [PolicyChannel("mall", 10, 20), PolicyChannel("app", 0, None)], owner="acme"
+)
+
+
+def _campaign(*skus, **fields):
+    return CampaignFields("双11", START, END, skus=list(skus), **fields)
+
+
+def _plan(campaign, policies=None):
+    owners = dict.fromkeys(("tea", "cup"), "acme")
+    return rules.campaign_plan("main", "d11", campaign, owners, policies or {})
+
+
+def test_a_policy_fills_a_shared_pool_and_each_channels_own():
+    plan = rules.policy_plan("main", "acme", POLICY)
+    assert plan.units == {SHARED: 100, MALL: 10, APP: 0}
+    assert plan.offers == {
+        "offer\x1fmain\x1f\x1fmall\x1ftea": Offer((Draw(MALL), Draw(SHARED, 20))),
+        "offer\x1fmain\x1f\x1fapp\x1ftea": Offer((Draw(APP), Draw(SHARED, -1))),
+    }
+
+
+def test_a_channel_says_how_long_an_order_may_stay_unpaid():
+    plan = rules.channel_plan("main", "mall", ChannelFields("Mall", hold_seconds=300))
+    assert plan.rules == {
+        "channel\x1fmain\x1fmall": ["gate", 300_000, 60_000, {"bank_transfer": 172_800_000}]
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "body"),
+    [
+        ({}, [START_MS, END_MS, 0, 60_000, []]),
+        ({"hold_seconds": 300}, [START_MS, END_MS, 300_000, 60_000, []]),
+        ({"hold_seconds": 300, "grace_seconds": 0}, [START_MS, END_MS, 300_000, 0, []]),
+        (
+            {"limits": [Limit("phone", 3, "sku", "orders")]},
+            [START_MS, END_MS, 0, 60_000, [["sku", "phone", 3, "orders"]]],
+        ),
+    ],
+)
+def test_a_campaigns_window_and_limits(fields, body):
+    assert _plan(_campaign(**fields)).rules == {"campaign\x1fmain\x1fd11": body}
+
+
+# What one SKU of a campaign comes to on the channels mall and app.
+OWN = {"mall": MALL._replace(campaign="d11"), "app": APP._replace(campaign="d11")}
+SKUS = {
+    "a quota each": (
+        CampaignSku("tea", {"mall": 5, "app": 3}),
+        {OWN["mall"]: 5, OWN["app"]: 3},
+        {"mall": Offer((Draw(OWN["mall"]),)), "app": Offer((Draw(OWN["app"]),))},
+    ),
+    "a quota of 0 is a pool": (
+        CampaignSku("tea", {"mall": 0}),
+        {OWN["mall"]: 0},
+        {"mall": Offer((Draw(OWN["mall"]),))},
+    ),
+    "limit and floor": (
+        CampaignSku("tea", {"mall": 5}, per_buyer_limit=2, floor_price=codec.Money(900, "CNY")),
+        {OWN["mall"]: 5},
+        {"mall": Offer((Draw(OWN["mall"]),), 2, 900)},
+    ),
+    "then the shared pool, with the channel's cap": (
+        CampaignSku("tea", {"mall": 5}, draws_shared=True),
+        {OWN["mall"]: 5, OWN["app"]: 0},
+        {
+            "mall": Offer((Draw(OWN["mall"]), Draw(SHARED, 20))),
+            "app": Offer((Draw(OWN["app"]), Draw(SHARED, -1))),
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize(("sku", "units", "offers"), SKUS.values(), ids=SKUS)
+def test_a_campaign_sku(sku, units, offers):
+    plan = _plan(_campaign(sku, channels=["mall", "app"]), {"tea": POLICY})
+    assert plan.units == units
+    assert plan.offers == {f"offer\x1fmain\x1fd11\x1f{c}\x1ftea": one for c, one in offers.items()}
+
+
+def test_without_a_policy_there_is_nothing_shared_to_draw():
+    plan = _plan(_campaign(CampaignSku("tea", {"mall": 5}, draws_shared=True), channels=["mall"]))
+    assert [len(offer.draws) for offer in plan.offers.values()] == [1]
+
+
+# A pool's grants so far against what it should have.
+GRANTS = {
+    "a new pool": (Given("p1", 0, 0), 10, [("p1", 1, 10)]),
+    "a new pool of nothing is made": (Given("p1", 0, 0), 0, [("p1", 1, 0)]),
+    "more": (Given("p1", 3, 10), 15, [("p1", 4, 5)]),
+    "fewer": (Given("p1", 3, 10), 4, [("p1", 4, -6)]),
+    "no change": (Given("p1", 3, 10), 10, []),
+    "an earlier shrink fell short by 3": (Given("p1", 2, 7), 10, [("p1", 3, 3)]),
+}
+
+
+@pytest.mark.parametrize(("given", "units", "made"), GRANTS.values(), ids=GRANTS)
+def test_a_pool_gets_the_difference(given, units, made):
+    found = rules.grants({"p1": Wanted(units, "campaign", "d11@2")}, [given])
+    assert found == [Grant(*one, "campaign", "d11@2") for one in made]
+
+
+def _packed(*body):
+    return msgspec.msgpack.encode(list(body))
+
+
+def test_only_rules_that_differ_get_a_new_version():
+    wanted = {"new": [1, {}], "same": ["a"], "other": ["b"], "same map": [{"m": 1}]}
+    stored = {
+        "same": (7, _packed(7, "a")),
+        "other": (7, _packed(7, "a")),
+        "same map": (2, _packed(2, {"m": 1})),
+    }
+    assert rules.changed_rules(wanted, stored) == [
+        Rule("new", 1, _packed(1, 1, {})),
+        Rule("other", 8, _packed(8, "b")),
+    ]
+
+
+def test_an_offer_that_is_gone_sells_nothing_but_keeps_its_version():
+    plan = rules.policy_plan("main", "acme", POLICY)
+    ids = {SHARED: "p1", MALL: "p2", APP: "p3"}
+    gone = "offer\x1fmain\x1f\x1ffair\x1ftea"
+    found = rules.bodies(plan, [gone, *plan.fields], ids)
+    assert found[gone] == [[], 0, 0]
+    assert found["offer\x1fmain\x1f\x1fmall\x1ftea"] == [[["p2", -1], ["p1", 20]], 0, 0]
+    assert len(found) == 3
+
+
+def test_only_offers_name_pools():
+    offer = Rule("offer\x1fmain\x1f\x1fmall\x1ftea", 2, _packed(2, [["p2", -1], ["p1", 20]], 0, 0))
+    assert rules.pools_of_rule(offer) == {"p1", "p2"}
+    assert rules.pools_of_rule(Rule("campaign\x1fmain\x1fd11", 1, _packed(1, 2, 3))) == set()
+
+
+@pytest.mark.parametrize(
+    ("available", "units"),
+    [
+        ({"p2": 5, "p1": 50}, [5, 20]),
+        ({"p2": 0, "p1": 7}, [0, 7]),
+        ({"p1": 7}, [0, 7]),
+        ({}, [0, 0]),
+    ],
+)
+def test_sellable_is_bounded_by_the_cap(available, units):
+    assert rules.sellable([("p2", -1), ("p1", 20)], available) == units
+
+
+# Who may be named in a policy: owner by the catalogue, channels that exist.
+@pytest.mark.parametrize(
+    ("owner", "channels", "pointers"),
+    [
+        ("acme", {"mall", "app"}, []),
+        (None, {"mall", "app"}, ["/sku"]),
+        ("other", {"mall", "app"}, ["/owner"]),
+        ("acme", {"app"}, ["/channels/0/channel"]),
+        (None, set(), ["/channels/0/channel", "/channels/1/channel", "/sku"]),
+    ],
+)
+def test_a_policy_names_what_exists(owner, channels, pointers):
+    if not pointers:
+        assert rules.check_names(POLICY, owner, channels) == "acme"
+        return
+    with pytest.raises(ValidationFailed) as refusal:
+        rules.check_names(POLICY, owner, channels)
+    assert [one["pointer"] for one in refusal.value.extra["errors"]] == pointers
+
+
+def test_a_channel_stands_once_in_a_policy():
+    with pytest.raises(ValidationFailed):
+        rules.normal(PolicyFields("tea", 1, [PolicyChannel("a"), PolicyChannel("a")]))
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"move_id": "a\x1f"}, "/move_id"),
+        ({"sku": "\x00"}, "/sku"),
+        ({"source": PoolName("a\x00")}, "/from/channel"),
+        ({"target": PoolName(campaign="\x00")}, "/to/campaign"),
+    ],
+)
+def test_a_move_names_what_can_be_a_name(change, pointer):
+    good = MoveFields("m1", "tea", 1, PoolName("mall"), PoolName())
+    rules.check_move(good)
+    with pytest.raises(ValidationFailed) as refusal:
+        rules.check_move(msgspec.structs.replace(good, **change))
+    assert refusal.value.extra["errors"][0]["pointer"] == pointer
