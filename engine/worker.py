@@ -17,6 +17,7 @@ from engine.assurance.keeper import Keeper
 from engine.infra.cell import Cell
 from engine.infra.postgres import UNAVAILABLE
 from engine.infra.runtime import Runtime
+from engine.infra.tasks import raise_if_cancelled
 from engine.inventory.consumer import publisher
 from engine.kernel import limits
 from engine.kernel.errors import EngineError, Misconfigured
@@ -62,6 +63,7 @@ def loops(process: Runtime, roles: Sequence[str]) -> list[Loop]:
 async def follow(cell: Cell) -> None:
     """Keep this process' view of the cell fresh where no keeper does."""
     while True:
+        raise_if_cancelled()
         try:
             await cell.refresh()
         except EngineError as away:
@@ -74,6 +76,7 @@ async def sweep(cell: Cell) -> None:
     turn = 0
     while True:
         await cell.wait_open()
+        raise_if_cancelled()
         try:
             done, _ = await reservation.expire(cell)
             turn += 1
@@ -94,6 +97,7 @@ async def settle(process: Runtime, cell: Cell) -> None:
         tasks.create_task(reservations.send())
         while True:
             await cell.wait_open()
+            raise_if_cancelled()
             try:
                 await orders.apply_received(process.pool, reservations, process.clock)
                 reservations.kept.clear()  # what was received is a row already

@@ -12,6 +12,7 @@ from engine.assurance.types import Epoch
 from engine.infra import keys
 from engine.infra.cell import Cell, State
 from engine.infra.postgres import UNAVAILABLE, Pool
+from engine.infra.tasks import raise_if_cancelled
 from engine.kernel.clock import Clock
 from engine.kernel.errors import Closed, EngineError, Misconfigured, OutcomeUnknown
 
@@ -39,6 +40,7 @@ class Keeper:
             Misconfigured: the cell belongs to another database.
         """
         while True:
+            raise_if_cancelled()
             try:
                 await self._look()
             except _AWAY as error:

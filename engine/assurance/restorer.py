@@ -9,6 +9,7 @@ from engine.assurance import store
 from engine.assurance.store import SQL
 from engine.infra.cell import Cell, State
 from engine.infra.postgres import UNAVAILABLE, Pool
+from engine.infra.tasks import raise_if_cancelled
 from engine.kernel.clock import Clock
 from engine.kernel.errors import Closed, EngineError, OutcomeUnknown
 from engine.reservation.service import Reservations
@@ -46,6 +47,7 @@ class Restorer:
     async def run(self) -> None:
         """Watch the cell until cancelled."""
         while True:
+            raise_if_cancelled()
             try:
                 await self._look()
             except OutcomeUnknown:

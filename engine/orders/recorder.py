@@ -18,6 +18,7 @@ from engine.infra import log
 from engine.infra.cell import Cell
 from engine.infra.log import Entry, position
 from engine.infra.postgres import UNAVAILABLE, connect
+from engine.infra.tasks import raise_if_cancelled
 from engine.kernel import events, limits
 from engine.kernel.clock import Clock
 from engine.kernel.errors import Closed, EngineError, OutcomeUnknown
@@ -65,6 +66,7 @@ class Recorder:
     async def run(self) -> None:
         """Record until cancelled; whatever is away is tried again."""
         while True:
+            raise_if_cancelled()
             try:
                 await self._session()
             except _AWAY as error:
@@ -88,6 +90,7 @@ class Recorder:
         await self._refuse_a_gap(at)
         self._recorded.append((self._clock.monotonic(), at))
         while True:
+            raise_if_cancelled()
             entries = await log.read(
                 self._cell.redis, self._cell.id, at, limits.RECORDER_ENTRIES_MAX, wait_ms=_WAIT_MS
             )
@@ -100,6 +103,8 @@ class Recorder:
             at = moved
             self._recorded.append((self._clock.monotonic(), at))
             await self._trim()
+            if len(entries) < limits.RECORDER_ENTRIES_MAX:
+                await asyncio.sleep(limits.RECORDER_PAUSE_S)
 
     async def record(
         self,

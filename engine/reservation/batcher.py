@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from engine.infra.tasks import raise_if_cancelled
 from engine.kernel import limits
 from engine.kernel.errors import EngineError, Overloaded
 
@@ -57,6 +58,7 @@ class Batcher(Generic[I, R]):
         """Send batches until cancelled."""
         while True:
             await self._wake.wait()
+            raise_if_cancelled()
             self._wake.clear()
             while self._queue:
                 await self._send_one()

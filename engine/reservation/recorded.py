@@ -11,6 +11,7 @@ import structlog
 
 from engine.infra.log import position
 from engine.infra.postgres import UNAVAILABLE
+from engine.infra.tasks import raise_if_cancelled
 from engine.kernel import limits
 from engine.kernel.errors import Overloaded
 from engine.reservation.kept import Kept
@@ -59,6 +60,7 @@ class Recorded:
     async def run(self) -> None:
         """Ask Postgres again and again until cancelled: often while somebody waits."""
         while True:
+            raise_if_cancelled()
             try:
                 last_id = await self._read_position()
             except UNAVAILABLE as error:

@@ -14,6 +14,7 @@ import msgspec
 from engine.infra import log
 from engine.infra.cell import Cell
 from engine.infra.log import position
+from engine.infra.tasks import raise_if_cancelled
 from engine.kernel.errors import OutcomeUnknown, SoldOut
 from engine.kernel.events import Move
 from engine.reservation import store
@@ -108,6 +109,7 @@ class SoldOutFlags:
     async def run(self) -> None:
         """Read the log until cancelled; while that fails no flag is used."""
         while True:
+            raise_if_cancelled()
             try:
                 if not self._complete:
                     await self._fill()

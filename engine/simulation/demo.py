@@ -189,7 +189,7 @@ class _Demo:
         while seen.counts["orders"] < enough:  # noqa: ASYNC110 - the counts are the sale's, not ours
             await asyncio.sleep(_SHOW_EVERY_S / 10)
         self._progress.say("kill -9 of Valkey, in the middle of the sale")
-        seen.killed_at = asyncio.get_running_loop().time()
+        seen.killed_at = self._clock.monotonic()
         await asyncio.to_thread(self._supervisor.kill, _VALKEY)
         while not seen.resumed_at:  # noqa: ASYNC110 - as above
             await asyncio.sleep(_SHOW_EVERY_S / 10)

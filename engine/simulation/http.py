@@ -8,6 +8,7 @@ decides.
 import asyncio
 import re
 from collections import deque
+from time import monotonic  # uvloop's own clock counts whole milliseconds
 from typing import Final, NamedTuple, Self, cast
 from urllib.parse import urlsplit
 
@@ -66,10 +67,10 @@ class LoadClient:
 
         `hang_up` closes the connection a millisecond after sending, as an impatient buyer does.
         """
-        began = asyncio.get_running_loop().time()
+        began = monotonic()
         link = self._idle.pop() if self._idle else await self._free_link()
         if link is None:
-            return Answer(NO_ANSWER, b"", asyncio.get_running_loop().time() - began)
+            return Answer(NO_ANSWER, b"", monotonic() - began)
         return await link.exchange(raw, began, self._deadline_s, hang_up=hang_up)
 
     async def __aenter__(self) -> Self:
@@ -139,7 +140,7 @@ class LoadClient:
     def _sweep(self) -> None:
         """Drop links whose answer is overdue: one look at all costs less than a timer for each."""
         loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = monotonic()
         for link in [one for one in self._links if one.overdue(now)]:
             link.drop()
         self._timer = loop.call_later(_TICK_S, self._sweep)
@@ -163,7 +164,7 @@ class _Link(asyncio.Protocol):
         assert self._transport is not None
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Answer] = loop.create_future()
-        self._waiter, self._began, self._until = waiter, began, loop.time() + deadline_s
+        self._waiter, self._began, self._until = waiter, began, monotonic() + deadline_s
         self._transport.write(raw)
         if hang_up:
             loop.call_later(_HANG_UP_S, self.drop)
@@ -190,7 +191,7 @@ class _Link(asyncio.Protocol):
         """Tell whoever waits that no answer comes."""
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
-            seconds = asyncio.get_running_loop().time() - self._began
+            seconds = monotonic() - self._began
             waiter.set_result(Answer(NO_ANSWER, b"", seconds))
         self._client.gone(self)
 
@@ -219,5 +220,5 @@ class _Link(asyncio.Protocol):
     def _answer(self, head: bytes, body: bytes) -> Answer:
         status = int(head[9:12])
         later = _RETRY_AFTER.search(head) if status in {429, 503} else None
-        seconds = asyncio.get_running_loop().time() - self._began
+        seconds = monotonic() - self._began
         return Answer(status, body, seconds, int(later[1]) if later else 0)

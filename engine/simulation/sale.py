@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from http import HTTPStatus
 from random import Random
+from time import monotonic  # the clock of http.Answer.seconds
 from typing import Any, Final, assert_never
 
 from engine.kernel import codec
@@ -41,10 +42,13 @@ class Sale:
         self._demand = demand
         self._rng = rng
         self._began = 0.0
+        self._closes = 0.0
 
     async def run(self) -> None:
         """Let all buyers come at their times, and return when the last has finished."""
         self._began = self._now()
+        # an engine that answers nobody must not keep a whole queue of patient buyers for hours
+        self._closes = self._began + self._demand.orders[-1].at_s + _PATIENCE_S
         async with asyncio.TaskGroup() as tasks:
             for order in self._demand.orders:
                 early_s = self._began + order.at_s - self._now()
@@ -100,8 +104,9 @@ class Sale:
 
     async def _insist(self, raw: bytes) -> Answer:
         """Send until there is an answer that says what became of it, or patience ends."""
-        until = self._now() + _PATIENCE_S
-        while True:
+        until = min(self._now() + _PATIENCE_S, self._closes)
+        answer = Answer(NO_ANSWER, b"", 0.0)
+        while self._now() < self._closes:
             answer = await self._client.request(raw)
             if answer.status not in _COME_BACK or self._now() > until:
                 return answer
@@ -109,6 +114,7 @@ class Sale:
             self.seen.counts["no answer" if answer.status == NO_ANSWER else "come back"] += 1
             pause_s = max(_PAUSE_S, answer.retry_after_s)
             await asyncio.sleep(pause_s * self._rng.uniform(0.5, 1.0))
+        return answer
 
     # Orders.
 
@@ -200,7 +206,7 @@ class Sale:
         return self._client.compose("POST", f"/v1/orders/{path}", codec.encode(document))
 
     def _now(self) -> float:
-        return asyncio.get_running_loop().time()
+        return monotonic()
 
 
 def _code(answer: Answer) -> str:

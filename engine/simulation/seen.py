@@ -18,7 +18,7 @@ class SeenOrder:
 
 @dataclass(slots=True)
 class Seen:
-    """All answers of one sale, as counts and as facts; times are the loop's.
+    """All answers of one sale, as counts and as facts; times are monotonic seconds.
 
     `unknown` are orders whose buyers gave up without an answer; `uncertain_payments` likewise.
     """

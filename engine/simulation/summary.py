@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.assurance import report
-from engine.assurance.types import Certificate
+from engine.assurance.types import Certificate, PoolRow
 from engine.kernel import codec
 from engine.simulation.naive import Oversold
 from engine.simulation.proof import Recorded
@@ -17,6 +17,7 @@ from engine.simulation.types import Demand
 
 _FAULTS_SHOWN_MAX: Final = 10
 _NOTES_SHOWN_MAX: Final = 10
+_POOLS_SHOWN_MAX: Final = 12
 
 
 class Latency(codec.Answer, frozen=True):
@@ -147,12 +148,20 @@ def show(summary: Summary, certificate: Certificate, *, as_json: bool) -> None:
     if len(summary.notes) > _NOTES_SHOWN_MAX:
         console.print(f"note: and {len(summary.notes) - _NOTES_SHOWN_MAX} more")
     console.print(_table(summary))
-    report.show(certificate, as_json=False)
+    largest = sorted(certificate.pools, key=lambda row: -_granted(row))[:_POOLS_SHOWN_MAX]
+    if len(certificate.pools) > len(largest):
+        console.print(f"the {len(largest)} largest of {len(certificate.pools):,} pools:")
+    report.show(msgspec.structs.replace(certificate, pools=largest), as_json=False)
     for fault in summary.faults[:_FAULTS_SHOWN_MAX]:
         console.print(f"fault: {fault}", markup=False)
     if len(summary.faults) > _FAULTS_SHOWN_MAX:
         console.print(f"fault: and {len(summary.faults) - _FAULTS_SHOWN_MAX} more")
     console.print("demo: proved" if summary.proved else "demo: FAILED")
+
+
+def _granted(row: PoolRow) -> int:
+    side = row.recorded or row.cell
+    return side.granted if side else 0
 
 
 def _table(summary: Summary) -> Table:
