@@ -57,11 +57,12 @@ for _, payment in ipairs(claims) do
   add(payment[P_ORDER])
 end
 load_holds(order_ids)
-local again = {}
+local again, claim_for = {}, {}
 for _, payment in ipairs(claims) do
   local hold = holds[payment[P_ORDER]]
   if hold then
-    again[#again + 1] = claim_of(payment, hold)
+    claim_for[payment] = claim_of(payment, hold)
+    again[#again + 1] = claim_for[payment]
   end
 end
 load_for(again)
@@ -70,7 +71,7 @@ load_ends_of(order_ids)
 local function hold_again(payment)
   local order_id = payment[P_ORDER]
   local hold = holds[order_id]
-  local claim = claim_of(payment, hold)
+  local claim = claim_for[payment]
   begin()
   local taken = nothing_taken()
   local refusal = within_limits(claim, taken.counted) or take(claim, SOLD, false, taken)

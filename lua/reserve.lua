@@ -47,17 +47,17 @@ load_for(claims)
 load_replaceable(claims, order_ids)
 
 local function outside_window(claim)
-  local tenant, campaign = claim[C_TENANT], claim[C_CAMPAIGN]
-  if campaign ~= "" and rules[pause_of(tenant, "campaign", campaign)] then
+  local scope = claim.scope
+  if scope.pause_field and rules[scope.pause_field] then
     return { "PAUSED", "campaign" }
   end
   for n, line in ipairs(claim[C_LINES]) do
-    if rules[pause_of(tenant, "sku", line[1])] then
+    if rules[scope.pause_fields[line[1]]] then
       return { "PAUSED", "sku", n }
     end
   end
-  if campaign ~= "" then
-    local rule = rules[rule_of_campaign(tenant, campaign)]
+  if scope.campaign_field then
+    local rule = scope.campaign
     if not rule then
       return { "UNKNOWN_SKU", 1 }
     elseif now < rule[2] then
@@ -71,7 +71,7 @@ end
 local function below_floor(claim, taken)
   for _, n in ipairs(taken.below_floor) do
     local sku = claim[C_LINES][n][1]
-    local field = pause_of(claim[C_TENANT], "sku", sku)
+    local field = claim.scope.pause_fields[sku]
     if not rules[field] then
       rules[field] = { now, "floor_price", claim[ORDER] }
       write("HSET", KEYS[6], field, cmsgpack.pack(rules[field]))
@@ -98,7 +98,7 @@ local function accept(claim, taken, external, payload, replaced, replaced_hold)
     end
     -- a marketplace's order is sold already: it makes room for no other
     if claim[C_BUYER] ~= "" and not external then
-      counters[mine(hold)], counted_dirty[mine(hold)] = order_id, true
+      counters[claim.mine], counted_dirty[claim.mine] = order_id, true
     end
   end
   accepted = accepted + 1
@@ -119,7 +119,7 @@ local function judge(claim, payload)
     end
     return { "REPEATED", seen[STATE], seen[PAY_BY], seen[TOTAL], seen[DROPPED] }
   end
-  local channel = rules[rule_of_channel(claim[C_TENANT], claim[C_CHANNEL])]
+  local channel = claim.scope.channel
   if not channel then
     return { "UNKNOWN_SKU", 1 }
   end

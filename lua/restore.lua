@@ -70,15 +70,15 @@ local function restore(claim, payload)
   end
   begin()
   local taken = nothing_taken()
-  local channel = rules[rule_of_channel(claim[C_TENANT], claim[C_CHANNEL])]
+  local channel = claim.scope.channel
   local external = channel and channel[2] == "external"
   local replaced, replaced_hold = replace_older(claim, promised[2])
-  each_limit(claim, function(field, units, _, n, value)
-    if value ~= "" and not external then
-      count(field, units)
-      taken.counted[#taken.counted + 1] = { field, units, n }
+  for _, met in ipairs(external and {} or claim.limits) do
+    if met[5] ~= "" then
+      count(met[1], met[2])
+      taken.counted[#taken.counted + 1] = { met[1], met[2], met[4] }
     end
-  end)
+  end
   local settled = claim[SETTLE] ~= ""
   local refusal = take(claim, settled and SOLD or HELD, external, taken)
   if refusal then

@@ -22,17 +22,38 @@ local function rule_of_campaign(tenant, campaign)
   return "campaign" .. SEP .. tenant .. SEP .. campaign
 end
 
-local function offer_of(tenant, campaign, channel, sku)
-  return "offer" .. SEP .. tenant .. SEP .. campaign .. SEP .. channel .. SEP .. sku
-end
-
 local function pause_of(tenant, scope, id)
   return "pause" .. SEP .. tenant .. SEP .. scope .. SEP .. id
 end
 
+-- What claims of one campaign through one channel share, made once a batch: their rules, and for
+-- each SKU its offer and its pause.
+local scopes = {}
+
+local function scope_of(claim)
+  local tenant, campaign, channel = claim[C_TENANT], claim[C_CAMPAIGN], claim[C_CHANNEL]
+  local key = tenant .. SEP .. campaign .. SEP .. channel
+  local scope = scopes[key]
+  if not scope then
+    scope = {
+      offer_prefix = "offer" .. SEP .. key .. SEP,
+      buyer_prefix = "b" .. SEP .. tenant .. SEP .. campaign .. SEP,
+      mine_prefix = "m" .. SEP .. tenant .. SEP .. campaign .. SEP,
+      channel_field = rule_of_channel(tenant, channel),
+      offer_fields = {}, pause_fields = {}, offers = {}, paused = {},
+    }
+    if campaign ~= "" then
+      scope.campaign_field = rule_of_campaign(tenant, campaign)
+      scope.pause_field = pause_of(tenant, "campaign", campaign)
+    end
+    scopes[key] = scope
+  end
+  return scope
+end
+
 -- The field that names a buyer's replaceable hold.
 local function mine_of(claim)
-  return "m" .. SEP .. claim[C_TENANT] .. SEP .. claim[C_CAMPAIGN] .. SEP .. claim[C_BUYER]
+  return claim.mine
 end
 
 -- How much of a shared pool one channel has drawn, against its cap.
@@ -52,29 +73,24 @@ local function value_by(claim, by)
   return ""
 end
 
--- Every limit that a claim meets: calls visit(field, units, maximum, line, value); line 0 counts
--- once for the whole order and is given back with all of it.
-local function each_limit(claim, visit)
-  local tenant, campaign = claim[C_TENANT], claim[C_CAMPAIGN]
-  local rule = rules[rule_of_campaign(tenant, campaign)]
+-- Every limit that a claim meets, as {field, units, maximum, line, value}; what counts once
+-- for the whole order has line 0 and is given back with all of it.
+local function limits_of(claim)
+  local scope, met = claim.scope, {}
   for n, line in ipairs(claim[C_LINES]) do
-    local offer = rules[offer_of(tenant, campaign, claim[C_CHANNEL], line[1])]
+    local offer = scope.offers[line[1]]
     if offer and offer[3] > 0 and line[2] > 0 then
-      local field = "b" .. SEP .. tenant .. SEP .. campaign .. SEP .. line[1] .. SEP .. claim[C_BUYER]
-      local refusal = visit(field, line[2], offer[3], n, claim[C_BUYER])
-      if refusal then
-        return refusal
-      end
+      local field = scope.buyer_prefix .. line[1] .. SEP .. claim[C_BUYER]
+      met[#met + 1] = { field, line[2], offer[3], n, claim[C_BUYER] }
     end
   end
-  for i, limit in ipairs(campaign ~= "" and rule and rule[6] or {}) do
+  local limits = scope.campaign and scope.campaign[6]
+  for i = 1, limits and #limits or 0 do
+    local limit = limits[i]
     local value = value_by(claim, limit[2])
-    local prefix = "l" .. SEP .. tenant .. SEP .. campaign .. SEP .. i .. SEP .. value
+    local prefix = "l" .. SEP .. claim[C_TENANT] .. SEP .. claim[C_CAMPAIGN] .. SEP .. i .. SEP .. value
     if limit[4] == "orders" and limit[1] == "campaign" then
-      local refusal = visit(prefix, 1, limit[3], 0, value)
-      if refusal then
-        return refusal
-      end
+      met[#met + 1] = { prefix, 1, limit[3], 0, value }
     else
       local seen = {}
       for n, line in ipairs(claim[C_LINES]) do
@@ -82,28 +98,27 @@ local function each_limit(claim, visit)
         local units = limit[4] == "units" and line[2] or 1
         if line[2] > 0 and (limit[4] == "units" or not seen[field]) then
           seen[field] = true
-          local refusal = visit(field, units, limit[3], limit[4] == "units" and n or 0, value)
-          if refusal then
-            return refusal
-          end
+          met[#met + 1] = { field, units, limit[3], limit[4] == "units" and n or 0, value }
         end
       end
     end
   end
+  return met
 end
 
 -- Count a claim against its limits; `counted` receives {field, units, line} of what was added.
 local function within_limits(claim, counted)
-  return each_limit(claim, function(field, units, maximum, n, value)
-    if value == "" then
-      return { "LIMIT_REACHED", n, maximum, -1 }
+  for _, met in ipairs(claim.limits) do
+    local field, units = met[1], met[2]
+    if met[5] == "" then
+      return { "LIMIT_REACHED", met[4], met[3], -1 }
     end
-    if counters[field] + units > maximum then
-      return { "LIMIT_REACHED", n, maximum, counters[field] }
+    if counters[field] + units > met[3] then
+      return { "LIMIT_REACHED", met[4], met[3], counters[field] }
     end
     count(field, units)
-    counted[#counted + 1] = { field, units, n }
-  end)
+    counted[#counted + 1] = { field, units, met[4] }
+  end
 end
 
 local function uncount(counted, line)
@@ -180,7 +195,7 @@ end
 -- Take every line, or none: returns a refusal, or nothing and `taken` is filled.
 local function take(claim, account, external, taken)
   for n, line in ipairs(claim[C_LINES]) do
-    local offer = rules[offer_of(claim[C_TENANT], claim[C_CAMPAIGN], claim[C_CHANNEL], line[1])]
+    local offer = claim.scope.offers[line[1]]
     local usable = offer and offer[2][1] and pools[offer[2][1][1]]
     -- a line of no units was dropped or cancelled before its order is held again
     if line[2] > 0 and not usable then
@@ -214,37 +229,55 @@ end
 
 -- How long a claim may stay unpaid: by payment method, else its campaign, else its channel.
 local function deadline(claim)
-  local channel = rules[rule_of_channel(claim[C_TENANT], claim[C_CHANNEL])]
-  local campaign = rules[rule_of_campaign(claim[C_TENANT], claim[C_CAMPAIGN])]
+  local channel, campaign = claim.scope.channel, claim.scope.campaign
   local hold_ms, grace_ms = channel[3], channel[4]
-  if claim[C_CAMPAIGN] ~= "" and campaign and campaign[4] > 0 then
+  if campaign and campaign[4] > 0 then
     hold_ms, grace_ms = campaign[4], campaign[5]
   end
   hold_ms = channel[5][claim[METHOD]] or hold_ms
   return now + hold_ms, now + hold_ms + grace_ms
 end
 
--- Read all that these claims may meet: rules first, then the pools and counters that they name.
-local function load_for(list)
+local function load_rules_for(list)
   local wanted, add = distinct()
   for _, claim in ipairs(list) do
-    local tenant, campaign = claim[C_TENANT], claim[C_CAMPAIGN]
-    add(rule_of_channel(tenant, claim[C_CHANNEL]))
-    if campaign ~= "" then
-      add(rule_of_campaign(tenant, campaign))
-      add(pause_of(tenant, "campaign", campaign))
-    end
+    local scope = scope_of(claim)
+    claim.scope = scope
     for _, line in ipairs(claim[C_LINES]) do
-      add(offer_of(tenant, campaign, claim[C_CHANNEL], line[1]))
-      add(pause_of(tenant, "sku", line[1]))
+      local sku = line[1]
+      if not scope.offer_fields[sku] then
+        scope.offer_fields[sku] = scope.offer_prefix .. sku
+        scope.pause_fields[sku] = pause_of(claim[C_TENANT], "sku", sku)
+        add(scope.offer_fields[sku])
+        add(scope.pause_fields[sku])
+      end
+    end
+  end
+  for _, scope in pairs(scopes) do
+    add(scope.channel_field)
+    if scope.campaign_field then
+      add(scope.campaign_field)
+      add(scope.pause_field)
     end
   end
   load_rules(wanted)
+  for _, scope in pairs(scopes) do
+    scope.channel = rules[scope.channel_field]
+    scope.campaign = scope.campaign_field and rules[scope.campaign_field]
+    for sku, field in pairs(scope.offer_fields) do
+      scope.offers[sku] = rules[field]
+    end
+  end
+end
+
+-- Read all that these claims may meet: rules first, then the pools and counters that they name.
+local function load_for(list)
+  load_rules_for(list)
   local wanted_pools, add_pool = distinct()
   local wanted_counters, add_counter = distinct()
   for _, claim in ipairs(list) do
     for _, line in ipairs(claim[C_LINES]) do
-      local offer = rules[offer_of(claim[C_TENANT], claim[C_CAMPAIGN], claim[C_CHANNEL], line[1])]
+      local offer = claim.scope.offers[line[1]]
       for _, source in ipairs(offer and offer[2] or {}) do
         add_pool(source[1])
         if source[2] >= 0 then
@@ -252,11 +285,13 @@ local function load_for(list)
         end
       end
     end
-    each_limit(claim, function(field)
-      add_counter(field)
-    end)
+    claim.limits = limits_of(claim)
+    for _, met in ipairs(claim.limits) do
+      add_counter(met[1])
+    end
     if claim[C_BUYER] ~= "" then
-      add_counter(mine_of(claim))
+      claim.mine = claim.scope.mine_prefix .. claim[C_BUYER]
+      add_counter(claim.mine)
     end
   end
   load_pools(wanted_pools)
