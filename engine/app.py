@@ -17,9 +17,8 @@ from aiohttp import web
 from redis.asyncio import Redis
 
 from engine import worker
-from engine.assurance import report
+from engine.assurance import keeper, report
 from engine.assurance.restorer import Restorer
-from engine.assurance.store import SQL as ASSURANCE
 from engine.campaigns import api as campaigns
 from engine.catalogue import api as catalogue
 from engine.channels import api as channels
@@ -38,8 +37,7 @@ from engine.kernel.errors import Misconfigured
 from engine.kernel.ids import token
 from engine.kernel.types import CellId, OrderId, Tenant
 from engine.orders import api as orders
-from engine.orders.service import Orders
-from engine.orders.store import SQL as ORDERS
+from engine.orders.service import Orders, last_id
 from engine.orders.views import Reader
 from engine.reservation import api as reservation
 from engine.reservation.recorded import Recorded
@@ -153,7 +151,7 @@ async def _preflight(settings: Settings, redis: Redis) -> None:
     try:
         preflight.refuse(await preflight.check(connection, redis, settings.durability))
         await migrate.require_head(connection)
-        await connection.execute(ASSURANCE["make_cell"], settings.cell, token())
+        await keeper.make_cell(connection, settings.cell, token())
     finally:
         await connection.close(timeout=2)
 
@@ -261,8 +259,8 @@ async def _forever(loop: Loop) -> None:
 
 
 async def _last_id(pool: Pool, cell_id: str) -> str | None:
-    row = await pool.fetchrow(ORDERS["position"], cell_id)
-    return None if row is None else row["last_id"]
+    async with pool.acquire() as connection:
+        return await last_id(connection, cell_id)
 
 
 async def _cell_missing(one: object) -> str:

@@ -11,7 +11,7 @@ from engine.assurance.store import SQL
 from engine.assurance.types import Epoch
 from engine.infra import keys
 from engine.infra.cell import Cell, State
-from engine.infra.postgres import UNAVAILABLE, Pool
+from engine.infra.postgres import UNAVAILABLE, Connection, Pool
 from engine.infra.tasks import raise_if_cancelled
 from engine.kernel.clock import Clock
 from engine.kernel.errors import Closed, EngineError, Misconfigured, OutcomeUnknown
@@ -20,6 +20,11 @@ _POLL_S: Final = 0.1
 _OTHER_OPENER_S: Final = 8.0
 _AWAY: Final[tuple[type[Exception], ...]] = (OutcomeUnknown, Closed, *UNAVAILABLE)
 _logger: Final = structlog.get_logger()
+
+
+async def make_cell(db: Connection, cell: str, identity: str) -> None:
+    """Give a database its row of a cell, with the identity that both will carry; once."""
+    await store.make_cell(db, cell, identity)
 
 
 class Keeper:

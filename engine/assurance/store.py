@@ -26,6 +26,11 @@ async def next_epoch(db: Connection, cell: str) -> Epoch:
     return Epoch(row["epoch"], row["last_id"], row["identity"])
 
 
+async def make_cell(db: Connection, cell: str, identity: str) -> None:
+    """Give a database its row of a cell, with the identity that both will carry; once."""
+    await db.execute(SQL["make_cell"], cell, identity)
+
+
 async def renew_lease(db: "Pool | Connection", process: str, restored_epoch: int) -> None:
     """Say that this process lives, and up to which epoch it has put its claims back."""
     await db.execute(SQL["renew_lease"], process, _LEASE, restored_epoch)

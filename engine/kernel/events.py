@@ -2,8 +2,8 @@
 
 A log entry has a version `v`, its events `e` (a list of these) and one payload `p` for each claim
 it accepted. The first value of an event names its kind; a new field goes to the end with a default,
-so that old and new processes read each other's entries. Instants are ms since the epoch in cell time,
-money is minor units, lines count from 1.
+so that old and new processes read each other's entries. Instants are ms since the epoch in cell
+time, money is minor units, lines count from 1.
 """
 
 from typing import Any, Final, TypeAlias

@@ -6,9 +6,6 @@ SELECT epoch, last_id, recorded, identity, owner, owner_until < now() AS lapsed
 FROM cells
 WHERE cell = $1;
 
--- name: make_cell
-INSERT INTO cells (cell, identity) VALUES ($1, $2) ON CONFLICT (cell) DO NOTHING;
-
 -- name: advance
 -- The first statement of a recording: compare-and-set on the whole position. Not one row: somebody
 -- else recorded, or another epoch began, and everything read so far is worth nothing.

@@ -24,7 +24,7 @@ from engine.orders import store
 from engine.orders.store import SQL
 from engine.orders.types import EventRow
 from engine.reservation.service import Paid, Reservations, release_all
-from engine.reservation.types import PaymentClaim, ReleaseClaim
+from engine.reservation.types import HoldRecord, PaymentClaim, ReleaseClaim
 
 _FOLD_WAIT_S: Final = 3.0
 _FOLD_POLL_S: Final = 0.02
@@ -98,19 +98,26 @@ class Orders:
 
     async def _require_visible(self, principal: Principal, order_id: OrderId) -> str:
         """Return the order's currency; an order of another tenant or channel does not exist."""
-        hold = await self._reservations.hold(order_id)
+        hold, away = await self._hold(order_id)
         if hold is not None:
             found = (hold.tenant, hold.channel, hold.currency)
         else:
             row = await self._row(order_id)
             if row is None:
-                if not self._reservations.cell.is_open:
+                if away or not self._reservations.cell.is_open:
                     raise Closed("the cell is closed and this order is not recorded yet")
                 raise NotFound("no such order")
             found = (row["tenant"], row["channel"], row["currency"])
         if found[0] != principal.tenant or principal.channel not in {"", found[1]}:
             raise NotFound("no such order")
         return str(found[2])
+
+    async def _hold(self, order_id: OrderId) -> tuple[HoldRecord | None, bool]:
+        """Return what the cell remembers, and whether it did not answer."""
+        try:
+            return await self._reservations.hold(order_id), False
+        except OutcomeUnknown:
+            return None, True
 
     async def _row(self, order_id: OrderId) -> asyncpg.Record | None:
         row: asyncpg.Record | None = await self._pool.fetchrow(SQL["order"], order_id)
@@ -123,7 +130,7 @@ class Orders:
             if known is not None:
                 return PayResult(known["state"], known["reason"])
             order = await connection.fetchrow(SQL["order"], payment.order_id)
-            if order is None and await self._reservations.hold(payment.order_id) is None:
+            if order is None and (await self._hold(payment.order_id))[0] is None:
                 raise away
             if order is not None and order["payment_state"] == "unpaid":
                 _require_amount(payment, order)
@@ -311,3 +318,8 @@ async def release_duplicates(cell: Cell, pool: Pool) -> int:
         await release_all(cell, claims)
         await pool.execute(SQL["settle_duplicates"], cell.id, [row["order_id"] for row in rows])
     return len(rows)
+
+
+async def last_id(db: Connection, cell: str) -> str | None:
+    """Return the log id up to which everything is recorded; None for a cell without a row."""
+    return await store.last_id(db, cell)

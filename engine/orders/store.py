@@ -36,6 +36,12 @@ async def advance(  # noqa: PLR0913, PLR0917 - the compare-and-set names all it 
     return recorded
 
 
+async def last_id(db: Connection, cell: str) -> str | None:
+    """Return the position in the log that Postgres has recorded up to."""
+    row = await db.fetchrow(SQL["position"], cell)
+    return None if row is None else str(row["last_id"])
+
+
 async def own(tx: Connection, cell: str, owner: str) -> bool:
     """Take or keep the right to record; False while another recorder has it."""
     return await tx.fetchval(SQL["own"], cell, owner, _OWNERSHIP) is not None

@@ -9,6 +9,7 @@ import msgspec
 from engine.infra.postgres import Pool
 from engine.kernel import codec
 from engine.kernel.clock import rfc3339, to_ms
+from engine.kernel.errors import OutcomeUnknown
 from engine.kernel.ids import line_id
 from engine.kernel.types import OrderId
 from engine.orders import rules
@@ -145,10 +146,20 @@ class Reader:
         self._pool = pool
 
     async def order(self, order_id: OrderId) -> dict[str, Any] | None:
-        """Return one order with its `tenant`, None when neither side knows it."""
-        hold = await self._reservations.hold(order_id)
+        """Return one order with its `tenant`, None when neither side knows it.
+
+        Raises:
+            OutcomeUnknown: the cell does not answer and Postgres does not have it yet.
+        """
+        hold, away = None, None
+        try:
+            hold = await self._reservations.hold(order_id)
+        except OutcomeUnknown as error:
+            away = error
         row = await self._pool.fetchrow(SQL["order"], order_id)
         if row is None:
+            if away is not None:
+                raise away
             return None if hold is None else _from_hold(order_id, hold)
         return await self._from_row(row, hold)
 

@@ -97,11 +97,12 @@ class Reservations:
         return await self._release.submit(claim)
 
     async def hold(self, order_id: OrderId) -> HoldRecord | None:
-        """Return an order as the cell remembers it; None when it does not, or does not answer."""
-        try:
-            return await store.hold(self.cell, order_id)
-        except OutcomeUnknown:
-            return None
+        """Return an order as the cell remembers it, None when it does not.
+
+        Raises:
+            OutcomeUnknown: the cell does not answer; it may well remember it.
+        """
+        return await store.hold(self.cell, order_id)
 
     async def book_again(self) -> None:
         """Book kept payments once more after an opening; what the cell still has stays as it is."""

@@ -129,16 +129,18 @@ class _Demo:
         async with asyncio.TaskGroup() as tasks:
             telling = tasks.create_task(self._tell(sale))
             killing = tasks.create_task(self._kill(sale))
+            selling = tasks.create_task(self._oversell(sale))
             await sale.run()
+            await asyncio.wait([selling])
             telling.cancel()
             killing.cancel()
         self._progress.end()
-        say("every buyer has an answer; now the same demand by read, then write")
-        oversold = await naive.sell(self._settings.valkey_url or "", demand)
-        say(f"the naive script sold {oversold.oversold:,} units that were not there")
+        say("every buyer has an answer")
+        oversold = selling.result()
         moving = await proof.settle(pool, shop.campaign, self._clock, _SETTLED_WITHIN_S)
         say("nothing moves any more; comparing and certifying")
-        recorded = await proof.compare(pool, shop.campaign, self._mark, sale.seen, demand)
+        rows = await proof.rows_of(pool, shop.campaign, self._mark)
+        recorded = proof.compare(rows, sale.seen, demand)
         if moving:
             recorded.faults.append(f"{moving} holds, payments or returns never settled")
         certificate = await self._certify(pool)
@@ -163,6 +165,14 @@ class _Demo:
             ) from error
         finally:
             await redis.aclose()
+
+    async def _oversell(self, sale: Sale) -> Oversold:
+        """Run the naive script while the last buyers pay or let their time pass."""
+        await sale.all_came.wait()
+        self._progress.say("all buyers came; beside them the same demand by read, then write")
+        oversold = await naive.sell(self._settings.valkey_url or "", self._demand)
+        self._progress.say(f"the naive script sold {oversold.oversold:,} units that were not there")
+        return oversold
 
     async def _tell(self, sale: Sale) -> None:
         while True:

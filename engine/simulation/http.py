@@ -25,7 +25,7 @@ _CLOSES: Final = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
 
 
 class Answer(NamedTuple):
-    """One answer; `seconds` count from the call, with the wait for a free connection.
+    """One answer: `seconds` from sending, after `queued_s` of waiting for a free connection.
 
     `status` is NO_ANSWER when none came: what was asked may have been done.
     """
@@ -34,6 +34,7 @@ class Answer(NamedTuple):
     body: bytes
     seconds: float
     retry_after_s: int = 0
+    queued_s: float = 0.0
 
 
 class LoadClient:
@@ -54,7 +55,7 @@ class LoadClient:
         self._links: set[_Link] = set()
         self._opening = 0
         self._idle: list[_Link] = []
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[asyncio.Future[_Link | None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
     def compose(self, method: str, path: str, body: bytes = b"") -> bytes:
@@ -68,9 +69,9 @@ class LoadClient:
         `hang_up` closes the connection a millisecond after sending, as an impatient buyer does.
         """
         began = monotonic()
-        link = self._idle.pop() if self._idle else await self._free_link()
+        link = self._idle.pop() if self._idle else await self._next_link()
         if link is None:
-            return Answer(NO_ANSWER, b"", monotonic() - began)
+            return Answer(NO_ANSWER, b"", 0.0, queued_s=monotonic() - began)
         return await link.exchange(raw, began, self._deadline_s, hang_up=hang_up)
 
     async def __aenter__(self) -> Self:
@@ -90,52 +91,59 @@ class LoadClient:
     # What links tell their client.
 
     def free(self, link: "_Link") -> None:
-        """Take a link back whose answer is complete."""
-        self._idle.append(link)
-        self._wake()
+        """Give a link whose answer is complete to who waits longest."""
+        if not self._wake(link):
+            self._idle.append(link)
 
     def gone(self, link: "_Link") -> None:
         """Forget a link that was closed."""
         self._links.discard(link)
         if link in self._idle:
             self._idle.remove(link)
-        self._wake()
+        self._wake(None)
 
-    async def _free_link(self) -> "_Link | None":
+    async def _next_link(self) -> "_Link | None":
         """Return a link nobody uses, a new one if there may be more; None: nobody answers there."""
-        while not self._idle:
-            if len(self._links) + self._opening < self._connections_max:
-                return await self._open()
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(waiter)
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                self._wake()  # it may have been this caller's turn
-                raise
-        return self._idle.pop()
+        if len(self._links) + self._opening < self._connections_max:
+            return await self._open()
+        waiter: asyncio.Future[_Link | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        try:
+            link = await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self._pass_on(waiter.result())
+            raise
+        return await self._open() if link is None else link
 
     async def _open(self) -> "_Link | None":
         loop = asyncio.get_running_loop()
         self._opening += 1
         try:
             async with asyncio.timeout(_CONNECT_S):
-                _, protocol = await loop.create_connection(lambda: _Link(self), *self._address)
+                _, link = await loop.create_connection(lambda: _Link(self), *self._address)
         except OSError:  # TimeoutError is one of them
-            self._opening -= 1
-            self._wake()
+            self._wake(None)
             return None
-        self._opening -= 1
-        link = protocol
+        finally:
+            self._opening -= 1
         self._links.add(link)
         return link
 
-    def _wake(self) -> None:
+    def _pass_on(self, link: "_Link | None") -> None:
+        if link is None:
+            self._wake(None)
+        else:
+            self.free(link)
+
+    def _wake(self, link: "_Link | None") -> bool:
+        """Give a link, or with None leave to open one, to the first who waits."""
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
-                waiter.set_result(None)
-                return
+                waiter.set_result(link)
+                return True
+        return False
 
     def _sweep(self) -> None:
         """Drop links whose answer is overdue: one look at all costs less than a timer for each."""
@@ -153,7 +161,8 @@ class _Link(asyncio.Protocol):
         self._client = client
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[Answer] | None = None
-        self._began = 0.0
+        self._sent = 0.0
+        self._queued_s = 0.0
         self._until = 0.0
         self._rest = b""
 
@@ -164,7 +173,8 @@ class _Link(asyncio.Protocol):
         assert self._transport is not None
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Answer] = loop.create_future()
-        self._waiter, self._began, self._until = waiter, began, monotonic() + deadline_s
+        self._waiter, self._sent = waiter, monotonic()
+        self._queued_s, self._until = self._sent - began, self._sent + deadline_s
         self._transport.write(raw)
         if hang_up:
             loop.call_later(_HANG_UP_S, self.drop)
@@ -191,8 +201,9 @@ class _Link(asyncio.Protocol):
         """Tell whoever waits that no answer comes."""
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
-            seconds = monotonic() - self._began
-            waiter.set_result(Answer(NO_ANSWER, b"", seconds))
+            waiter.set_result(
+                Answer(NO_ANSWER, b"", monotonic() - self._sent, queued_s=self._queued_s)
+            )
         self._client.gone(self)
 
     def data_received(self, data: bytes) -> None:
@@ -220,5 +231,5 @@ class _Link(asyncio.Protocol):
     def _answer(self, head: bytes, body: bytes) -> Answer:
         status = int(head[9:12])
         later = _RETRY_AFTER.search(head) if status in {429, 503} else None
-        seconds = monotonic() - self._began
-        return Answer(status, body, seconds, int(later[1]) if later else 0)
+        retry_after_s = int(later[1]) if later else 0
+        return Answer(status, body, monotonic() - self._sent, retry_after_s, self._queued_s)

@@ -79,12 +79,23 @@ async def _round(redis: Redis, demand: Demand, clients: int) -> Counter[str]:
 
 async def _client(redis: Redis, prefix: str, orders: Iterator[Order], sold: Counter[str]) -> None:
     for order in orders:
-        wanted: Counter[str] = Counter()
-        for line in order.lines:
-            wanted[line.sku] += line.quantity
-        keys = [prefix + sku for sku in wanted]
-        stock = [int(units or 0) for units in await redis.mget(keys)]
-        if all(have >= units for have, units in zip(stock, wanted.values(), strict=True)):
-            left = [have - units for have, units in zip(stock, wanted.values(), strict=True)]
-            await redis.mset(dict(zip(keys, left, strict=True)))
-            sold.update(wanted)
+        skus = list({line.sku: None for line in order.lines})
+        stock = await redis.mget([prefix + sku for sku in skus])
+        wanted = wanted_of(
+            order, {sku: int(units or 0) for sku, units in zip(skus, stock, strict=True)}
+        )
+        if wanted:
+            await redis.mset({prefix + sku: left for sku, (_, left) in wanted.items()})
+            sold.update({sku: units for sku, (units, _) in wanted.items()})
+
+
+def wanted_of(order: Order, stock: dict[str, int]) -> dict[str, tuple[int, int]]:
+    """Return (units taken, units left) by SKU; nothing when a line that decides is not there."""
+    taken: dict[str, tuple[int, int]] = {}
+    for line in order.lines:
+        units, left = taken.get(line.sku, (0, stock[line.sku]))
+        if left >= line.quantity:
+            taken[line.sku] = units + line.quantity, left - line.quantity
+        elif not line.droppable:
+            return {}
+    return taken

@@ -2,9 +2,12 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import asyncpg
 
 from engine.infra import queries
 from engine.infra.postgres import Pool
@@ -13,6 +16,8 @@ from engine.simulation.seen import Seen, SeenOrder
 from engine.simulation.types import Demand
 
 SQL: Final = queries.load("engine.simulation")
+
+Row: TypeAlias = asyncpg.Record | Mapping[str, Any]
 
 _POLL_S: Final = 0.1
 _IN_HAND: Final = {"held", "committed"}  # stock states in which an order has its units
@@ -43,26 +48,43 @@ async def settle(pool: Pool, campaign: str, clock: Clock, within_s: float) -> in
         await asyncio.sleep(_POLL_S)
 
 
-async def compare(pool: Pool, campaign: str, mark: str, seen: Seen, demand: Demand) -> Recorded:
-    """Read a settled sale and compare it."""
-    rows = await pool.fetch(SQL["sale_orders"], campaign)
-    orders = {row["channel_order_id"].removeprefix(f"{mark}-"): row for row in rows}
-    lines: dict[str, list[Any]] = {}
+class Rows(NamedTuple):
+    """What Postgres has of one sale: orders by order_no, lines by order_id."""
+
+    orders: Mapping[str, Row]
+    lines: Mapping[str, Sequence[Row]]
+    payments: Mapping[tuple[str, str], str]
+    cancels: AbstractSet[tuple[str, str]]
+
+
+async def rows_of(pool: Pool, campaign: str, mark: str) -> Rows:
+    """Read a settled sale."""
+    lines: dict[str, list[Row]] = {}
     for row in await pool.fetch(SQL["sale_lines"], campaign):
         lines.setdefault(row["order_id"], []).append(row)
-    payments = {
-        (row["order_id"], row["payment_id"]): row["state"]
-        for row in await pool.fetch(SQL["sale_payments"], campaign)
-    }
-    cancels = {
-        (row["order_id"], row["cancel_id"])
-        for row in await pool.fetch(SQL["sale_cancels"], campaign)
-    }
-    found = Recorded(orders=len(rows), payments=len(payments), cancels=len(cancels))
-    _count(found, orders, lines, payments)
-    found.faults += _order_faults(seen, orders, lines)
-    found.faults += _payment_faults(seen, payments)
-    found.faults += [f"cancel {key} is not recorded" for key in seen.cancels - cancels]
+    return Rows(
+        orders={
+            row["channel_order_id"].removeprefix(f"{mark}-"): row
+            for row in await pool.fetch(SQL["sale_orders"], campaign)
+        },
+        lines=lines,
+        payments={
+            (row["order_id"], row["payment_id"]): row["state"]
+            for row in await pool.fetch(SQL["sale_payments"], campaign)
+        },
+        cancels={
+            (row["order_id"], row["cancel_id"])
+            for row in await pool.fetch(SQL["sale_cancels"], campaign)
+        },
+    )
+
+
+def compare(rows: Rows, seen: Seen, demand: Demand) -> Recorded:
+    """Compare what is recorded with what buyers were told and with the shelf."""
+    found = _count(rows)
+    found.faults += _order_faults(seen, rows)
+    found.faults += _payment_faults(seen, rows.payments)
+    found.faults += [f"cancel {key} is not recorded" for key in seen.cancels - rows.cancels]
     found.faults += [
         f"{units} units of {sku} are sold, {demand.stock.get(sku, 0)} were on the shelf"
         for sku, units in found.units_in_hand.items()
@@ -71,37 +93,36 @@ async def compare(pool: Pool, campaign: str, mark: str, seen: Seen, demand: Dema
     return found
 
 
-def _count(
-    found: Recorded,
-    orders: dict[str, Any],
-    lines: dict[str, list[Any]],
-    payments: dict[tuple[str, str], str],
-) -> None:
-    owed_money = {order_id for (order_id, _), state in payments.items() if state == "refund_due"}
-    for row in orders.values():
+def _count(rows: Rows) -> Recorded:
+    found = Recorded(
+        orders=len(rows.orders), payments=len(rows.payments), cancels=len(rows.cancels)
+    )
+    refunds = {order_id for (order_id, _), state in rows.payments.items() if state == "refund_due"}
+    for row in rows.orders.values():
         found.cancelled += row["state"] == "cancelled"
         found.expired += row["state"] == "closed" and row["stock_state"] == "released"
         found.paid += row["payment_state"] == "paid"
-        found.refund_due += row["payment_state"] == "refund_due" or row["order_id"] in owed_money
+        found.refund_due += row["payment_state"] == "refund_due" or row["order_id"] in refunds
         if row["stock_state"] in _IN_HAND:
-            for line in lines.get(row["order_id"], []):
+            for line in rows.lines.get(row["order_id"], []):
                 found.units_in_hand[line["sku"]] += line["open_quantity"]
+    return found
 
 
-def _order_faults(seen: Seen, orders: dict[str, Any], lines: dict[str, list[Any]]) -> Iterator[str]:
+def _order_faults(seen: Seen, rows: Rows) -> Iterator[str]:
     for order_no, told in seen.orders.items():
-        row = orders.get(order_no)
+        row = rows.orders.get(order_no)
         if row is None:
             yield f"order {order_no} was accepted and is not recorded"
         elif row["order_id"] != told.order_id:
             yield f"order {order_no} was told {told.order_id} and is recorded as {row['order_id']}"
-        elif not _same_lines(told, lines.get(told.order_id, [])):
+        elif not _same_lines(told, rows.lines.get(told.order_id, [])):
             yield f"order {order_no} is recorded with other lines than it was told"
-    for order_no in orders.keys() - seen.orders.keys() - seen.unknown:
+    for order_no in rows.orders.keys() - seen.orders.keys() - seen.unknown:
         yield f"order {order_no} is recorded, and its buyer was refused"
 
 
-def _same_lines(told: SeenOrder, rows: list[Any]) -> bool:
+def _same_lines(told: SeenOrder, rows: Sequence[Row]) -> bool:
     """Compare lines; one that was told as dropped has no open unit."""
     return len(rows) == len(told.lines) and all(
         row["sku"] == sku and (row["quantity"] == units if units else row["open_quantity"] == 0)
@@ -109,7 +130,7 @@ def _same_lines(told: SeenOrder, rows: list[Any]) -> bool:
     )
 
 
-def _payment_faults(seen: Seen, payments: dict[tuple[str, str], str]) -> Iterator[str]:
+def _payment_faults(seen: Seen, payments: Mapping[tuple[str, str], str]) -> Iterator[str]:
     for key, told in seen.payments.items():
         state = payments.get(key)
         if state is None:

@@ -7,6 +7,7 @@ has to do to be safe, and what the proof rests on.
 import asyncio
 from collections.abc import Sequence
 from http import HTTPStatus
+from math import inf
 from random import Random
 from time import monotonic  # the clock of http.Answer.seconds
 from typing import Any, Final, assert_never
@@ -28,6 +29,8 @@ _REFUSALS: Final = {
 }
 _PATIENCE_S: Final = 45.0
 _PAUSE_S: Final = 0.2
+# Orders on their way at once: more of them would only let payments wait in the same queue.
+_PLACING_MAX: Final = 512
 _ARRIVALS_TICK_S: Final = 0.005
 
 
@@ -43,32 +46,35 @@ class Sale:
         self._rng = rng
         self._began = 0.0
         self._closes = 0.0
+        self._placing = asyncio.Semaphore(_PLACING_MAX)
+        self.all_came = asyncio.Event()
 
     async def run(self) -> None:
         """Let all buyers come at their times, and return when the last has finished."""
         self._began = self._now()
         # an engine that answers nobody must not keep a whole queue of patient buyers for hours
         self._closes = self._began + self._demand.orders[-1].at_s + _PATIENCE_S
+        last = self._began + (self._demand.lasts_s_max or inf)
         async with asyncio.TaskGroup() as tasks:
             for order in self._demand.orders:
+                await self._placing.acquire()
+                if self._now() > last:
+                    break
                 early_s = self._began + order.at_s - self._now()
                 if early_s > _ARRIVALS_TICK_S:
                     await asyncio.sleep(early_s)
                 tasks.create_task(self._buyer(order))
+            self.all_came.set()
 
     async def _buyer(self, order: Order) -> None:
         raw = self._client.compose("POST", "/v1/orders", self._shop.document(order))
-        came = self._now()
+        came, began = self._began + order.at_s, self._now()
         self.seen.counts["orders"] += 1
-        if order.hangs_up:
-            self.seen.counts["hung up"] += 1
-            await self._client.request(raw, hang_up=True)
-        if order.copies == 1:
-            answers = [await self._insist(raw)]
-        else:
-            async with asyncio.TaskGroup() as tasks:
-                sent = [tasks.create_task(self._insist(raw)) for _ in range(order.copies)]
-            answers = [task.result() for task in sent]
+        try:
+            answers = await self._place(order, raw)
+        finally:
+            self._placing.release()
+        self.seen.queued_s.append(max(0.0, began - came) + answers[0].queued_s)
         for answer in answers:
             self._told(order, answer)
         known = self.seen.orders.get(order.order_no)
@@ -79,6 +85,17 @@ class Sale:
         for step in order.steps:
             await asyncio.sleep(step.after_s)
             await self._step(order, known, raw, step)
+
+    async def _place(self, order: Order, raw: bytes) -> list[Answer]:
+        """Send an order as its buyer does, and return all answers."""
+        if order.hangs_up:
+            self.seen.counts["hung up"] += 1
+            await self._client.request(raw, hang_up=True)
+        if order.copies == 1:
+            return [await self._insist(raw)]
+        async with asyncio.TaskGroup() as tasks:
+            sent = [tasks.create_task(self._insist(raw)) for _ in range(order.copies)]
+        return [task.result() for task in sent]
 
     async def _step(
         self, order: Order, known: SeenOrder, raw: bytes, step: Pay | Cancel | Again | Changed

@@ -32,6 +32,7 @@ class Seen:
     faults: list[str] = field(default_factory=list)
     accepted_s: list[float] = field(default_factory=list)
     refused_s: list[float] = field(default_factory=list)
+    queued_s: list[float] = field(default_factory=list)
     slowest_s: float = 0.0
     answered_per_second: Counter[int] = field(default_factory=Counter)
     killed_at: float = 0.0

@@ -82,8 +82,9 @@ class Shop:
         await self._put(f"/v1/channels/{CHANNEL}", {"name": "The demo's own shop"})
         names = list(self._demand.names.items())
         async with asyncio.TaskGroup() as tasks:
-            for n in range(_SETTERS):
-                tasks.create_task(self._name(names[n::_SETTERS]))
+            setters = [tasks.create_task(self._name(names[n::_SETTERS])) for n in range(_SETTERS)]
+        for failure in filter(None, [setter.result() for setter in setters]):
+            raise failure
         starts_at = instant(self._clock.now_ms()) + _OPENS_AFTER
         path = f"/v1/campaigns/{self.campaign}"
         shown = await self._put(path, self._plan(starts_at.isoformat(), starts_at + _LASTS))
@@ -109,9 +110,14 @@ class Shop:
             "grace_seconds": demand.grace_seconds,
         }
 
-    async def _name(self, names: list[tuple[str, str]]) -> None:
-        for sku, name in names:
-            await self._put(f"/v1/skus/{quote(sku, safe='')}", {"name": name})
+    async def _name(self, names: list[tuple[str, str]]) -> ShopFailed | None:
+        """Make SKUs; a failure is returned, because a task group would wrap it."""
+        try:
+            for sku, name in names:
+                await self._put(f"/v1/skus/{quote(sku, safe='')}", {"name": name})
+        except ShopFailed as failure:
+            return failure
+        return None
 
     async def _wait_published(self, path: str, *, published: bool) -> None:
         until = self._clock.monotonic() + _PUBLISHED_WITHIN_S

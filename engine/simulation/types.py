@@ -71,7 +71,8 @@ class Order(NamedTuple):
 class Demand:
     """All orders of a sale by arrival, and the shelf they meet.
 
-    `limits` are units per buyer and SKU. `notes` say what of a file was left out or changed.
+    `limits` are units per buyer and SKU. `notes` say what of a file was left out or changed. After
+    `lasts_s_max` nobody comes any more, however slow the machine; None: all must come.
     """
 
     title: str
@@ -83,6 +84,7 @@ class Demand:
     notes: Sequence[str] = ()
     hold_seconds: int = 6
     grace_seconds: int = 1
+    lasts_s_max: float | None = None
 
     def wanted(self) -> Counter[str]:
         """Return units asked for by SKU, copies and refusals not counted."""
