@@ -37,7 +37,7 @@ from engine.kernel.errors import Misconfigured
 from engine.kernel.ids import token
 from engine.kernel.types import CellId, OrderId, Tenant
 from engine.orders import api as orders
-from engine.orders.service import Orders, last_id
+from engine.orders.service import Orders, last_id, recall
 from engine.orders.views import Reader
 from engine.reservation import api as reservation
 from engine.reservation.recorded import Recorded
@@ -219,6 +219,7 @@ async def build_api(
     application[reservation.REGISTRY] = registry
     application[reservation.RECORDED] = recorded
     application[orders.ORDERS] = Orders(reservations, pool, clock, settings.cell)
+    application[reservation.RECALL] = lambda claim: recall(pool, claim)
     application[orders.READER] = Reader(reservations, pool)
     loops: list[Loop] = [
         directory.run, registry.run, reservations.run, recorded.run, restorer.run,

@@ -9,12 +9,13 @@ from redis.exceptions import RedisError
 from engine.assurance import rules, store
 from engine.assurance.store import SQL
 from engine.assurance.types import Epoch
+from engine.assurance.verify import certify
 from engine.infra import keys
 from engine.infra.cell import Cell, State
 from engine.infra.postgres import UNAVAILABLE, Connection, Pool
 from engine.infra.tasks import raise_if_cancelled
 from engine.kernel.clock import Clock
-from engine.kernel.errors import Closed, EngineError, Misconfigured, OutcomeUnknown
+from engine.kernel.errors import Closed, EngineError, Misconfigured, NotFound, OutcomeUnknown
 
 _POLL_S: Final = 0.1
 _OTHER_OPENER_S: Final = 8.0
@@ -37,6 +38,7 @@ class Keeper:
         self._clock = clock
         self._restoring_since: tuple[int, float] = (0, 0.0)
         self._refused_run_id = ""
+        self._opened = asyncio.Event()
 
     async def run(self) -> None:
         """Watch until cancelled.
@@ -44,13 +46,34 @@ class Keeper:
         Raises:
             Misconfigured: the cell belongs to another database.
         """
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._check_openings())
+            while True:
+                raise_if_cancelled()
+                try:
+                    await self._look()
+                except _AWAY as error:
+                    _logger.warning("keeper_waits", reason=type(error).__name__, detail=str(error))
+                await asyncio.sleep(_POLL_S)
+
+    async def _check_openings(self) -> None:
+        """After each opening compare every pool with Postgres, while orders run already."""
         while True:
+            await self._opened.wait()
             raise_if_cancelled()
+            self._opened.clear()
             try:
-                await self._look()
+                found = await certify(self._cell, self._pool, self._clock)
+            except NotFound:
+                continue  # an empty cell
             except _AWAY as error:
-                _logger.warning("keeper_waits", reason=type(error).__name__, detail=str(error))
-            await asyncio.sleep(_POLL_S)
+                _logger.warning("opening_not_checked", reason=type(error).__name__)
+                continue
+            if differing := [row.name for row in found.pools if row.cell != row.recorded]:
+                reason = f"cell and Postgres differ about {', '.join(differing[:10])}"
+                await self._pool.execute(SQL["note_closed"], self._cell.id, reason)
+                await store.close(self._cell, self._cell.epoch, reason)
+                _logger.error("cell_closed", cell=self._cell.id, reason=reason)
 
     async def open(self, state: State | None) -> str:
         """Take the cell through a new epoch; return why it stays closed, "" when it is open."""
@@ -68,6 +91,8 @@ class Keeper:
         await self._cell.refresh()
         await store.extend(self._cell, epoch.epoch)
         await self._pool.execute(SQL["note_opened"], self._cell.id)
+        await self._pool.execute(SQL["forget_leases"])
+        self._opened.set()
         _logger.info("cell_opened", cell=self._cell.id, epoch=epoch.epoch)
         return ""
 

@@ -2,7 +2,7 @@
 
 -- name: next_epoch
 -- Under the row's lock: recorders of the old epoch find nothing to update any more.
-UPDATE cells SET epoch = epoch + 1 WHERE cell = $1
+UPDATE cells SET epoch = epoch + 1, closed_reason = '' WHERE cell = $1
 RETURNING epoch, last_id, identity;
 
 -- name: make_cell

@@ -10,21 +10,22 @@ from engine.infra.cell import Cell
 from engine.infra.http.auth import Principal
 from engine.infra.postgres import Connection, Pool
 from engine.kernel import codec, limits
-from engine.kernel.clock import Clock
+from engine.kernel.clock import Clock, to_ms
 from engine.kernel.errors import (
     Closed,
     EngineError,
+    IdempotencyConflict,
     NotCancellable,
     NotFound,
     OutcomeUnknown,
     WrongAmount,
 )
 from engine.kernel.types import OrderId
-from engine.orders import store
+from engine.orders import rules, store
 from engine.orders.store import SQL
 from engine.orders.types import EventRow
 from engine.reservation.service import Paid, Reservations, release_all
-from engine.reservation.types import HoldRecord, PaymentClaim, ReleaseClaim
+from engine.reservation.types import PENDING, Claim, Held, HoldRecord, PaymentClaim, ReleaseClaim
 
 _FOLD_WAIT_S: Final = 3.0
 _FOLD_POLL_S: Final = 0.02
@@ -318,6 +319,23 @@ async def release_duplicates(cell: Cell, pool: Pool) -> int:
         await release_all(cell, claims)
         await pool.execute(SQL["settle_duplicates"], cell.id, [row["order_id"] for row in rows])
     return len(rows)
+
+
+async def recall(pool: Pool, claim: Claim) -> tuple[Held, str] | None:
+    """Return an order as it stands in Postgres, and its status; None when there is none.
+
+    Raises:
+        IdempotencyConflict: it is there and said something else.
+    """
+    row = await pool.fetchrow(SQL["order"], claim.order_id)
+    if row is None:
+        return None
+    if row["fingerprint"] != claim.fingerprint:
+        raise IdempotencyConflict(order_id=claim.order_id)
+    pay_by = 0 if row["pay_by"] is None else to_ms(row["pay_by"])
+    state = PENDING if row["stock_state"] == "held" else "C"
+    held = Held(claim.order_id, state, pay_by, row["payable"], [], repeated=True)
+    return held, rules.status({**row})
 
 
 async def last_id(db: Connection, cell: str) -> str | None:

@@ -1,6 +1,7 @@
 """`POST /v1/orders`: the one call of a flash sale."""
 
 import re
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
@@ -33,11 +34,15 @@ from engine.kernel.ids import line_id
 from engine.reservation import rules
 from engine.reservation.recorded import Recorded
 from engine.reservation.service import Reservations
-from engine.reservation.types import Claim, Held, OrderIn, decode_order
+from engine.reservation.types import PENDING, Claim, Held, OrderIn, decode_order
 
 RESERVATIONS: Final = web.AppKey("reservations", Reservations)
 REGISTRY: Final = web.AppKey("channel_registry", Registry)
 RECORDED: Final = web.AppKey("recorded", Recorded)
+
+# What Postgres remembers of an order: its hold and its present status, None when it has none.
+Recall = Callable[[Claim], Awaitable[tuple[Held, str] | None]]
+RECALL: Final[web.AppKey[Recall]] = web.AppKey("recall")
 
 _WAIT: Final = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])")
 _STATUS: Final = {"P": "pending_payment", "C": "paid", "R": "cancelled", "E": "expired"}
@@ -78,13 +83,36 @@ async def order(app: web.Application, request: web.BaseRequest) -> Answer:
     require(principal, _SCOPE)
     raw = await raw_body(request, limits.ORDER_BYTES_MAX)
     claim = await claim_of(app, principal, raw)
-    held = await app[RESERVATIONS].reserve(claim, raw)
+    held, word = await _reserve(app, claim, raw)
     recorded = False
     if not held.repeated and "Prefer" in headers:
         recorded = await _wait(app, headers["Prefer"], held)
     status = 200 if held.repeated else 201 if recorded else 202
     own = _headers(claim, held, app[RUNTIME].settings.durability, headers.get("Idempotency-Key"))
-    return Answer(status, own, _encode(accepted(claim, held)))
+    return Answer(status, own, _encode(accepted(claim, held, word)))
+
+
+async def _reserve(app: web.Application, claim: Claim, raw: bytes) -> tuple[Held, str]:
+    """Ask the cell; of what is long past, and of what came after a hold, Postgres knows more.
+
+    An ended campaign's orders leave the cell some days later, and so does an order that says it
+    was placed long ago: both are looked up before they are refused or taken a second time.
+    """
+    age_ms = app[RUNTIME].clock.now_ms() - claim.placed_at
+    if age_ms > limits.IDEMPOTENCY_KEEP_MS and (known := await app[RECALL](claim)) is not None:
+        return known
+    try:
+        held = await app[RESERVATIONS].reserve(claim, raw)
+    except Ended:
+        known = await app[RECALL](claim)
+        if known is None:
+            raise
+        return known
+    if held.repeated and held.state != PENDING:
+        known = await app[RECALL](claim)
+        if known is not None:
+            return held, known[1]
+    return held, _STATUS[held.state]
 
 
 async def claim_of(app: web.Application, principal: Principal, raw: bytes) -> Claim:
@@ -94,9 +122,9 @@ async def claim_of(app: web.Application, principal: Principal, raw: bytes) -> Cl
         ValidationFailed: which field, and what is accepted there.
         WrongCall: the channel's orders come by orders:sync.
     """
-    if b"\\u0000" in raw:
-        codec.open_document(codec.decode_json(raw) if _is_object(raw) else {}, "")
     order = decode_order(raw)
+    if b"\\u0000" in raw:
+        codec.open_document(codec.decode_json(raw), "")
     require_channel(principal, order.channel)
     await _require_gate(app[REGISTRY], principal.tenant, order)
     now_ms = app[RUNTIME].clock.now_ms()
@@ -115,7 +143,7 @@ async def _require_gate(registry: Registry, tenant: str, order: OrderIn) -> None
         raise WrongCall(f"orders of {authority} channels come by POST /v1/orders:sync")
 
 
-def accepted(claim: Claim, held: Held) -> Accepted:
+def accepted(claim: Claim, held: Held, status: str) -> Accepted:
     """Return the answer to an accepted claim, first or repeated."""
     lines = [
         AcceptedLine(line_id(claim.order_id, n), line[0], 0 if n in held.dropped else line[1])
@@ -123,7 +151,7 @@ def accepted(claim: Claim, held: Held) -> Accepted:
     ]
     return Accepted(
         claim.order_id,
-        _STATUS[held.state],
+        status,
         rfc3339(held.pay_by) if held.pay_by else None,
         codec.Money(held.total, claim.currency),
         lines,
@@ -149,10 +177,6 @@ async def _wait(app: web.Application, prefer: str, held: Held) -> bool:
         return await app[RECORDED].wait(held.log_id, seconds)
     except Overloaded:
         return False  # the order is accepted: not being able to wait changes nothing about it
-
-
-def _is_object(raw: bytes) -> bool:
-    return raw.lstrip()[:1] == b"{"
 
 
 def routes() -> list[web.RouteDef]:

@@ -8,6 +8,8 @@ from engine.kernel.codec import Decoder, Document, Identifier, Instant, Money, W
 from engine.kernel.limits import LINES_PER_ORDER_MAX, QUANTITY_MAX
 from engine.kernel.types import OrderId
 
+PENDING: Final = "P"  # a hold's state; the others are C confirmed, R released, E expired
+
 Quantity = Annotated[int, msgspec.Meta(ge=1, le=QUANTITY_MAX)]
 Text = Annotated[str, msgspec.Meta(max_length=512)]
 

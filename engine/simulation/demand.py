@@ -27,7 +27,7 @@ _TAIL_WEIGHTS: Final = tuple(accumulate(1 / rank for rank in range(1, len(_TAIL)
 _PRICES: Final = {sku: 1_900 + 700 * n for n, sku in enumerate((HOT, *_WARM, *_TAIL))}
 
 # Units on the shelf for a hundred asked for: the hot one sells out early, the tail hardly.
-_STOCK_OF_HUNDRED: Final = {HOT: 55, GIFT: 50, **dict.fromkeys(_WARM, 65)}
+_STOCK_OF_HUNDRED: Final = {HOT: 40, GIFT: 50, **dict.fromkeys(_WARM, 60)}
 _STOCK_OF_HUNDRED_TAIL: Final = 95
 _BUYER_LIMIT: Final = 2
 _GREEDY_SHARE: Final = 0.03

@@ -104,7 +104,7 @@ def summarise(
         interruption_s=None if seen.interruption_s is None else round(seen.interruption_s, 3),
         naive=naive._asdict(),
         certificate={**msgspec.to_builtins(certificate), "holds": certificate.holds},
-        notes=list(demand.notes),
+        notes=[*demand.notes, *_cut_short(demand, counts["orders"])],
         faults=[*seen.faults, *recorded.faults, *_verdicts(seen, naive, certificate)],
         seconds=round(seconds, 1),
     )
@@ -124,6 +124,13 @@ def _verdicts(seen: Seen, naive: Oversold, certificate: Certificate) -> list[str
             " so it proves nothing; give more orders for fewer SKUs"
         )
     return found
+
+
+def _cut_short(demand: Demand, sent: int) -> list[str]:
+    if sent == len(demand.orders):
+        return []
+    said = f"{sent:,} of {len(demand.orders):,} orders were sent in the {demand.lasts_s_max:.0f} s"
+    return [f"{said} that this sale lasts: the machine is slow or busy"]
 
 
 def _named(seen: Seen, prefix: str) -> dict[str, int]:
