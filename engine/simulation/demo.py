@@ -1,6 +1,7 @@
 """`tidegate demo`: a whole instance, a sale over real HTTP, a killed server, and the proof."""
 
 import asyncio
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -65,12 +66,15 @@ def run(settings: Settings, orders: Path | None, as_json: bool) -> int:  # noqa:
 def play(settings: Settings, demand: Demand) -> tuple[Summary, Certificate]:
     """Start an instance, sell a demand on it, and return what was found; all is stopped after.
 
+    SIGTERM is taken as Ctrl-C, so that the servers are stopped then too.
+
     Raises:
         CannotStart: nothing is left running.
     """
     progress = Progress(SystemClock().monotonic)
     settings = _on_a_free_port(settings, progress.say)
     progress.say("starting Valkey, Postgres, one API process and one worker")
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         with Supervisor(settings, api_processes=1, tell=progress.say) as supervisor:
             asyncio.run(migrate(supervisor.settings.database_url or ""))
@@ -82,6 +86,7 @@ def play(settings: Settings, demand: Demand) -> tuple[Summary, Certificate]:
             progress.say("done; stopping")
             return found
     finally:
+        signal.signal(signal.SIGTERM, before)
         progress.end()
 
 

@@ -1,0 +1,66 @@
+"""The demo, small: a whole instance, a killed Valkey, and the proof; and its refusals."""
+
+from dataclasses import replace
+
+import msgspec
+
+from engine import settings as settings_of
+from engine.simulation import demand, demo, naive
+from engine.simulation.types import Demand, Line, Order
+
+HEADER = "order_no,sku,name,quantity,placed_at,unit_price,buyer_id,country\n"
+
+
+def own_instance():
+    return replace(settings_of.load(), ephemeral=True, http_port=0)
+
+
+def test_a_small_demo_proves_itself_and_says_so_in_one_json_document(capsys, monkeypatch):
+    small = demand.seeded(demo.SEED, 700)
+    monkeypatch.setattr(demand, "seeded", lambda _seed: small)
+    assert demo.run(own_instance(), None, as_json=True) == demo.PROVED
+    told = capsys.readouterr()
+    found = msgspec.json.decode(told.out)
+    assert found["proved"] is True
+    assert found["certificate"]["holds"] is True
+    assert found["certificate"]["oversold_by_us"] == 0
+    assert found["naive"]["oversold"] > 0
+    assert found["orders"]["sent"] == 700
+    assert found["orders"]["accepted"] == found["orders"]["recorded"] > 300
+    assert found["payments"]["answered"] == found["payments"]["recorded"] > 100
+    assert found["refused"]["sold_out"] > 0
+    assert found["answers"]["replayed"] > 0
+    assert found["orders"]["cancelled"] > 0
+    assert found["orders"]["expired"] > 0
+    assert found["orders"]["refund_due"] > 0
+    assert 0 < found["interruption_s"] < 8
+    assert "kill -9 of Valkey" in told.err
+
+
+def test_a_malformed_file_is_refused_before_anything_starts(tmp_path, capsys):
+    path = tmp_path / "orders.csv"
+    path.write_text(HEADER + "1,TEA,Tea,two,2010-12-01T08:26,2.55,b1,France\n")
+    assert demo.run(own_instance(), path, as_json=False) == demo.USAGE
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith(f"--orders {path}: line 2, column quantity: 'two' is not a whole")
+    assert "starting" not in told.err
+
+
+def shelf_of(units, orders):
+    made = [Order(str(n), f"b{n}", 0.0, (Line("TEA", 1, 100),)) for n in range(orders)]
+    return Demand(
+        title="t", currency="CNY", orders=made, stock={"TEA": units}, names={"TEA": "Tea"}
+    )
+
+
+async def test_the_naive_script_oversells_because_it_is_many(valkey_url):
+    """Alone it is right: what oversells is the race, not the arithmetic."""
+    wanted = shelf_of(100, 1_000)
+    assert (await naive.sell(valkey_url, wanted, clients=1)).sold == 100
+    assert (await naive.sell(valkey_url, wanted, clients=64)).oversold > 0
+
+
+async def test_the_naive_script_leaves_nothing_behind(valkey_url, valkey):
+    await naive.sell(valkey_url, shelf_of(10, 50), clients=8)
+    assert await valkey.dbsize() == 0
