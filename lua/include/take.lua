@@ -221,6 +221,10 @@ local function take(claim, account, external, taken)
       end
     end
   end
+  if #taken.dropped == #claim[C_LINES] then
+    local n = taken.dropped[1] -- an order of nothing is no order
+    return { "SOLD_OUT", n, claim.scope.offers[claim[C_LINES][n][1]] }
+  end
 end
 
 local function nothing_taken()

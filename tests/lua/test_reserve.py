@@ -137,6 +137,14 @@ async def test_a_gift_that_is_short_is_dropped_with_its_money(stocked: World) ->
     assert (await stocked.reserve(order))[0] == ["REPEATED", "P", result[2], 100, [2]]
 
 
+async def test_an_order_of_which_nothing_is_left_is_sold_out(stocked: World) -> None:
+    await stocked.call("rule", offer("G", "q"))
+    gift = line("G", 3, payable=7, on_short="drop")
+    (result,) = await stocked.reserve(claim("o1", gift))
+    assert result == ["SOLD_OUT", 1, 0, ["q"]]
+    assert await stocked.pool("q") == [2, 0, 2, 0, 0]
+
+
 async def test_a_price_below_the_floor_pauses_the_sku(stocked: World) -> None:
     await stocked.call("rule", offer("A", "p", floor=50, version=2))
     cheap, after = await stocked.reserve(claim("o1", line("A", 2, payable=99)), claim("o2"))
