@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.assurance import rules
-from engine.assurance.types import ACCOUNTS, Certificate, PoolTotals
+from engine.assurance.types import ACCOUNTS, Certificate, PoolRow, PoolTotals
 from engine.assurance.verify import certify as certify_cell
 from engine.infra.cell import Cell
 from engine.infra.runtime import Runtime
@@ -54,15 +54,23 @@ def _pools(certificate: Certificate) -> Table:
     shown = certificate.pools[:_POOLS_SHOWN_MAX]
     left_out = len(certificate.pools) - len(shown)
     caption = f"and {left_out} more pools" if left_out else None
-    table = Table(title="pools: in the cell | in Postgres", caption=caption)
+    table = Table(
+        title="pools, the same in the cell and in Postgres (a | b: they differ)", caption=caption
+    )
     for name in ("campaign", "sku", "channel"):
         table.add_column(name)
     for name in ACCOUNTS:
         table.add_column(name, justify="right")
     for row in shown:
-        sides = [_side(row.cell, n) + " | " + _side(row.recorded, n) for n in range(len(ACCOUNTS))]
+        sides = [_sides(row, n) for n in range(len(ACCOUNTS))]
         table.add_row(row.campaign or "-", row.sku, row.channel or "shared", *sides)
     return table
+
+
+def _sides(row: PoolRow, n: int) -> str:
+    """One account of a pool: one number when both sides agree, both when they do not."""
+    cell, recorded = _side(row.cell, n), _side(row.recorded, n)
+    return cell if cell == recorded else f"{cell} | {recorded}"
 
 
 def _side(totals: PoolTotals | None, n: int) -> str:
