@@ -207,6 +207,9 @@ class Model:
                 dropped.append(n)
             else:
                 raise Refused("SOLD_OUT", n, [source.pool for source in offer.sources])
+        if len(dropped) == len(ask.lines):
+            offer = self.offers[ask.campaign, ask.channel, ask.lines[dropped[0] - 1].sku]
+            raise Refused("SOLD_OUT", dropped[0], [source.pool for source in offer.sources])
         return draws, dropped, short, unmapped
 
     def draw(self, ask: Ask, n: int, offer: Offer, account: str, draws: list[Draw]) -> int:
