@@ -206,7 +206,9 @@ def key_list(*, as_json: Json = False) -> None:
         typer.echo(codec.encode(keys))
         return
     for one in keys:
-        typer.echo(one)
+        bound = f", only {one.channel}" if one.channel else ""
+        ended = f", revoked {one.revoked_at}" if one.revoked_at else ""
+        typer.echo(f"{one.key_id}  {one.name}  ({' '.join(one.scopes)}{bound}{ended})")
 
 
 @order.command("show")

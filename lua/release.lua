@@ -66,24 +66,6 @@ local function wanted_of(claim, hold)
   return next(units) == nil and wanted or nil, next(units)
 end
 
--- What a line counts towards a limit or, with a pool, towards the cap of what it drew from there.
-local function uncount_line(hold, n, units, pool)
-  local cap = pool and "c" .. SEP .. pool .. SEP .. hold[CHANNEL]
-  for i = #hold[COUNTERS], 1, -1 do
-    local entry = hold[COUNTERS][i]
-    local counts = cap and entry[1] == cap or not cap and string.sub(entry[1], 1, 2) ~= "c" .. SEP
-    if entry[3] == n and counts then
-      local part = math.min(units, entry[2])
-      count(entry[1], -part)
-      entry[2] = entry[2] - part
-      units = cap and units - part or units -- a line may have drawn from one pool twice
-      if entry[2] == 0 then
-        table.remove(hold[COUNTERS], i)
-      end
-    end
-  end
-end
-
 -- Units of one line go back where they came from, the last drawn first.
 local function release_line(hold, n, units, account)
   for i = #hold[DRAWS], 1, -1 do
@@ -126,10 +108,8 @@ local function release(claim, hold, wanted)
     draws[i] = { held[1], held[2], held[3] }
   end
   if left == 0 then
-    for _, entry in ipairs(hold[COUNTERS]) do
-      count(entry[1], -entry[2])
-    end
-    hold[COUNTERS], hold[TOTAL] = {}, 0
+    uncount_all(hold)
+    hold[TOTAL] = 0
     finish(claim[R_ORDER], hold, "R")
   end
   keep()

@@ -8,12 +8,16 @@ Cost       O(draws of the batch); returns <= CLAIMS_PER_CALL_MAX
 KEYS[1]    tg:{c}:cell      hash    epoch, phase, monotonic time
 KEYS[2]    tg:{c}:log       stream  one entry for each batch that changed something
 KEYS[3]    tg:{c}:pools     hash    pool -> packed pool
+KEYS[4]    tg:{c}:holds     hash    order_id -> packed hold
+KEYS[5]    tg:{c}:due       zset    not written
+KEYS[7]    tg:{c}:counters  hash    units counted against buyer limits and caps
 KEYS[8]    tg:{c}:once      hash    return and move ids that were done
 KEYS[9]    tg:{c}:done      zset    when they may be forgotten
 
 ARGV[1]    epoch            the caller's; another one is FENCED
 ARGV[2]    not_after        cell time in ms after which nothing may be done; 0 is never
-ARGV[3]    returns          msgpack list of {return_id, order_id, {{pool, units}, …}}
+ARGV[3]    returns          msgpack list of {return_id, order_id, {{pool, units, line}, …}}; with a line the
+                            buyer's limits and the caps count these units no longer
 
 Returns    msgpack {"OK", now, log_id, results}, one result a return:
            {"RETURNED"}  {"REPEATED"}  {"UNKNOWN_POOL", pool}
@@ -21,22 +25,45 @@ Returns    msgpack {"OK", now, log_id, results}, one result a return:
            or {"FENCED" | "TOO_LATE", now, log_id, detail}: nothing was done to any return
 ]]
 local PHASE = "open"
-local SEP, KEEP_MS = "\31", 604800000
 --- @include "server"
 --- @include "guard"
 --- @include "write"
 --- @include "read"
 --- @include "pools"
+--- @include "hold"
 
-local ids, wanted, add = {}, distinct()
+local ids, order_ids = {}, {}
+local wanted, add = distinct()
 for i, claim in ipairs(claims) do
-  ids[i] = "r" .. SEP .. claim[1]
+  ids[i], order_ids[i] = "r" .. SEP .. claim[1], claim[2]
   for _, part in ipairs(claim[3]) do
     add(part[1])
   end
 end
 local once = fetch(KEYS[8], ids)
 load_pools(wanted)
+load_holds(order_ids)
+load_ends_of(order_ids)
+
+-- The buyer may take again what he gave back; what counts once an order, when nothing is left of it.
+local function uncount_returned(hold, parts, order_id)
+  local left = 0
+  for _, part in ipairs(parts) do
+    local line = part[3] and hold[LINES][part[3]]
+    if line then
+      uncount_line(hold, part[3], part[2], nil)
+      uncount_line(hold, part[3], part[2], part[1])
+      line[2] = math.max(0, line[2] - part[2])
+      held_dirty[order_id] = true
+    end
+  end
+  for _, line in ipairs(hold[LINES]) do
+    left = left + line[2]
+  end
+  if left == 0 then
+    uncount_all(hold)
+  end
+end
 
 local function judge(claim, id)
   if once[id] then
@@ -56,6 +83,9 @@ local function judge(claim, id)
     give_back(part[1], part[2], SOLD)
   end
   keep()
+  if holds[claim[2]] then
+    uncount_returned(holds[claim[2]], claim[3], claim[2])
+  end
   once[id] = now
   write("HSET", KEYS[8], id, now)
   write("ZADD", KEYS[9], now + KEEP_MS, id)
@@ -68,4 +98,6 @@ for i, claim in ipairs(claims) do
   results[i] = judge(claim, ids[i])
 end
 write_pools()
+write_holds()
+write_counters()
 return commit(results)

@@ -225,6 +225,12 @@ UPDATE duplicates SET released = true WHERE cell = $1 AND order_id = any($2::tex
 -- name: pending_returns
 SELECT return_id, order_id, draws FROM stock_returns WHERE log_id = '' ORDER BY created_at LIMIT $1;
 
+-- name: refuse_return
+UPDATE stock_returns SET log_id = 'refused: ' || $2 WHERE return_id = $1 RETURNING order_id;
+
+-- name: call_attention
+UPDATE orders SET attention = $2 WHERE order_id = $1;
+
 -- name: receive_payment
 -- While the cell is closed a payment waits here; the same one again changes nothing.
 INSERT INTO payments (
@@ -305,6 +311,10 @@ SET
   payment_state = CASE WHEN $2 AND payment_state = 'paid' THEN 'refund_due' ELSE payment_state END,
   stock_state = CASE WHEN $2 THEN 'released' ELSE stock_state END,
   payable = payable - $3,
+  attention = CASE
+    WHEN NOT $2 AND payment_state = 'paid' THEN 'a refund is due for cancelled lines'
+    ELSE attention
+  END,
   draws = $4::jsonb
 WHERE order_id = $1;
 
@@ -312,9 +322,6 @@ WHERE order_id = $1;
 INSERT INTO stock_returns (return_id, cell, order_id, draws)
 VALUES ($1, $2, $3, $4::jsonb)
 ON CONFLICT (return_id) DO NOTHING;
-
--- name: seen
-SELECT order_id FROM orders WHERE order_id = any($1::text[]);
 
 -- name: list_orders
 -- Newest first; a page goes on right after ($8, $9). Empty texts and NULL instants do not filter.

@@ -23,7 +23,7 @@ from engine.kernel.errors import (
 from engine.kernel.types import OrderId
 from engine.orders import rules, store
 from engine.orders.store import SQL
-from engine.orders.types import EventRow
+from engine.orders.types import CANCELLED, EventRow
 from engine.reservation.service import Paid, Reservations, release_all
 from engine.reservation.types import PENDING, Claim, Held, HoldRecord, PaymentClaim, ReleaseClaim
 
@@ -168,6 +168,8 @@ class Orders:
 
 
 def _require_amount(payment: PaymentClaim, order: asyncpg.Record) -> None:
+    if order["state"] == CANCELLED:
+        return  # it asks for nothing: whatever was paid is recorded, and to be given back
     if (payment.amount, payment.currency) != (order["payable"], order["currency"]):
         raise WrongAmount(
             f"the order asks for {order['payable']} {order['currency']}",
@@ -256,7 +258,7 @@ def _take_back(
             if part:
                 draw[2] -= part
                 wanted -= part
-                back.append([draw[1], part])
+                back.append([draw[1], part, n])
     return [draw for draw in left if draw[2] > 0], back
 
 
@@ -302,8 +304,16 @@ async def give_back(cell: Cell, pool: Pool) -> int:
         reply = await cell.call("return", claims)
         for claim, result in zip(claims, reply.results, strict=True):
             if result[0] not in {"RETURNED", "REPEATED"}:
-                _logger.error("return_refused", return_id=claim[0], verdict=result[0])
+                await _set_return_aside(pool, claim[0], f"return: {result[0]} {result[1]}")
     return len(rows)
+
+
+async def _set_return_aside(pool: Pool, return_id: str, reason: str) -> None:
+    """Units that the cell will not take back: the order says so and the queue goes on."""
+    async with pool.acquire() as connection, connection.transaction():
+        order_id = await connection.fetchval(SQL["refuse_return"], return_id, reason)
+        await connection.execute(SQL["call_attention"], order_id, reason)
+    _logger.error("return_refused", return_id=return_id, reason=reason)
 
 
 async def release_duplicates(cell: Cell, pool: Pool) -> int:

@@ -82,6 +82,31 @@ local function finish(order_id, hold, state)
   forget_mine(order_id, hold)
 end
 
+-- What a line counts towards a limit or, with a pool, towards the cap of what it drew from there.
+local function uncount_line(hold, n, units, pool)
+  local cap = pool and "c" .. SEP .. pool .. SEP .. hold[CHANNEL]
+  for i = #hold[COUNTERS], 1, -1 do
+    local entry = hold[COUNTERS][i]
+    local counts = cap and entry[1] == cap or not cap and string.sub(entry[1], 1, 2) ~= "c" .. SEP
+    if entry[3] == n and counts then
+      local part = math.min(units, entry[2])
+      count(entry[1], -part)
+      entry[2] = entry[2] - part
+      units = cap and units - part or units -- a line may have drawn from one pool twice
+      if entry[2] == 0 then
+        table.remove(hold[COUNTERS], i)
+      end
+    end
+  end
+end
+
+local function uncount_all(hold)
+  for _, entry in ipairs(hold[COUNTERS]) do
+    count(entry[1], -entry[2])
+  end
+  hold[COUNTERS] = {}
+end
+
 -- Give back everything that is still held, and what it counted for the buyer's limits.
 local function give_all_back(hold, account)
   for _, draw in ipairs(hold[DRAWS]) do

@@ -1,6 +1,6 @@
 """`return`: sold units come back once per id."""
 
-from tests.lua.builders import DAY, World, claim, line
+from tests.lua.builders import DAY, World, claim, line, offer
 
 
 async def sold(world: World, units: int = 4) -> None:
@@ -40,3 +40,16 @@ async def test_after_the_pools_end_it_goes_to_the_successor(stocked: World) -> N
     await stocked.call("return", ["r1", "o1", [["p", 4]]])
     assert await stocked.pool("p") == [0, 0, 0, 0, 0]
     assert await stocked.pool("shared") == [110, 0, 110, 0, 0]
+
+
+async def test_the_buyer_may_take_again_what_he_gave_back(stocked: World) -> None:
+    await stocked.call("rule", offer("A", ("p", 5), limit=4, version=2))
+    paid = claim("o1", line("A", 4), settle="paid", buyer="b1")
+    more = claim("o2", line("A", 2), buyer="b1")
+    await stocked.reserve(paid)
+    assert (await stocked.reserve(more))[0][:2] == ["LIMIT_REACHED", 1]
+    await stocked.call("return", ["r1", "o1", [["p", 1, 1]]], ["r1", "o1", [["p", 1, 1]]])
+    assert await stocked.counters() == {"b/main/d11/A/b1": "3", "c/p/mall": "3"}
+    await stocked.call("return", ["r2", "o1", [["p", 3, 1]]])
+    assert await stocked.counters() == {}
+    assert (await stocked.reserve(more))[0][0] == "RESERVED"

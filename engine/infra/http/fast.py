@@ -15,8 +15,14 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from engine.infra.http import problem
-from engine.infra.http.server import SAFE_HEADERS, request_ids, sane_request_id, sane_trace
-from engine.kernel.errors import EngineError
+from engine.infra.http.server import (
+    SAFE_HEADERS,
+    request_ids,
+    sane_request_id,
+    sane_trace,
+    unexpected,
+)
+from engine.kernel.errors import EngineError, PayloadTooLarge
 
 _JSON: Final = "application/json"
 _HTTP_1_1: Final = (1, 1)
@@ -78,12 +84,20 @@ class Front:
         """Answer a request; the server calls this for each."""
         if not self._is_ours(request):
             return await self._ordinary(request)
+        given = request.headers.get("X-Request-Id")
+        request_id = given if given and sane_request_id(given) else self._next_id()
         try:
-            status, own, body = await self._handler(request)
+            answer = await self._handler(request)
         except EngineError as refusal:
-            status, own, body = problem.problem_bytes(refusal)
-        raw = self._raw(request, status, own, body)
-        return RawResponse(status, raw, keep_alive=request.keep_alive)
+            answer = Answer(*problem.problem_bytes(refusal))
+        except web.HTTPRequestEntityTooLarge:  # in chunks: how long it is was not known before
+            answer = Answer(*problem.problem_bytes(PayloadTooLarge()))
+        except web.HTTPException:
+            raise
+        except Exception as error:  # noqa: BLE001 - as at the edge: it has to become an answer
+            answer = Answer(*problem.problem_bytes(unexpected(error, request, request_id)))
+        raw = self._raw(request, request_id, answer)
+        return RawResponse(answer.status, raw, keep_alive=request.keep_alive)
 
     def _is_ours(self, request: web.BaseRequest) -> bool:
         return (
@@ -93,12 +107,9 @@ class Front:
             and "Expect" not in request.headers
         )
 
-    def _raw(
-        self, request: web.BaseRequest, status: int, own: Mapping[str, str], body: bytes
-    ) -> bytes:
+    def _raw(self, request: web.BaseRequest, request_id: str, answer: Answer) -> bytes:
         headers = request.headers
-        given = headers.get("X-Request-Id")
-        request_id = given if given and sane_request_id(given) else self._next_id()
+        status, own, body = answer
         tail = f"X-Request-Id: {request_id}\r\nContent-Length: {len(body)}\r\n"
         kind = own.get("Content-Type", _JSON)
         for name, value in own.items():

@@ -74,7 +74,8 @@ def edge() -> Middleware:
         except web.HTTPException as error:
             response = problem.from_http(error)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises has to become an answer
-            response = _unexpected(error, request)
+            refusal = unexpected(error, request, request_id)
+            response = problem.problem_response(refusal)
         stamp(request, response, request_id)
         return response
 
@@ -167,14 +168,13 @@ def _named(text: str, place: str) -> str:
         raise ValidationFailed([Fault("", f"{place}: {detail}")]) from refusal
 
 
-def _unexpected(error: Exception, request: web.Request) -> web.Response:
-    """Answer what no handler expected: nothing about it goes out, all of it goes into the log."""
-    fields = {"request_id": request[REQUEST_ID], "method": request.method, "path": request.path}
+def unexpected(error: Exception, request: web.BaseRequest, request_id: str) -> EngineError:
+    """Return the answer to what no handler expected: nothing about it goes out, all is logged."""
+    fields = {"request_id": request_id, "method": request.method, "path": request.path}
     if isinstance(error, UNAVAILABLE):
         _log.warning("server_away", reason=repr(error), **fields)
-        return problem.problem_response(Overloaded("a server this call needs is away"))
+        return Overloaded("a server this call needs is away")
     if isinstance(error, web.RequestPayloadError):
-        refusal = ValidationFailed([Fault("", "the body could not be read to its end")])
-        return problem.problem_response(refusal)
+        return ValidationFailed([Fault("", "the body could not be read to its end")])
     _log.error("unexpected", exc_info=error, **fields)
-    return problem.problem_response(EngineError("an unexpected error; it was logged"))
+    return EngineError("an unexpected error; it was logged")
