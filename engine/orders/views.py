@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 import msgspec
 
-from engine.infra.postgres import Pool
+from engine.infra.postgres import UNAVAILABLE, Pool
 from engine.kernel import codec
 from engine.kernel.clock import rfc3339, to_ms
 from engine.kernel.errors import OutcomeUnknown
@@ -156,7 +156,12 @@ class Reader:
             hold = await self._reservations.hold(order_id)
         except OutcomeUnknown as error:
             away = error
-        row = await self._pool.fetchrow(SQL["order"], order_id)
+        try:
+            row = await self._pool.fetchrow(SQL["order"], order_id)
+        except UNAVAILABLE:
+            if hold is None:
+                raise
+            return _from_hold(order_id, hold)
         if row is None:
             if away is not None:
                 raise away

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -13,6 +14,7 @@ from engine.infra.http.auth import DIRECTORY, Principal, require, require_channe
 from engine.infra.http.fast import Answer
 from engine.infra.http.openapi import Operation, operation
 from engine.infra.http.server import raw_body
+from engine.infra.postgres import UNAVAILABLE
 from engine.infra.runtime import RUNTIME
 from engine.kernel import codec, limits
 from engine.kernel.clock import rfc3339
@@ -108,11 +110,12 @@ async def _reserve(app: web.Application, claim: Claim, raw: bytes) -> tuple[Held
         if known is None:
             raise
         return known
+    word = _STATUS[held.state]
     if held.repeated and held.state != PENDING:
-        known = await app[RECALL](claim)
-        if known is not None:
-            return held, known[1]
-    return held, _STATUS[held.state]
+        with suppress(*UNAVAILABLE):  # the cell's own word will do while Postgres is away
+            known = await app[RECALL](claim)
+            word = word if known is None else known[1]
+    return held, word
 
 
 async def claim_of(app: web.Application, principal: Principal, raw: bytes) -> Claim:
