@@ -16,7 +16,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
 from redis.exceptions import ConnectionError as Disconnected
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as NoReply
 
 from engine.infra import keys, scripts
@@ -55,6 +55,7 @@ class State(msgspec.Struct, frozen=True):
 
 _reply: Final = msgspec.msgpack.Decoder(CallReply)
 _pack: Final = msgspec.msgpack.Encoder().encode
+_REPLICA_WAIT_MS: Final = 2_000  # below the client's own time-out, so that the numbers arrive
 
 
 def client(url: str, *, connections: int = 8) -> Redis:
@@ -89,8 +90,14 @@ def _as_it_came(response: object, **_options: object) -> object:
 class Cell:
     """One cell, as one process sees it: its epoch, whether it is open, and its clock."""
 
-    def __init__(self, redis: Redis, cell: CellId, clock: Clock) -> None:
-        """Bind to a client made by `client`; nothing is sent yet."""
+    def __init__(
+        self, redis: Redis, cell: CellId, clock: Clock, *, replicated: bool = False
+    ) -> None:
+        """Bind to a client made by `client`; nothing is sent yet.
+
+        `replicated`: an answer counts only when it is on the disk of a replica too.
+        """
+        self._replicated = replicated
         self.id = cell
         self.redis = redis
         self.epoch = 0
@@ -182,9 +189,32 @@ class Cell:
             bound = self.redis.register_script(scripts.source(script))
             self._scripts[script] = bound
         try:
+            if self._replicated:
+                return await self._send_replicated(bound, arguments)
             return await bound(keys=list(self._keys), args=arguments)  # type: ignore[no-any-return,arg-type]
         except (NoReply, Disconnected, OSError) as error:
             raise OutcomeUnknown from error
         except ResponseError as error:
             log.warning("cell_refused", script=script, error=str(error)[:200])
             raise Closed(f"the cell refused: {str(error).split(' ', 1)[0]}") from error
+
+    async def _send_replicated(self, bound: AsyncScript, arguments: list[object]) -> bytes:
+        """Run a script and wait, on the same connection, until a replica has it on its disk.
+
+        WAITAOF answers how many disks have it and never fails by itself: the numbers are the proof.
+        """
+        for _ in range(2):
+            pipe = self.redis.pipeline(transaction=False)
+            # on a pipeline this only queues; the type is the one of a client
+            pipe.execute_command("EVALSHA", bound.sha, len(self._keys), *self._keys, *arguments)
+            pipe.execute_command("WAITAOF", 1, 1, _REPLICA_WAIT_MS)
+            raw, disks = await pipe.execute(raise_on_error=False)
+            if isinstance(raw, NoScriptError):  # nothing was executed
+                await self.redis.script_load(bound.script)
+                continue
+            if isinstance(raw, Exception):
+                raise raw
+            if isinstance(disks, Exception) or min(disks) < 1:
+                raise OutcomeUnknown("done, but no replica has it on its disk yet")
+            return bytes(raw)
+        raise OutcomeUnknown("the script does not stay loaded")
