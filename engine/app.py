@@ -12,10 +12,12 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Final
 
+import asyncpg
 import structlog
 import uvloop
 from aiohttp import web
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from engine import worker
 from engine.assurance import keeper, report
@@ -46,6 +48,9 @@ from engine.reservation.service import Reservations
 from engine.settings import Settings
 from engine.worker import Loop
 
+_NO_POSTGRES: Final[tuple[type[Exception], ...]] = (
+    *postgres.UNAVAILABLE, asyncpg.PostgresError,
+)  # fmt: skip
 _KEEPALIVE_S: Final = 75.0
 _COLLECT_AFTER: Final = 50_000  # allocations; Python's own 700 is a few requests
 _SLICES: Final = (channels, catalogue, campaigns, inventory, reservation, orders, keys)
@@ -133,7 +138,9 @@ async def runtime(settings: Settings, name: str) -> AsyncIterator[Runtime]:
     try:
         async with _pool(settings) as pool:
             await _preflight(settings, redis)
-            one = Cell(redis, CellId(settings.cell), clock)
+            replicated = settings.durability == "replica"
+            one = Cell(redis, CellId(settings.cell), clock, replicated=replicated)
+            await keeper.require_own(one, pool)
             yield Runtime(settings=settings, clock=clock, pool=pool, cell=one, process=name)
     finally:
         await redis.aclose()
@@ -149,9 +156,19 @@ async def _pool(settings: Settings) -> AsyncIterator[Pool]:
 
 
 async def _preflight(settings: Settings, redis: Redis) -> None:
-    connection = await postgres.connect(settings.database_url or "")
     try:
-        preflight.refuse(await preflight.check(connection, redis, settings.durability))
+        connection = await postgres.connect(settings.database_url or "")
+    except _NO_POSTGRES as away:
+        told = str(away) or type(away).__name__
+        raise Misconfigured(
+            f"TIDEGATE_DATABASE_URL: no Postgres lets us in there: {told}"
+        ) from away
+    try:
+        try:
+            findings = await preflight.check(connection, redis, settings.durability)
+        except RedisError as away:
+            raise Misconfigured(f"TIDEGATE_VALKEY_URL: no Valkey answers there: {away}") from away
+        preflight.refuse(findings)
         await migrate.require_head(connection)
         await keeper.make_cell(connection, settings.cell, token())
     finally:
@@ -208,7 +225,7 @@ async def build_api(
             await ensure_admin_key(connection, settings.admin_key, Tenant(settings.tenant))
     directory, registry = Directory(pool, clock), Registry(pool, clock)
     reservations = Reservations(process.cell, clock)
-    recorded = Recorded(reservations.kept, lambda: _last_id(pool, settings.cell))
+    recorded = Recorded(reservations.kept, lambda: _passed(reservations, pool, settings.cell))
     restorer = Restorer(process.cell, pool, reservations, clock, process.process)
     routes = [route for each in _SLICES for route in each.routes()]
     application = server.build(
@@ -269,9 +286,11 @@ async def _forever(loop: Loop) -> None:
     await loop()
 
 
-async def _last_id(pool: Pool, cell_id: str) -> str | None:
+async def _passed(reservations: Reservations, pool: Pool, cell_id: str) -> str | None:
+    """Return how far Postgres has come in the log that this process' claims stand in."""
     async with pool.acquire() as connection:
-        return await last_id(connection, cell_id)
+        passed = await last_id(connection, cell_id)
+    return passed if await reservations.same_log() else None
 
 
 async def _cell_missing(one: object) -> str:

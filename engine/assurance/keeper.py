@@ -28,6 +28,29 @@ async def make_cell(db: Connection, cell: str, identity: str) -> None:
     await store.make_cell(db, cell, identity)
 
 
+async def require_own(cell: Cell, pool: Pool) -> None:
+    """Refuse the cell of another database; one that is empty or away belongs to nobody yet.
+
+    Raises:
+        Misconfigured: the cell carries another identity.
+    """
+    try:
+        state = await cell.refresh()
+    except OutcomeUnknown:
+        return
+    row = await pool.fetchrow(SQL["cell"], cell.id)
+    if state is not None and row is not None:
+        _require_same(state.identity, str(row["identity"]))
+
+
+def _require_same(found: str, own: str) -> None:
+    if found != own:
+        raise Misconfigured(
+            "this cell belongs to another database: give the matching TIDEGATE_DATABASE_URL,"
+            " or an empty Valkey"
+        )
+
+
 class Keeper:
     """Watches one cell and opens it when, and only when, it is certain."""
 
@@ -125,11 +148,8 @@ class Keeper:
         return str(info["run_id"]), cast("bytes", known or b"").decode()
 
     async def _compare(self, epoch: Epoch, state: State | None) -> str:
-        if state is not None and state.identity != epoch.identity:
-            raise Misconfigured(
-                "this cell belongs to another database: give the matching TIDEGATE_DATABASE_URL,"
-                " or an empty Valkey"
-            )
+        if state is not None:
+            _require_same(state.identity, epoch.identity)
         return rules.reason_to_stay_closed(
             epoch,
             known=state is not None,

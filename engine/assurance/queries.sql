@@ -46,7 +46,8 @@ WHERE c.checkpoint_id = $1
 ORDER BY campaign, sku, channel;
 
 -- name: pools_outside
--- Pools that Postgres moved and the cell did not name.
+-- Pools that Postgres had moved at the checkpoint and the cell did not name in it; one that was
+-- granted since then is nobody's fault, one that moved without a ledger row is somebody's.
 SELECT p.pool_id, p.campaign, p.channel, p.sku, p.granted, p.owed, p.available, p.held, p.sold
 FROM pools AS p
 WHERE
@@ -54,6 +55,16 @@ WHERE
   AND (p.granted <> 0 OR p.owed <> 0 OR p.available <> 0 OR p.held <> 0 OR p.sold <> 0)
   AND NOT EXISTS (
     SELECT FROM checkpoint_pools AS c WHERE c.checkpoint_id = $2 AND c.pool_id = p.pool_id
+  )
+  AND (
+    EXISTS (
+      SELECT FROM ledger AS l, checkpoints AS k
+      WHERE
+        l.cell = p.cell AND l.pool_id = p.pool_id AND k.checkpoint_id = $2
+        AND (split_part(l.log_id, '-', 1)::bigint, split_part(l.log_id, '-', 2)::bigint)
+          < (split_part(k.log_id, '-', 1)::bigint, split_part(k.log_id, '-', 2)::bigint)
+    )
+    OR NOT EXISTS (SELECT FROM ledger AS l WHERE l.cell = p.cell AND l.pool_id = p.pool_id)
   );
 
 -- name: pool_totals

@@ -57,12 +57,11 @@ class Restorer:
             await asyncio.sleep(_OPEN_POLL_S if self._cell.is_open else _CLOSED_POLL_S)
 
     async def _look(self) -> None:
-        was_open = self._cell.is_open
         state = await self._cell.refresh()
         if state is not None and state.phase == "restoring":
             await self._restore(state)
-        if self._cell.is_open and not was_open:
-            await self._book_again()
+        if self._cell.is_open and self._reservations.kept.epoch != self._cell.epoch:
+            await self._book_again(self._cell.epoch)
         if self._clock.monotonic() - self._leased_at > _LEASE_EVERY_S:
             await self.start()
 
@@ -79,8 +78,11 @@ class Restorer:
         await self.start()
         _logger.info("claims_restored", epoch=state.epoch, lacking=lacking)
 
-    async def _book_again(self) -> None:
+    async def _book_again(self, epoch: int) -> None:
+        """Book what is kept; what the cell did not take is tried again at the next look."""
         try:
             await self._reservations.book_again()
         except EngineError as refusal:
             _logger.warning("payments_not_booked_again", reason=refusal.code)
+        else:
+            self._reservations.kept.epoch = epoch

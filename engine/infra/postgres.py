@@ -14,6 +14,7 @@ UNAVAILABLE: tuple[type[Exception], ...] = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that was cut while a statement was on its way
     asyncpg.InternalClientError,  # what asyncpg says when the server dies between two messages
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,

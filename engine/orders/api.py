@@ -76,8 +76,7 @@ async def post_payment(request: web.Request) -> web.Response:
     codec.plain_text(payment.method, "/method", limits.IDENTIFIER_LENGTH_MAX)
     claim = PaymentClaim(
         order_id, payment.payment_id, payment.amount.amount, payment.amount.currency,
-        payment.method, 0 if payment.paid_at is None else to_ms(payment.paid_at), payment.stage,
-        principal.key_id,
+        payment.method, _paid_at(payment), payment.stage, principal.key_id,
     )  # fmt: skip
     result = await request.app[ORDERS].pay(principal, claim)
     body = Paid(order_id, payment.payment_id, result.state, result.reason)
@@ -141,6 +140,12 @@ def _line(order_id: OrderId, line: CancelLine, n: int) -> int:
     if not number:
         codec.refuse(f"/lines/{n}/line_id", "is not a line of this order")
     return number
+
+
+def _paid_at(payment: PaymentIn) -> int:
+    if payment.paid_at is None:
+        return 0
+    return to_ms(codec.instant(payment.paid_at, "/paid_at"))
 
 
 def _may_see(principal: Principal, shown: Mapping[str, Any]) -> bool:

@@ -267,4 +267,6 @@ async def _give_up(connection: "asyncpg.Connection[asyncpg.Record]", cell: str, 
         await connection.execute(store.SQL["disown"], cell, owner)
         await connection.close(timeout=2)
     except _LOST:
+        pass
+    finally:
         connection.terminate()

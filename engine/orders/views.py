@@ -172,10 +172,7 @@ class Reader:
         """Return orders, newest first."""
         placed_at, order_id = (None, None)
         if wanted.after is not None:
-            try:
-                placed_at, order_id = datetime.fromisoformat(wanted.after[0]), wanted.after[1]
-            except ValueError:
-                codec.refuse("", "query parameter cursor: must be a next_cursor of this list")
+            placed_at, order_id = _instant(wanted.after[0]), wanted.after[1]
         rows = await self._pool.fetch(
             SQL["list_orders"], wanted.tenant, wanted.channel, wanted.channel_order_id,
             wanted.block, wanted.placed_from, wanted.placed_to, wanted.status, placed_at,
@@ -191,8 +188,8 @@ class Reader:
             blocks = await connection.fetch(SQL["order_blocks"], order_id)
             events = await connection.fetch(SQL["order_events"], order_id, _EVENTS_SHOWN_MAX)
         axes = {**row}
-        if hold is not None and row["stock_state"] in {"held", "short"} and hold.state != "P":
-            axes.update(_AXES[hold.state])
+        if hold is not None and _is_ahead(hold, row):
+            axes.update(_axes_of(hold))
         view = OrderView(
             order_id=order_id,
             channel=row["channel"],
@@ -225,8 +222,31 @@ class Reader:
         return {"tenant": row["tenant"], **msgspec.to_builtins(view)}
 
 
+def _instant(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        codec.refuse("", "query parameter cursor: must be a next_cursor of this list")
+    return moment
+
+
+def _is_ahead(hold: HoldRecord, row: asyncpg.Record) -> bool:
+    """Whether the recorder has yet to learn what became of a hold."""
+    ended = row["stock_state"] in {"held", "short"} and hold.state != "P"
+    return ended or hold.attempt > row["attempt"]
+
+
+def _axes_of(hold: HoldRecord) -> dict[str, str]:
+    axes = _AXES[hold.state]
+    if hold.state == "C" and not hold.payments:
+        return {**axes, "payment_state": "on_delivery"}  # nothing else is confirmed without money
+    return axes
+
+
 def _from_hold(order_id: OrderId, hold: HoldRecord) -> dict[str, Any]:
-    axes = {**_AXES[hold.state], "fulfilment_state": "unrouted", "attention": ""}
+    axes = {**_axes_of(hold), "fulfilment_state": "unrouted", "attention": ""}
     view = OrderView(
         order_id=order_id,
         channel=hold.channel,

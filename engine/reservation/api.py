@@ -114,8 +114,15 @@ async def _reserve(app: web.Application, claim: Claim, raw: bytes) -> tuple[Held
     if held.repeated and held.state != PENDING:
         with suppress(*UNAVAILABLE):  # the cell's own word will do while Postgres is away
             known = await app[RECALL](claim)
-            word = word if known is None else known[1]
+            if known is not None and not _is_behind(*known, held):
+                word = known[1]
     return held, word
+
+
+def _is_behind(recorded: Held, word: str, held: Held) -> bool:
+    """Whether the recorder has yet to learn what became of a hold that is pending no more."""
+    paid_after_expiry = word == "expired" and held.state == "C"
+    return recorded.state == PENDING or paid_after_expiry
 
 
 async def claim_of(app: web.Application, principal: Principal, raw: bytes) -> Claim:

@@ -31,6 +31,10 @@ class Kept:
     """What one process has accepted and not yet seen recorded."""
 
     def __init__(self) -> None:
+        # Under which epoch the positions below are positions of the cell's log. A cell that came
+        # back without its last entries writes others in their place, and what is recorded of those
+        # says nothing about these: they are let go of only under the same epoch.
+        self.epoch = 0
         self._claims: deque[KeptClaim] = deque()
         self._payments: deque[tuple[tuple[int, int], PaymentClaim]] = deque()
 

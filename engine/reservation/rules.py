@@ -1,10 +1,13 @@
 """From an order as posted to the claim the cell judges; pure."""
 
+from collections.abc import Iterator
+from datetime import datetime
 from typing import Final
 
 import msgspec
 
 from engine.kernel import codec, ids
+from engine.kernel.clock import to_ms
 from engine.kernel.errors import ValidationFailed
 from engine.kernel.limits import AMOUNT_MAX
 from engine.kernel.money import apportion
@@ -15,6 +18,7 @@ _FINGERPRINT_VERSION: Final = 1
 _pack: Final = msgspec.msgpack.Encoder().encode
 _LINE_DIGITS_MAX: Final = 4
 _BUYER_KEYS: Final = ("phone", "address", "device")
+_AMOUNTS: Final = ("items", "discount", "shipping", "tax", "payable")
 
 
 def claim_of(order: OrderIn, *, tenant: str, actor: str, now_ms: int) -> Claim:
@@ -89,7 +93,7 @@ def buyer_keys(order: OrderIn) -> tuple[tuple[str, str], ...]:
 
 def codec_ms(order: OrderIn, now_ms: int) -> int:
     """Return when the order was placed, ms; an order that does not say was placed now."""
-    return now_ms if order.placed_at is None else round(order.placed_at.timestamp() * 1_000)
+    return now_ms if order.placed_at is None else _ms(order.placed_at, "/placed_at")
 
 
 def line_number(order_id: str, line_id: str) -> int:
@@ -105,7 +109,9 @@ def _line_payable(line: LineIn, n: int) -> int:
         units = line.payable.amount
     else:
         units = line.unit_price.amount * line.quantity
-        for discount in line.discounts:
+        for i, discount in enumerate(line.discounts):
+            if discount.amount.amount < 0:
+                codec.refuse(f"/lines/{n}/discounts/{i}/amount", "must not be negative")
             units -= discount.amount.amount
     if not 0 <= units <= AMOUNT_MAX or line.unit_price.amount < 0:
         raise ValidationFailed(
@@ -114,26 +120,38 @@ def _line_payable(line: LineIn, n: int) -> int:
     return units
 
 
+def _ms(moment: datetime, pointer: str) -> int:
+    """Beyond these years a moment can be written to Postgres and no longer be read."""
+    return to_ms(codec.instant(moment, pointer))
+
+
 def _amount(money: codec.Money | None) -> int:
     return 0 if money is None else money.amount
 
 
 def _currency(order: OrderIn) -> str:
     currency = order.lines[0].unit_price.currency
-    amounts = order.amounts
-    given = [
-        *((f"/lines/{n}/unit_price", line.unit_price) for n, line in enumerate(order.lines)),
-        *((f"/lines/{n}/payable", line.payable) for n, line in enumerate(order.lines)),
-        ("/amounts/payable", amounts.payable),
-        ("/amounts/shipping", amounts.shipping),
-        ("/amounts/tax", amounts.tax),
-    ]
-    for pointer, money in given:
-        if money is not None and money.currency != currency:
-            raise ValidationFailed(
-                [Fault(f"{pointer}/currency", f"one order has one currency, here {currency}")]
-            )
+    for steps, money in _money_in(order):
+        if money.currency != currency:
+            pointer = "".join(f"/{step}" for step in (*steps, "currency"))
+            codec.refuse(pointer, f"one order has one currency, here {currency}")
     return currency
+
+
+def _money_in(order: OrderIn) -> Iterator[tuple[tuple[str | int, ...], codec.Money]]:
+    """Yield all that takes part in the sums, and where it stands."""
+    for n, line in enumerate(order.lines):
+        yield ("lines", n, "unit_price"), line.unit_price
+        if line.payable is not None:
+            yield ("lines", n, "payable"), line.payable
+        if line.tax is not None:
+            yield ("lines", n, "tax"), line.tax
+        for i, discount in enumerate(line.discounts):
+            yield ("lines", n, "discounts", i, "amount"), discount.amount
+    for name in _AMOUNTS:
+        money = getattr(order.amounts, name)
+        if money is not None:
+            yield ("amounts", name), money
 
 
 def _check_identifiers(order: OrderIn) -> None:
@@ -160,6 +178,7 @@ def _payment(
             raise ValidationFailed(
                 [Fault("/payments/0/amount", f"must be the {total} {currency} the order asks for")]
             )
-        paid_at = 0 if given.paid_at is None else round(given.paid_at.timestamp() * 1_000)
-        return given.payment_id, total, currency, given.method, paid_at, given.stage, actor
+        payment_id = codec.identifier(given.payment_id, "/payments/0/payment_id")
+        paid_at = 0 if given.paid_at is None else _ms(given.paid_at, "/payments/0/paid_at")
+        return payment_id, total, currency, given.method, paid_at, given.stage, actor
     return "posted", total, currency, order.payment.method, 0, "full", actor

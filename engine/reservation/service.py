@@ -104,6 +104,13 @@ class Reservations:
         """
         return await store.hold(self.cell, order_id)
 
+    async def same_log(self) -> bool:
+        """Whether what is kept still stands in the cell's log where it was written."""
+        try:
+            return await store.open_epoch(self.cell) == self.kept.epoch
+        except OutcomeUnknown:
+            return False
+
     async def book_again(self) -> None:
         """Book kept payments once more after an opening; what the cell still has stays as it is."""
         for payment in self.kept.payments():

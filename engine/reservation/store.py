@@ -99,6 +99,19 @@ async def hold(cell: Cell, order_id: OrderId) -> HoldRecord | None:
     return None if packed is None else decode_hold.decode(cast("bytes", packed))
 
 
+async def open_epoch(cell: Cell) -> int:
+    """Return the epoch under which the cell is open, 0 while it is not.
+
+    Raises:
+        OutcomeUnknown: the cell does not answer.
+    """
+    try:
+        epoch, phase = await cell.redis.hmget(keys.of(cell.id, "cell"), ["epoch", "phase"])
+    except (RedisError, OSError) as error:
+        raise OutcomeUnknown("the cell does not answer") from error
+    return int(epoch or 0) if phase == b"open" else 0
+
+
 async def remembered(cell: Cell) -> AsyncIterator[bytes]:
     """Yield the id of every order the cell remembers, some perhaps twice.
 

@@ -50,10 +50,11 @@ async def log_says(redis: Redis) -> dict[str, Any]:
 
 async def postgres_says(pg: asyncpg.Connection) -> dict[str, Any]:
     """The same, as recorded."""
-    accounts = ("granted", "owed", "available", "held", "sold")
-    rows = await pg.fetch(f"SELECT pool_id, {', '.join(accounts)} FROM pools")
-    pools = {(row["pool_id"], n): row[name] for row in rows for n, name in enumerate(accounts)}
-    told = await pg.fetch("SELECT kind, count(*) FROM events WHERE kind <> ALL($1) GROUP BY kind", IGNORED)
+    rows = await pg.fetch("SELECT pool_id, granted, owed, available, held, sold FROM pools")
+    pools = {(row[0], n): row[n + 1] for row in rows for n in range(5)}
+    told = await pg.fetch(
+        "SELECT kind, count(*) FROM events WHERE kind <> ALL($1) GROUP BY kind", IGNORED
+    )
     cell = await pg.fetchrow("SELECT recorded, last_id FROM cells")
     return {
         "pools": {key: units for key, units in pools.items() if units},

@@ -2,7 +2,7 @@
 
 import asyncio
 import warnings
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -84,11 +84,13 @@ class House:
     settings: Settings
     stack: AsyncExitStack
     tasks: dict[str, list[asyncio.Task[None]]] = field(default_factory=dict)
+    apis: int = 0
 
     async def api(self, **changed: Any) -> Api:
         """Start an API process; `changed` are settings of its own, such as a proxy's address."""
         settings = replace(self.settings, admin_key=ADMIN, **changed)
-        name = f"api-{len(self.tasks)}"
+        self.apis += 1
+        name = f"api-{self.apis}"
         process = await self.stack.enter_async_context(runtime(settings, name))
         application, loops, restorer = await build_api(process)
         await restorer.start()
@@ -161,7 +163,8 @@ def an_order(number: str, *lines: tuple[str, int], **fields: Any) -> dict[str, A
         "campaign": "sale",
         "buyer_id": f"b-{number}",
         "lines": [
-            {"sku": sku, "quantity": units, "unit_price": price} for sku, units in lines or [("A", 1)]
+            {"sku": sku, "quantity": units, "unit_price": price}
+            for sku, units in lines or [("A", 1)]
         ],
     } | fields
 
@@ -169,6 +172,31 @@ def an_order(number: str, *lines: tuple[str, int], **fields: Any) -> dict[str, A
 def id_of(number: str) -> str:
     """The order_id of a channel's order."""
     return order_id_of("main", CHANNEL, number)
+
+
+def campaign_of(
+    stock: Mapping[str, int],
+    *,
+    lasts: timedelta = timedelta(hours=1),
+    hold_s: int = 600,
+    grace_s: int = 60,
+) -> list[tuple[str, dict[str, Any]]]:
+    """What to PUT, in order, for a sale that has begun."""
+    now = datetime.now(UTC)
+    campaign = {
+        "name": "Sale",
+        "starts_at": (now - timedelta(hours=1)).isoformat(),
+        "ends_at": (now + lasts).isoformat(),
+        "channels": [CHANNEL],
+        "skus": [{"sku": sku, "quota": {CHANNEL: units}} for sku, units in stock.items()],
+        "hold_seconds": hold_s,
+        "grace_seconds": grace_s,
+    }
+    return [
+        (f"/v1/channels/{CHANNEL}", {"name": "Mall"}),
+        *((f"/v1/skus/{sku}", {"name": sku}) for sku in stock),
+        ("/v1/campaigns/sale", campaign),
+    ]
 
 
 async def open_sale(
@@ -180,21 +208,9 @@ async def open_sale(
     **stock: int,
 ) -> None:
     """Put a campaign and wait until the cell has its units."""
-    await api.call("PUT", f"/v1/channels/{CHANNEL}", {"name": "Mall"})
-    for sku in stock:
-        await api.call("PUT", f"/v1/skus/{sku}", {"name": sku})
-    now = datetime.now(UTC)
-    campaign = {
-        "name": "Sale",
-        "starts_at": (now - timedelta(hours=1)).isoformat(),
-        "ends_at": (now + lasts).isoformat(),
-        "channels": [CHANNEL],
-        "skus": [{"sku": sku, "quota": {CHANNEL: units}} for sku, units in stock.items()],
-        "hold_seconds": hold_s,
-        "grace_seconds": grace_s,
-    }
-    answer = await api.call("PUT", "/v1/campaigns/sale", campaign)
-    assert answer.status == 201, answer.document
+    for path, body in campaign_of(stock, lasts=lasts, hold_s=hold_s, grace_s=grace_s):
+        answer = await api.call("PUT", path, body)
+        assert answer.status == 201, answer.document
 
     async def granted() -> bool:
         packed = await api.cell.redis.hvals(keys.of(api.cell.id, "pools"))

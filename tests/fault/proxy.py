@@ -1,4 +1,4 @@
-"""A TCP proxy that loses what it is told to lose: a request before it arrives, or its reply after."""
+"""A TCP proxy that loses what it is told to: a request before it arrives, or its reply after."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -6,14 +6,15 @@ from contextlib import suppress
 import asyncpg
 import pytest
 
+from engine.assurance.verify import certify
 from engine.infra import cell as cells
-from engine.infra import log
+from engine.infra import keys, log
 from engine.infra.cell import Cell
 from engine.kernel.clock import SystemClock
 from engine.orders import store
 from engine.orders.recorder import Recorder
 from tests.fault.books import log_says, postgres_says
-from tests.fault.engines import certificate, house, id_of, open_sale
+from tests.fault.engines import campaign_of, certificate, house, id_of, open_sale
 from tests.fault.proxy import in_front_of
 
 SMALL = 8  # entries in one transaction, so that recorders meet often
@@ -64,8 +65,22 @@ async def some_orders(api, count=20, tag=""):
             assert (await api.cancel(id_of(number), "c")).status == 200
 
 
-async def entries_of(api, count=1_000):
-    return await log.read(api.cell.redis, "1", "0-0", count, wait_ms=None)
+@pytest.fixture
+async def start(sale, recorder_of, connections, pg, eventually):
+    """Where a recorder stands: behind the checkpoint of the opening, which ends a batch."""
+
+    async def checkpoint():
+        return [one for one in await entries_after(sale, "0-0") if b"\xa1T" in one.events]
+
+    await eventually(checkpoint, within_s=15)
+    at, epoch = "0-0", await pg.fetchval("SELECT epoch FROM cells")
+    while entries := await entries_after(sale, at):
+        at = await recorder_of("before").record(connections[0], epoch, at, entries)
+    return at
+
+
+async def entries_after(api, at):
+    return await log.read(api.cell.redis, "1", at, 1_000, wait_ms=None)
 
 
 async def agree(api, pg, eventually, within_s=20):
@@ -78,21 +93,21 @@ async def agree(api, pg, eventually, within_s=20):
     assert await postgres_says(pg) == await log_says(api.cell.redis)
 
 
-async def overlap(api, recorder_of, connections, pg):
+async def overlap(api, recorder_of, connections, pg, start):
     """Two recorders have read from the same position, the second one further; both write."""
     await some_orders(api)
-    entries = await entries_of(api)
+    entries = await entries_after(api, start)
     epoch = await pg.fetchval("SELECT epoch FROM cells")
     first, second = connections
     one, other = recorder_of("one"), recorder_of("other")
     return [
-        await one.record(first, epoch, "0-0", entries[:15]),
-        await other.record(second, epoch, "0-0", entries),
+        await one.record(first, epoch, start, entries[:15]),
+        await other.record(second, epoch, start, entries),
     ], entries
 
 
 async def test_control_a_position_that_only_grows_counts_twice(
-    sale, recorder_of, connections, pg, monkeypatch
+    sale, recorder_of, connections, pg, start, monkeypatch
 ):
     """If this stops counting twice, the tests of overlapping recorders prove nothing."""
     careless = store.SQL["advance"].replace("last_id = $7", "last_id < $2 AND $7 <> ''")
@@ -100,7 +115,7 @@ async def test_control_a_position_that_only_grows_counts_twice(
     monkeypatch.setattr(store, "SQL", {**store.SQL, "advance": careless})
     # the ledger's key is a second guard, for entries that move units; without it, the counters show
     await pg.execute("ALTER TABLE ledger DROP CONSTRAINT ledger_pkey")
-    await overlap(sale, recorder_of, connections, pg)
+    await overlap(sale, recorder_of, connections, pg, start)
     found, truth = await postgres_says(pg), await log_says(sale.cell.redis)
     assert found["pools"] != truth["pools"]
     assert found["claims"] > truth["claims"]
@@ -108,9 +123,9 @@ async def test_control_a_position_that_only_grows_counts_twice(
 
 
 async def test_the_second_of_two_overlapping_recorders_writes_nothing(
-    sale, recorder_of, connections, pg, eventually
+    sale, recorder_of, connections, pg, start, eventually
 ):
-    ends, entries = await overlap(sale, recorder_of, connections, pg)
+    ends, entries = await overlap(sale, recorder_of, connections, pg, start)
     assert ends == [entries[14].log_id, None]
     await recorder_of("third").record(
         connections[0], await pg.fetchval("SELECT epoch FROM cells"), ends[0], entries[15:]
@@ -119,15 +134,15 @@ async def test_the_second_of_two_overlapping_recorders_writes_nothing(
 
 
 async def test_of_two_transactions_at_once_one_is_rolled_back(
-    sale, recorder_of, connections, pg, eventually
+    sale, recorder_of, connections, pg, start, eventually
 ):
     await some_orders(sale)
-    entries = await entries_of(sale)
+    entries = await entries_after(sale, start)
     epoch = await pg.fetchval("SELECT epoch FROM cells")
     made = [recorder_of(name) for name in ("one", "other")]
     ends = await asyncio.gather(
         *(
-            one.record(connection, epoch, "0-0", entries)
+            one.record(connection, epoch, start, entries)
             for one, connection in zip(made, connections, strict=True)
         )
     )
@@ -137,7 +152,7 @@ async def test_of_two_transactions_at_once_one_is_rolled_back(
 
 async def test_a_recorder_of_an_older_epoch_writes_nothing(sale, recorder_of, connections, pg):
     await some_orders(sale, 3)
-    entries = await entries_of(sale)
+    entries = await entries_after(sale, "0-0")
     epoch = await pg.fetchval("UPDATE cells SET epoch = epoch + 1 RETURNING epoch - 1")
     assert await recorder_of("old").record(connections[0], epoch, "0-0", entries) is None
     assert await pg.fetchval("SELECT count(*) FROM orders") == 0
@@ -172,7 +187,7 @@ async def test_two_running_recorders_that_both_think_they_own_the_log(
 
 
 @pytest.mark.parametrize("lost", ["lose_reply", "lose_request"])
-async def test_a_commit_whose_reply_is_lost_is_not_done_twice(
+async def test_a_commit_whose_reply_is_lost_is_not_done_twice(  # noqa: PLR0913, PLR0917 - fixtures
     sale, recorder_of, settings, pg, eventually, monkeypatch, lost
 ):
     monkeypatch.setattr("engine.kernel.limits.RECORDER_ENTRIES_MAX", SMALL)
@@ -221,7 +236,7 @@ async def test_a_recorder_killed_by_the_server_between_statements_goes_on(
     assert ended == 3
 
 
-async def test_a_dead_recorders_log_is_taken_over(sale, recorder_of, settings, pg, eventually):
+async def test_a_dead_recorders_log_is_taken_over(sale, recorder_of, pg, eventually):
     """A stopped recorder cannot give up its ownership: it lapses."""
     await some_orders(sale, 3)
     await pg.execute(
@@ -235,6 +250,34 @@ async def test_a_dead_recorders_log_is_taken_over(sale, recorder_of, settings, p
         await task
 
 
+async def test_a_pool_granted_behind_the_checkpoint_breaks_no_certificate(settings, pg, eventually):
+    """The recorder has come further than the checkpoint when both sides are compared."""
+    async with house(settings) as here:
+        await here.worker("keeper", "sweeper", "publisher")
+        api = await here.api()
+        await open_sale(api, A=10)
+        process = api.process
+        before = await api.cell.redis.xlen(keys.of("1", "log"))
+        task = asyncio.ensure_future(certify(api.cell, process.pool, process.clock, within_s=30))
+
+        async def written():
+            return await api.cell.redis.xlen(keys.of("1", "log")) > before
+
+        await eventually(written)
+        for path, body in campaign_of({"B": 5})[1:]:
+            await api.call("PUT", path.replace("/sale", "/later"), body)
+        await eventually(lambda: api.cell.redis.hexists(keys.of("1", "pools"), "p2"), within_s=15)
+        await here.worker("recorder", name="recorder")
+
+        async def granted():
+            return await pg.fetchval("SELECT sum(granted) FROM pools") == 15
+
+        await eventually(granted, within_s=15)
+        assert (await task).faults == []
+        await certificate(api)
+        assert (await api.buy("1")).status == 202
+
+
 async def test_the_certificate_holds_after_all_that(settings, pg, eventually):
     async with house(settings) as here:
         await here.worker(name="one")
@@ -246,5 +289,3 @@ async def test_the_certificate_holds_after_all_that(settings, pg, eventually):
         await here.stop("one")
         await some_orders(api, 12, "more")
         await certificate(api)
-
-

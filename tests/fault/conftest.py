@@ -1,0 +1,10 @@
+"""The long forms run only when they are asked for by name."""
+
+import pytest
+
+
+@pytest.fixture
+def asked_for_soak(request: pytest.FixtureRequest) -> None:
+    """Skip unless the run asks for it: pytest -m soak tests/fault."""
+    if "soak" not in request.config.option.markexpr:
+        pytest.skip("the long form: pytest -m soak tests/fault")

@@ -1,0 +1,77 @@
+"""Accepted claims that the cell lost are put back by whoever accepted them, however slow he is."""
+
+import asyncio
+
+from engine.assurance.restorer import Restorer
+from engine.infra import keys
+from tests.fault.engines import certificate, house, id_of, open_sale
+
+
+async def keep(redis):
+    """Remember a cell as it stands."""
+    return {key: await redis.dump(key) for key in keys.every("1") if await redis.exists(key)}
+
+
+async def put(redis, kept):
+    """The cell as it stood, behind a server that was started anew: what came later is gone."""
+    for key in keys.every("1"):
+        await redis.delete(key)
+    for key, body in kept.items():
+        await redis.restore(key, 0, body)
+    await redis.hset(keys.of("1", "cell"), "run_id", "of the server before")
+
+
+async def test_a_slow_process_still_has_its_claims_when_others_are_recorded_again(  # noqa: PLR0915 - one story
+    settings, eventually, monkeypatch
+):
+    """The log goes on behind its claims, and what is recorded there says nothing about them."""
+    slow = asyncio.Event()
+    restore = Restorer._restore  # noqa: SLF001 - made slow, as a busy machine makes it
+
+    async def late(self, state):
+        if self._process == "api-1":
+            await slow.wait()
+        await restore(self, state)
+
+    monkeypatch.setattr(Restorer, "_restore", late)
+    slow.set()
+    async with house(settings) as here:
+        await here.worker("keeper", "sweeper", "publisher", name="worker")
+        await here.worker("recorder", name="recorder")
+        a, b = await here.api(), await here.api()
+        await open_sale(a, A=100)
+        await certificate(a)
+        await here.stop("recorder")
+        before = await keep(a.cell.redis)
+        for n in range(5):
+            assert (await a.buy(f"a{n}")).status == 202
+            assert (await b.buy(f"b{n}")).status == 202
+        paid = await a.pay(id_of("a0"), "p", 100)
+        assert paid.document["state"] == "applied"
+        slow.clear()
+        await put(a.cell.redis, before)
+        await here.worker("recorder", name="recorder again")
+
+        async def recorded(count):
+            return await a.process.pool.fetchval("SELECT count(*) FROM orders") == count
+
+        await eventually(lambda: recorded(5), within_s=4)
+        assert len(a.reservations.kept) == 6
+        assert not await eventually_shorter(a)
+        slow.set()
+        await eventually(lambda: recorded(10), within_s=10)
+
+        async def is_paid():
+            return (await a.order(id_of("a0"))).document["status"] == "paid"
+
+        await eventually(is_paid, within_s=10)
+        await certificate(a)
+
+
+async def eventually_shorter(api):
+    """Whether claims are let go of within three readings of the recorder's position."""
+    for _ in range(30):
+        if len(api.reservations.kept) < 6:
+            return True
+        await asyncio.sleep(0.03)
+    return False
