@@ -28,7 +28,7 @@ Returns    msgpack {"OK", now, log_id, results}, one result a payment:
            {"ALREADY_RELEASED"}       the order was cancelled: logged, refund due
            {"EXPIRED"}                nothing was done: send it to rehold
            {"CONFLICT", total, currency}   this is what the order asks for: nothing was done
-           {"UNKNOWN_ORDER"}          the cell does not remember it
+           {"UNKNOWN_ORDER"}          the cell does not remember it, or has 16 payments of it already
            or {"FENCED" | "TOO_LATE", now, log_id, detail}: nothing was done to any payment
 ]]
 local PHASE = "open"

@@ -21,7 +21,7 @@ KEYS[9]    tg:{c}:done      zset    ended holds by the instant from which they m
 ARGV[1]    epoch            the caller's; another one is FENCED
 ARGV[2]    not_after        cell time in ms after which nothing may be done; 0 is never
 ARGV[3]    payments         msgpack list of {order_id, payment_id, amount, currency, method, paid_at, stage,
-                            actor, buyer_keys}
+                            actor}
 
 Returns    msgpack {"OK", now, log_id, results}, one result a payment: as `confirm`,
            {"CONFIRMED"} and the others; and instead of EXPIRED
@@ -37,7 +37,6 @@ local PHASE = "open"
 --- @include "hold"
 --- @include "take"
 --- @include "pay"
-local P_BUYER_KEYS = 9
 
 -- The claim that an expired hold was, as far as taking it again needs it.
 local function claim_of(payment, hold)
@@ -48,7 +47,7 @@ local function claim_of(payment, hold)
   return {
     payment[P_ORDER], hold[FINGERPRINT], hold[TENANT], hold[CHANNEL], hold[CAMPAIGN], hold[BUYER],
     hold[CURRENCY], hold[TOTAL], "paid", payment[P_METHOD], 0, lines, facts(payment),
-    payment[P_BUYER_KEYS] or {}, 0, payment[P_ACTOR],
+    hold[KEYS_OF_BUYER] or {}, 0, payment[P_ACTOR],
   }
 end
 

@@ -24,7 +24,8 @@ ARGV[3]    claims           msgpack list of {order_id, cancel_id, kind, reason, 
 Returns    msgpack {"OK", now, log_id, results}, one result a claim:
            {"RELEASED", state, total}     state P while something is left, else R
            {"REPEATED", state, total}     this cancel_id came before
-           {"CONFLICT", line}             the line has fewer units left: nothing was done
+           {"CONFLICT", line}             the line has fewer units left: nothing was done; line 0: after
+                                          64 cancels only what is left may be cancelled, whole
            {"ALREADY_CONFIRMED"}  {"ALREADY_RELEASED"}  {"EXPIRED"}  {"UNKNOWN_ORDER"}
            or {"FENCED" | "TOO_LATE", now, log_id, detail}: nothing was done to any claim
 ]]
@@ -139,8 +140,10 @@ local function judge(claim)
     return { TERMINAL[hold[STATE]] }
   end
   local wanted, line = wanted_of(claim, hold)
-  if not wanted or #hold[CANCELS] >= CANCELS_MAX then
-    return { "CONFLICT", line or 0 }
+  if not wanted then
+    return { "CONFLICT", line }
+  elseif #hold[CANCELS] >= CANCELS_MAX and #claim[R_LINES] > 0 then
+    return { "CONFLICT", 0 }
   end
   return release(claim, hold, wanted)
 end

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from engine.catalogue import service
 from engine.catalogue.types import SkuFields, SkuPage, SkuView
-from engine.infra.http.auth import principal_of
+from engine.infra.http.auth import principal_of, require_unbound
 from engine.infra.http.openapi import PAGED, Operation, operation
 from engine.infra.http.paging import read_page
 from engine.infra.http.resource import kept_response, match_of, rendered, saved_response
@@ -22,6 +22,7 @@ _decode: Final = codec.Decoder(SkuFields)
 async def put_sku(request: web.Request) -> web.Response:
     """Create or change a SKU."""
     principal = await principal_of(request, "stock:write")
+    require_unbound(principal)
     sku, fields = path_id(request, "sku"), await body_of(request, _decode)
     saved = await service.put(
         request.app[RUNTIME], principal.tenant, sku, fields, match_of(request), principal.key_id

@@ -38,17 +38,22 @@ class Registry:
         found = self.known(tenant, channel)
         if found is not None:
             return found
+        asked_at = self._clock.monotonic()
         async with self._one:
-            if self._clock.monotonic() - self._refreshed_at > _UNKNOWN_REFRESH_SECONDS:
+            # a reading from before the question says nothing: the channel may be a moment old
+            if self._refreshed_at < asked_at:
+                pause = self._refreshed_at + _UNKNOWN_REFRESH_SECONDS - asked_at
+                await asyncio.sleep(max(0.0, pause))
                 await self.refresh()
         return self.known(tenant, channel)
 
     async def refresh(self) -> None:
         """Read all channels; while Postgres is away what was known stays known."""
+        begun_at = self._clock.monotonic()
         try:
             async with self._pool.acquire() as connection:
                 self._authorities = await store.authorities(connection)
-            self._refreshed_at = self._clock.monotonic()
+            self._refreshed_at = begun_at
         except UNAVAILABLE as failure:
             _log.warning("channels_not_refreshed", reason=type(failure).__name__)
 

@@ -11,13 +11,12 @@ from typing import Any, Final
 
 import msgspec
 import structlog
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Connection, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import NoScriptError, RedisError, ResponseError
-from redis.exceptions import TimeoutError as NoReply
 
 from engine.infra import keys, scripts
 from engine.kernel import limits
@@ -58,6 +57,19 @@ _pack: Final = msgspec.msgpack.Encoder().encode
 _REPLICA_WAIT_MS: Final = 2_000  # below the client's own time-out, so that the numbers arrive
 
 
+class _Link(Connection):
+    """A connection whose server may go at any moment, also between connecting and the first word.
+
+    uvloop then raises a RuntimeError at the write, which neither the library nor we would expect.
+    """
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - the library's signature
+        try:
+            await super().send_packed_command(command, check_health)
+        except RuntimeError as error:
+            raise Disconnected("the server closed the connection") from error
+
+
 def client(url: str, *, connections: int = 8) -> Redis:
     """Open a client that never retries; connections are made when first needed.
 
@@ -65,6 +77,7 @@ def client(url: str, *, connections: int = 8) -> Redis:
     """
     pool = BlockingConnectionPool.from_url(
         url,
+        connection_class=_Link,
         max_connections=connections,
         timeout=limits.CELL_CALL_TIMEOUT_S,
         socket_timeout=limits.CELL_CALL_TIMEOUT_S,
@@ -141,7 +154,7 @@ class Cell:
             self._shut()
             if epoch is None:
                 self._fenced_epoch = self.epoch
-            raise Closed(reply=reply.results)
+            raise Closed
         if reply.word == "TOO_LATE":
             raise Closed("the cell met this call after its deadline; nothing was changed")
         return reply
@@ -192,11 +205,11 @@ class Cell:
             if self._replicated:
                 return await self._send_replicated(bound, arguments)
             return await bound(keys=list(self._keys), args=arguments)  # type: ignore[no-any-return,arg-type]
-        except (NoReply, Disconnected, OSError) as error:
-            raise OutcomeUnknown from error
         except ResponseError as error:
             log.warning("cell_refused", script=script, error=str(error)[:200])
             raise Closed(f"the cell refused: {str(error).split(' ', 1)[0]}") from error
+        except (RedisError, OSError) as error:
+            raise OutcomeUnknown from error
 
     async def _send_replicated(self, bound: AsyncScript, arguments: list[object]) -> bytes:
         """Run a script and wait, on the same connection, until a replica has it on its disk.

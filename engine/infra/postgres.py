@@ -15,7 +15,6 @@ UNAVAILABLE: tuple[type[Exception], ...] = (
     TimeoutError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # a connection that was cut while a statement was on its way
-    asyncpg.InternalClientError,  # what asyncpg says when the server dies between two messages
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,

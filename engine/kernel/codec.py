@@ -138,6 +138,24 @@ def open_document(value: Mapping[str, Any], pointer: str) -> None:
             stack.extend((f"{where}/{n}", item, depth + 1) for n, item in enumerate(one))
 
 
+def refuse_nul(body: bytes) -> None:
+    """Refuse a JSON body with U+0000 in any text: Postgres cannot keep it.
+
+    Raises:
+        ValidationFailed: with the first place where it stands.
+    """
+    stack: list[tuple[str, object]] = [("", msgspec.json.decode(body))]
+    while stack:
+        where, one = stack.pop()
+        if isinstance(one, str) and "\x00" in one:
+            refuse(where, "must not contain U+0000")
+        elif isinstance(one, dict):
+            stack.extend((f"{where}/{escape(key)}", key) for key in one)
+            stack.extend((f"{where}/{escape(key)}", item) for key, item in one.items())
+        elif isinstance(one, list):
+            stack.extend((f"{where}/{n}", item) for n, item in enumerate(one))
+
+
 def instant(moment: datetime, pointer: str) -> datetime:
     """Return a moment in UTC; years before 2000 and from 2200 on are refused."""
     if not _EARLIEST <= moment < _LATEST:

@@ -312,6 +312,7 @@ SET
   stock_state = CASE WHEN $2 THEN 'released' ELSE stock_state END,
   payable = payable - $3,
   attention = CASE
+    WHEN $2 AND attention LIKE 'a refund is due for %' THEN '' -- now the whole payment is
     WHEN NOT $2 AND payment_state = 'paid' THEN 'a refund is due for cancelled lines'
     ELSE attention
   END,

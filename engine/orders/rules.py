@@ -111,6 +111,8 @@ def _reserved(changes: Changes, log_id: str, event: Reserved, payload: bytes) ->
             event.subject, n, line.sku, line.quantity, line.quantity if kept else 0,
             units if kept else 0, short.get(n, 0),
         )  # fmt: skip
+    if event.payment.amount > event.total:
+        _overpaid(changes, log_id, event)
     if event.payment.payment_id:
         row = PaymentRow(event.subject, event.payment, "applied", "", log_id, event.at)
         changes.payments.append(row)
@@ -215,6 +217,17 @@ def _released(changes: Changes, log_id: str, event: Released) -> None:
     kind = "order.cancelled" if over else "order.lines_cancelled"
     data = {"cancel_id": event.cancel_id, "reason": event.reason, "total": event.total}
     _note(changes, log_id, event, kind, data, event.actor)
+
+
+def _overpaid(changes: Changes, log_id: str, event: Reserved) -> None:
+    """Paid for lines that were dropped: the difference is owed back, and a person sees it."""
+    changes.orders[event.subject].attention = "a refund is due for dropped lines"
+    data = {
+        "payment_id": event.payment.payment_id,
+        "amount": event.payment.amount - event.total,
+        "reason": "dropped_lines",
+    }
+    _note(changes, log_id, event, "payment.refund_due", data, event.actor)
 
 
 def _replaced(changes: Changes, log_id: str, event: Reserved) -> None:

@@ -84,10 +84,17 @@ class Orders:
             Closed: the cell is closed and the order unpaid; nothing was cancelled.
         """
         currency = await self._require_visible(principal, claim.order_id)
-        word = await self._reservations.release(claim)
+        try:
+            word = await self._reservations.release(claim)
+        except (Closed, OutcomeUnknown):
+            if await self._is_pending(claim.order_id):
+                raise
+            word = ["ALREADY_CONFIRMED"]
         match word:
             case ["RELEASED" | "REPEATED", state, total]:
                 return CancelResult("cancelled" if state == "R" else "open", total, currency)
+            case ["CONFLICT", 0]:
+                raise NotCancellable("too many cancels of this order: cancel all that is left")
             case ["CONFLICT", n]:
                 raise NotCancellable(f"line {n} has fewer units left", line=n)
             case ["ALREADY_RELEASED"]:
@@ -96,6 +103,11 @@ class Orders:
                 raise NotCancellable("the order has expired")
             case _:
                 return await self._cancel_recorded(claim)
+
+    async def _is_pending(self, order_id: OrderId) -> bool:
+        """Whether only the cell may decide: confirmed orders are Postgres' once they are folded."""
+        row = await self._row(order_id)
+        return row is None or row["stock_state"] == "held"
 
     async def _require_visible(self, principal: Principal, order_id: OrderId) -> str:
         """Return the order's currency; an order of another tenant or channel does not exist."""
@@ -146,7 +158,7 @@ class Orders:
         async with self._pool.acquire() as connection, connection.transaction():
             order = await connection.fetchrow(SQL["lock_order"], payment.order_id)
             if order is None:
-                raise NotFound("no such order")
+                raise OutcomeUnknown("the order is not recorded yet; nothing was booked")
             known = await connection.fetchrow(SQL["payment"], payment.order_id, payment.payment_id)
             if known is not None:
                 return PayResult(known["state"], known["reason"])

@@ -229,7 +229,7 @@ def _instant(text: str) -> datetime:
         moment = None
     if moment is None or moment.tzinfo is None:
         codec.refuse("", "query parameter cursor: must be a next_cursor of this list")
-    return moment
+    return codec.instant(moment, "")
 
 
 def _is_ahead(hold: HoldRecord, row: asyncpg.Record) -> bool:

@@ -36,7 +36,7 @@ from engine.kernel.ids import line_id
 from engine.reservation import rules
 from engine.reservation.recorded import Recorded
 from engine.reservation.service import Reservations
-from engine.reservation.types import PENDING, Claim, Held, OrderIn, decode_order
+from engine.reservation.types import PENDING, Claim, Held, OrderIn, PaymentClaim, decode_order
 
 RESERVATIONS: Final = web.AppKey("reservations", Reservations)
 REGISTRY: Final = web.AppKey("channel_registry", Registry)
@@ -111,7 +111,13 @@ async def _reserve(app: web.Application, claim: Claim, raw: bytes) -> tuple[Held
             raise
         return known
     word = _STATUS[held.state]
-    if held.repeated and held.state != PENDING:
+    if held.repeated and claim.payment:
+        # the same order again, now paid: the payment is booked as if it had come by its own call
+        paid = await app[RESERVATIONS].confirm(PaymentClaim(claim.order_id, *claim.payment))
+        if held.state == PENDING and paid.outcome == "applied":
+            held = msgspec.structs.replace(held, state="C")
+            word = _STATUS["C"]
+    elif held.repeated and held.state != PENDING:
         with suppress(*UNAVAILABLE):  # the cell's own word will do while Postgres is away
             known = await app[RECALL](claim)
             if known is not None and not _is_behind(*known, held):
@@ -133,8 +139,10 @@ async def claim_of(app: web.Application, principal: Principal, raw: bytes) -> Cl
         WrongCall: the channel's orders come by orders:sync.
     """
     order = decode_order(raw)
+    if order.extensions:
+        codec.open_document(order.extensions, "/extensions")
     if b"\\u0000" in raw:
-        codec.open_document(codec.decode_json(raw), "")
+        codec.refuse_nul(raw)
     require_channel(principal, order.channel)
     await _require_gate(app[REGISTRY], principal.tenant, order)
     now_ms = app[RUNTIME].clock.now_ms()

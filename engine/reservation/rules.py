@@ -34,6 +34,7 @@ def claim_of(order: OrderIn, *, tenant: str, actor: str, now_ms: int) -> Claim:
         (line.sku, line.quantity, units, line.on_short)
         for line, units in zip(order.lines, payables, strict=True)
     )
+    _check_payments(order)
     settle = "" if order.payment.status == "pending" else order.payment.status
     return Claim(
         order_id=ids.order_id(tenant, order.channel, order.channel_order_id),
@@ -167,6 +168,14 @@ def _check_identifiers(order: OrderIn) -> None:
             raise ValidationFailed(
                 [Fault(f"/lines/{n}/on_short", "owe is for orders a marketplace has already sold")]
             )
+
+
+def _check_payments(order: OrderIn) -> None:
+    """Refuse payments that this call could not book: nothing posted may vanish."""
+    if order.payments and order.payment.status != "paid":
+        codec.refuse("/payments", "an order that brings payments says payment.status paid")
+    if len(order.payments) > 1:
+        codec.refuse("/payments", "one payment here; others by POST /v1/orders/{id}/payments")
 
 
 def _payment(

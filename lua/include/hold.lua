@@ -1,7 +1,7 @@
 -- A hold, and after its end the memory that its order was seen. Fields of the packed list:
 local STATE, ATTEMPT, FINGERPRINT, TENANT, CHANNEL, CAMPAIGN, BUYER = 2, 3, 4, 5, 6, 7, 8
 local CURRENCY, TOTAL, PAY_BY, UNTIL, LINES, DRAWS, COUNTERS = 9, 10, 11, 12, 13, 14, 15
-local PAYMENTS, CANCELS, WARNED, SINCE, DROPPED = 16, 17, 18, 19, 20
+local PAYMENTS, CANCELS, WARNED, SINCE, DROPPED, KEYS_OF_BUYER = 16, 17, 18, 19, 20, 21
 -- STATE    P pending, C confirmed, R released, E expired
 -- LINES    {sku, open units, payable, on_short}      DRAWS    {line, pool, units}
 -- COUNTERS {field, units, line}; line 0: once an order   PAYMENTS {payment_id, outcome}

@@ -10,10 +10,8 @@ local function facts(payment)
 end
 
 local function remember_payment(payment, hold, outcome)
-  if #hold[PAYMENTS] < PAYMENTS_MAX then
-    hold[PAYMENTS][#hold[PAYMENTS] + 1] = { payment[P_ID], outcome }
-    held_dirty[payment[P_ORDER]] = true
-  end
+  hold[PAYMENTS][#hold[PAYMENTS] + 1] = { payment[P_ID], outcome }
+  held_dirty[payment[P_ORDER]] = true
 end
 
 -- The money is here and no goods are for it: recorded, never lost, to be refunded.
@@ -52,6 +50,8 @@ local function book(payment)
   local outcome = earlier_outcome(payment, hold)
   if outcome then
     return { "REPEATED", outcome }
+  elseif #hold[PAYMENTS] >= PAYMENTS_MAX then
+    return { "UNKNOWN_ORDER" } -- what the cell cannot remember it must not decide: Postgres does
   elseif hold[STATE] == "C" then
     refund_due(payment, hold, "second_payment")
     return { "ALREADY_CONFIRMED" }

@@ -88,7 +88,9 @@ local function limits_of(claim)
   for i = 1, limits and #limits or 0 do
     local limit = limits[i]
     local value = value_by(claim, limit[2])
-    local prefix = "l" .. SEP .. claim[C_TENANT] .. SEP .. claim[C_CAMPAIGN] .. SEP .. i .. SEP .. value
+    -- by what it counts, not by where it stands: a PUT may put another limit in front
+    local kind = limit[1] .. SEP .. limit[2] .. SEP .. limit[4]
+    local prefix = "l" .. SEP .. claim[C_TENANT] .. SEP .. claim[C_CAMPAIGN] .. SEP .. kind .. SEP .. value
     if limit[4] == "orders" and limit[1] == "campaign" then
       met[#met + 1] = { prefix, 1, limit[3], 0, value }
     else
@@ -319,7 +321,7 @@ local function hold_of(claim, state, attempt, taken, pay_by, held_until)
   return {
     HOLD_VERSION, state, attempt, claim[PRINT], claim[C_TENANT], claim[C_CHANNEL], claim[C_CAMPAIGN],
     claim[C_BUYER], claim[C_CURRENCY], total, pay_by, held_until, lines, taken.draws, taken.counted,
-    payments, {}, 0, now, taken.dropped,
+    payments, {}, 0, now, taken.dropped, claim[BUYER_KEYS],
   }
 end
 

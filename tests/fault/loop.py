@@ -251,7 +251,7 @@ def run(
     def watch(sentence: str) -> None:
         """Note when a process that had come up ends by itself; one that meets a server which is
         away at its start may give up, and is started again."""
-        name = sentence.split()[0]
+        name = sentence.split(maxsplit=1)[0]
         if name.startswith(("api-", "worker-")) and " was " not in sentence.partition(";")[0]:
             *before, lived = supervisor.log_of(name).split('_up"')
             if len(before) > ups.get(name, 0):

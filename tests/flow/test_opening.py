@@ -67,7 +67,12 @@ async def test_a_clean_restart_opens_by_itself(api, servers, eventually):
     await eventually(sells, within_s=20)
     assert time.monotonic() - begun < OPENS_WITHIN_S
     assert api.cell.epoch > epoch
-    await eventually(lambda: opens(api))
+
+    async def ready():
+        assert await readyz(api) == (200, "")
+        return True
+
+    await eventually(ready)
     assert (await api.buy("4")).status == 202
     assert before["status"] == (await api.order(id_of("1"))).document["status"]
     await certificate(api)

@@ -67,7 +67,7 @@ async def test_under_load_every_certificate_is_exact(here):
 def take_away(table, condition):
     """Delete rows, and keep them aside to be put back."""
     return (
-        f"WITH gone AS (DELETE FROM {table} WHERE {condition} RETURNING *)"
+        f"WITH gone AS (DELETE FROM {table} WHERE {condition} RETURNING *)"  # noqa: S608 - ours
         f" INSERT INTO kept_{table} SELECT * FROM gone"
     )
 
@@ -101,8 +101,10 @@ DRIFTS = {
     ),
     "what an order drew": (
         "UPDATE orders SET draws = '[]' WHERE order_id = '{1}'",
-        "UPDATE orders SET draws = jsonb_build_array(jsonb_build_array(1, pools.pool_id, 1))"
-        " FROM pools WHERE pools.sku = 'A' AND order_id = '{1}'",
+        (
+            "UPDATE orders SET draws = jsonb_build_array(jsonb_build_array(1, pools.pool_id, 1))"
+            " FROM pools WHERE pools.sku = 'A' AND order_id = '{1}'"
+        ),
         ["orders hold 1 and bought 1, the pool says 2 and 1"],
     ),
     "a payment gone": (
@@ -126,8 +128,10 @@ DRIFTS = {
         ["accepted 3, recorded 4", "recorded 4, orders 3"],
     ),
     "a pool only Postgres knows": (
-        "INSERT INTO pools (pool_id, cell, tenant, owner, sku, granted, available)"
-        " VALUES ('x', '1', 'main', '', 'X', 1, 1)",
+        (
+            "INSERT INTO pools (pool_id, cell, tenant, owner, sku, granted, available)"
+            " VALUES ('x', '1', 'main', '', 'X', 1, 1)"
+        ),
         "DELETE FROM pools WHERE pool_id = 'x'",
         ["pool x (X shared) is known to one side only"],
     ),

@@ -390,9 +390,11 @@ def counted(hold: Hold, external: str) -> Iterator[tuple[str, int]]:
         if line.sku == "A":
             total[SEP.join(("b", "main", ask.campaign, "A", ask.buyer))] += line.units
         if ask.campaign:
-            total[SEP.join(("l", "main", ask.campaign, "1", ask.buyer))] += line.units
+            kind = ("campaign", "buyer_id", "units")
+            total[SEP.join(("l", "main", ask.campaign, *kind, ask.buyer))] += line.units
     for sku in hold.counted_skus if ask.channel != external and ask.campaign else ():
-        total[SEP.join(("l", "main", ask.campaign, "2", ask.buyer, sku))] = 1
+        kind = ("sku", "buyer_id", "orders")
+        total[SEP.join(("l", "main", ask.campaign, *kind, ask.buyer, sku))] = 1
     yield from total.items()
 
 

@@ -64,17 +64,15 @@ async def test_window_and_pause_are_ignored(expired: World) -> None:
     assert await expired.call("rehold", payment("o1", amount=1000)) == [["CONFIRMED"]]
 
 
-async def test_limits_by_phone_need_the_buyers_keys(stocked: World) -> None:
+async def test_limits_by_phone_are_those_of_the_order_not_of_the_payer(stocked: World) -> None:
     limit = ["campaign", "phone", 1, "orders"]
     await stocked.call("rule", [campaign()[0], 2, [2, 0, 10**13, 0, 0, [limit]]])
     phone = [["phone", "hash"]]
-    await stocked.reserve(claim("o1", buyer_keys=phone), claim("o2", buyer_keys=[["phone", "x"]]))
+    await stocked.reserve(claim("o1", buyer_keys=phone))
     await stocked.advance(DAY)
     await stocked.call("expire", 10)
-    words = await stocked.call(
-        "rehold", payment("o1", buyer_keys=phone), payment("o2", buyer_keys=phone)
-    )
-    assert words == [["CONFIRMED"], ["REFUND_DUE", "limit"]]
+    await stocked.reserve(claim("o2", buyer_keys=phone))
+    assert await stocked.call("rehold", payment("o1")) == [["REFUND_DUE", "limit"]]
 
 
 async def test_states_other_than_expired_are_as_confirm_has_them(expired: World) -> None:
@@ -125,3 +123,34 @@ async def test_a_line_that_cannot_come_again_takes_all_of_it_along(stocked: Worl
     await stocked.reserve(claim("o2", line("B", 7)))
     assert await stocked.call("rehold", payment("o1")) == [["REFUND_DUE", "no_stock"]]
     assert await stocked.pool("p") == [10, 0, 10, 0, 0]
+
+
+async def test_a_limit_by_phone_still_knows_the_phone(stocked: World) -> None:
+    field, _, body = campaign(limits=[["campaign", "phone", 1, "units"]])
+    await stocked.call("rule", [field, 2, [2, *body[1:]]])
+    await stocked.reserve(claim("o1", buyer_keys=[["phone", "hash"]]))
+    await stocked.advance(DAY)
+    await stocked.call("expire", 10)
+    assert await stocked.call("rehold", payment("o1")) == [["CONFIRMED"]]
+    again = claim("o2", buyer_keys=[["phone", "hash"]])
+    assert (await stocked.reserve(again))[0][0] == "LIMIT_REACHED"
+
+
+async def test_a_limit_is_known_by_what_it_counts_not_by_where_it_stands(stocked: World) -> None:
+    by_phone, by_device = ["campaign", "phone", 1, "units"], ["campaign", "device", 9, "units"]
+    field, _, body = campaign(limits=[by_phone])
+    await stocked.call("rule", [field, 2, [2, *body[1:]]])
+    keys = [["phone", "hash"], ["device", "d1"]]
+    await stocked.reserve(claim("o1", buyer_keys=keys))
+    await stocked.call("rule", [field, 3, [3, *body[1:5], [by_device, by_phone]]])
+    assert (await stocked.reserve(claim("o2", buyer_keys=keys)))[0][0] == "LIMIT_REACHED"
+
+
+async def test_what_the_cell_cannot_remember_it_does_not_decide(expired: World) -> None:
+    await expired.call("grant", ["p", 2, -10, "", ""])
+    paid = [payment("o1", f"pay-{n}", amount=1000) for n in range(17)]
+    words = await expired.call("rehold", *paid)
+    assert words == [["REFUND_DUE", "no_stock"]] * 16 + [["UNKNOWN_ORDER"]]
+    await expired.call("grant", ["p", 3, 10, "", ""])
+    assert await expired.call("rehold", paid[16]) == [["UNKNOWN_ORDER"]]
+    assert await expired.call("rehold", paid[3]) == [["REPEATED", "no_stock"]]

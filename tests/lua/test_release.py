@@ -98,8 +98,8 @@ async def test_limits_by_unit_fall_with_the_line_and_by_order_with_the_order(
     await stocked.reserve(claim("o1", line("A", 3), line("B", 1), buyer="b1"))
     await stocked.call("release", cancel("o1", "c1", [1, 2]))
     counted = await stocked.counters()
-    assert counted["l/main/d11/1/b1"] == "2"
-    assert counted["l/main/d11/2/b1"] == "1"
+    assert counted["l/main/d11/campaign/buyer_id/units/b1"] == "2"
+    assert counted["l/main/d11/campaign/buyer_id/orders/b1"] == "1"
     await stocked.call("release", cancel("o1", "c2", [1, 1], [2, 1]))
     assert await stocked.counters() == {}
 
@@ -165,3 +165,5 @@ async def test_the_number_of_cancels_is_bounded(stocked: World) -> None:
     words = await stocked.call("release", *some)
     assert [word[0] for word in words] == ["RELEASED"] * limits.CANCELS_PER_ORDER_MAX + ["CONFLICT"]
     assert (await stocked.hold("o1"))[LINES][0][1] == 100 - limits.CANCELS_PER_ORDER_MAX
+    (whole,) = await stocked.call("release", cancel("o1", "all"))
+    assert whole == ["RELEASED", "R", 0]

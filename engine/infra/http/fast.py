@@ -47,11 +47,12 @@ class RawResponse(web.StreamResponse):
         super().__init__(status=status)
         self._raw = raw
         self._transport: BaseTransport | None = None
+        self._writer: AbstractStreamWriter | None = None
         self._keep_alive = keep_alive
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Remember where to write; nothing is sent before the end."""
-        self._transport = request.transport
+        self._transport, self._writer = request.transport, request.writer
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:
@@ -59,6 +60,8 @@ class RawResponse(web.StreamResponse):
         if self._transport is not None:
             # every stream of a server can write; uvloop's own class just does not say so
             cast("Transport", self._transport).write(self._raw + data)
+            if self._writer is not None:
+                await self._writer.drain()  # a client that sends and never reads waits here
 
 
 def respond(answer: Answer) -> web.Response:

@@ -208,10 +208,6 @@ PAID = {
         ("paid", ("posted", 100, "CNY", "alipay", 0, "full", "key-1")),
     ),
     "on delivery": ({"payment": {"status": "on_delivery"}}, ("on_delivery", ())),
-    "not yet, whatever is promised": (
-        {"payments": [{"payment_id": "p", "amount": cny(1)}]},
-        ("", ()),
-    ),
 }
 
 
@@ -219,6 +215,24 @@ PAID = {
 def test_how_an_order_arrives_settled(fields, wanted):
     taken = claim(**fields)
     assert (taken.settle, taken.payment) == wanted
+
+
+UNBOOKABLE = {
+    "a payment of an order that says it is unpaid": {
+        "payments": [{"payment_id": "p", "amount": cny(100)}]
+    },
+    "two payments at once": {
+        "payment": {"status": "paid"},
+        "payments": [{"payment_id": f"p{n}", "amount": cny(100)} for n in range(2)],
+    },
+}
+
+
+@pytest.mark.parametrize("fields", UNBOOKABLE.values(), ids=UNBOOKABLE)
+def test_a_payment_that_this_call_would_not_book_is_refused(fields):
+    with pytest.raises(ValidationFailed) as refused:
+        claim(**fields)
+    assert refused.value.extra["errors"][0]["pointer"] == "/payments"
 
 
 ORDER_ID = "0123456789abcdef0123456789"
