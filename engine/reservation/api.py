@@ -110,14 +110,13 @@ async def _reserve(app: web.Application, claim: Claim, raw: bytes) -> tuple[Held
         if known is None:
             raise
         return known
-    word = _STATUS[held.state]
     if held.repeated and claim.payment:
         # the same order again, now paid: the payment is booked as if it had come by its own call
         paid = await app[RESERVATIONS].confirm(PaymentClaim(claim.order_id, *claim.payment))
-        if held.state == PENDING and paid.outcome == "applied":
+        if paid.outcome == "applied":
             held = msgspec.structs.replace(held, state="C")
-            word = _STATUS["C"]
-    elif held.repeated and held.state != PENDING:
+    word = _STATUS[held.state]
+    if held.repeated and held.state != PENDING:
         with suppress(*UNAVAILABLE):  # the cell's own word will do while Postgres is away
             known = await app[RECALL](claim)
             if known is not None and not _is_behind(*known, held):

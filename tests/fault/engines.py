@@ -224,6 +224,8 @@ async def open_sale(
 
 
 async def certificate(api: Api) -> None:
-    """Fail unless the whole instance can be certified now."""
+    """Fail unless the whole instance can be certified, once its cell is open."""
+    async with asyncio.timeout(15):
+        await api.cell.wait_open()
     found = await certify(api.cell, api.process.pool, api.process.clock, within_s=30)
     assert found.holds, found.faults
