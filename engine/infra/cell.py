@@ -145,15 +145,15 @@ class Cell:
         """
         if argument is None:
             argument = str(self.now_ms() + limits.BATCH_DEADLINE_MS) if self._offset_ms else "0"
-        raw = await self._send(
-            script, [self.epoch if epoch is None else epoch, argument, _pack(claims), *payloads]
-        )
+        under = self.epoch if epoch is None else epoch
+        raw = await self._send(script, [under, argument, _pack(claims), *payloads])
         reply = _reply.decode(raw)
         self._offset_ms = reply.now_ms - self._clock.monotonic() * 1_000
         if reply.word == "FENCED":
-            self._shut()
+            if under == self.epoch:  # else a newer epoch was adopted meanwhile
+                self._shut()
             if epoch is None:
-                self._fenced_epoch = self.epoch
+                self._fenced_epoch = under
             raise Closed
         if reply.word == "TOO_LATE":
             raise Closed("the cell met this call after its deadline; nothing was changed")

@@ -1,6 +1,6 @@
 """Connections to Postgres: a pool for requests, dedicated ones for workers."""
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import asyncpg
 
@@ -22,18 +22,26 @@ UNAVAILABLE: tuple[type[Exception], ...] = (
     asyncpg.TooManyConnectionsError,
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
 )
+
+# A process that is stopped inside a transaction keeps its row locks, and nobody else can take them
+# from it: the server ends its session, in less time than the ownership of a log lapses.
+_SESSION: Final = {"idle_in_transaction_session_timeout": "4s"}
 
 
 async def open_pool(dsn: str, *, size_max: int = 10) -> Pool:
     """Open a pool whose statements end after 10 s; connections are made when first needed."""
     return await asyncpg.create_pool(
-        dsn, min_size=0, max_size=size_max, command_timeout=10, timeout=5
-    )
+        dsn, min_size=0, max_size=size_max, command_timeout=10, timeout=5,
+        server_settings=_SESSION,
+    )  # fmt: skip
 
 
 async def connect(
     dsn: str, *, command_timeout_s: float = 30
 ) -> "asyncpg.Connection[asyncpg.Record]":
     """Open one dedicated connection, as workers hold it: no reset round trip between statements."""
-    return await asyncpg.connect(dsn, command_timeout=command_timeout_s, timeout=5)
+    return await asyncpg.connect(
+        dsn, command_timeout=command_timeout_s, timeout=5, server_settings=_SESSION
+    )

@@ -8,7 +8,7 @@ import pytest
 
 from engine.assurance.verify import certify
 from engine.infra import cell as cells
-from engine.infra import keys, log
+from engine.infra import keys, log, postgres
 from engine.infra.cell import Cell
 from engine.kernel.clock import SystemClock
 from engine.orders import store
@@ -245,6 +245,26 @@ async def test_a_dead_recorders_log_is_taken_over(sale, recorder_of, pg, eventua
     task = asyncio.ensure_future(recorder_of("next").run())
     await agree(sale, pg, eventually)
     assert await pg.fetchval("SELECT owner FROM cells") == "next"
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_a_recorder_stopped_inside_its_transaction_is_overtaken(
+    sale, recorder_of, settings, pg, start, eventually
+):
+    """Its locks are released by the server: nobody else can make it let go."""
+    await some_orders(sale, 3)
+    end = (await entries_after(sale, start))[-1].log_id
+    epoch = await pg.fetchval("SELECT epoch FROM cells")
+    stopped = await postgres.connect(settings.database_url)
+    await stopped.transaction().start()
+    assert await store.advance(stopped, "1", "stopped", epoch, start, end, 3) is not None
+    task = asyncio.ensure_future(recorder_of("next").run())
+    await agree(sale, pg, eventually, within_s=12)
+    with pytest.raises(postgres.UNAVAILABLE):  # as it goes on, it finds itself without connection
+        await stopped.fetchval("SELECT 1")
+    stopped.terminate()
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task

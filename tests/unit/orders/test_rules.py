@@ -219,6 +219,14 @@ def test_a_posted_payment_is_booked_with_its_order():
     assert (row.order_id, row.payment, row.state, row.log_id) == ("o", PAID, "applied", "1-0")
 
 
+def test_what_was_paid_for_a_dropped_line_is_owed_back():
+    changes = fold(reserved(state="C", settle="paid", payment=PAID, dropped=[2], total=200))
+    order = changes.orders["o"]
+    assert (order.payment_state, order.attention) == ("paid", "a refund is due for dropped lines")
+    owed = [event.data for event in changes.events if event.kind == "payment.refund_due"]
+    assert owed == [{"payment_id": "p", "amount": 50, "reason": "dropped_lines"}]
+
+
 def test_money_without_goods_is_kept_with_its_reason():
     changes = fold(refund_due("second_payment"))
     (row,) = changes.payments
