@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
 from engine.infra.cell import Cell
+from engine.kernel import limits
 from engine.kernel.clock import Clock
 from engine.kernel.errors import EngineError, OutcomeUnknown, WrongAmount
 from engine.kernel.types import OrderId
@@ -113,8 +114,11 @@ class Reservations:
 
     async def book_again(self) -> None:
         """Book kept payments once more after an opening; what the cell still has stays as it is."""
-        for payment in self.kept.payments():
-            await self.confirm(payment)
+        payments = self.kept.payments()
+        for first in range(0, len(payments), limits.CLAIMS_PER_CALL_MAX):
+            chunk = payments[first : first + limits.CLAIMS_PER_CALL_MAX]
+            for booked in [self._confirm.submit(payment) for payment in chunk]:
+                await booked
 
     async def _send_claims(self, batch: Sequence[_Submission]) -> list[Held | EngineError]:
         claims = [one.claim for one in batch]

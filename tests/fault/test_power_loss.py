@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,7 @@ from tests.fault.buyers import Buyers
 from tests.fault.engines import ADMIN
 from tests.fault.loop import Loop
 
+PUT_BACK_S = 10.0
 LOAD_S = 2.5  # longer than the second in which `everysec` syncs
 
 _CALL = re.compile(r"^(?P<pid>\d+) +(?P<name>write|fdatasync|fsync)\((?P<fd>\d+)")
@@ -135,7 +137,12 @@ async def _cut(
     await loop.recorded(await loop.accepted())
     assert await loop.reckoning(Buyers("", random.Random(0), prefix="nobody")) == []
     assert not buyers.strange
-    return acknowledged, await _recorded(supervisor.settings.database_url), size - synced
+    deadline = time.monotonic() + PUT_BACK_S
+    while True:  # what is booked again after the opening is recorded a moment later
+        recorded = await _recorded(supervisor.settings.database_url)
+        if acknowledged <= recorded or time.monotonic() > deadline:
+            return acknowledged, recorded, size - synced
+        await asyncio.sleep(0.1)
 
 
 async def _recorded(database_url: str) -> set[str]:
