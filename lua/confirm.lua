@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 --[[
-Book payments on pending holds: held units become sold. Runs even when memory is full.
+Book payments on pending holds: held units become sold, or with a deposit stay held until the
+balance is due. Runs even when memory is full.
 
 A hold is confirmable while it is pending, even past its deadline: expiry is what `expire` says, so
 a payment that races it has one winner. Money that no goods are for is logged, never refused.
@@ -23,11 +24,12 @@ ARGV[3]    payments         msgpack list of {order_id, payment_id, amount, curre
 
 Returns    msgpack {"OK", now, log_id, results}, one result a payment:
            {"CONFIRMED"}              the goods are sold
+           {"DEPOSITED", pay_by, balance}   a stage is paid: the goods stay held until the next deadline
            {"REPEATED", outcome}      this payment_id came before: "applied", or why a refund is due
            {"ALREADY_CONFIRMED"}      another payment came first: logged, refund due
            {"ALREADY_RELEASED"}       the order was cancelled: logged, refund due
            {"EXPIRED"}                nothing was done: send it to rehold
-           {"CONFLICT", total, currency}   this is what the order asks for: nothing was done
+           {"CONFLICT", amount, currency}   this is what the order asks for: nothing was done
            {"UNKNOWN_ORDER"}          the cell does not remember it, or has 16 payments of it already
            or {"FENCED" | "TOO_LATE", now, log_id, detail}: nothing was done to any payment
 ]]
@@ -38,6 +40,7 @@ local PHASE = "open"
 --- @include "read"
 --- @include "pools"
 --- @include "hold"
+--- @include "stages"
 --- @include "pay"
 
 local order_ids, add = distinct()

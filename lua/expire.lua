@@ -56,7 +56,7 @@ for _, order_id in ipairs(due) do
     hold[DRAWS], hold[COUNTERS] = {}, {}
     keep()
     finish(order_id, hold, "E")
-    events[#events + 1] = { "E", order_id, now, moves }
+    events[#events + 1] = { "E", order_id, now, moves, hold[PAID] or 0 }
   end
 end
 write_pools()

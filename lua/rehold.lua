@@ -3,8 +3,9 @@
 Book payments that came after their hold expired: hold again and confirm, in one step.
 
 It is attempt n+1 of the same order: window and pause are ignored, stock and limits are not. Where
-there is nothing left, the money is logged as refund due. A hold that has not expired is confirmed
-as by `confirm`. Runs even when memory is full.
+there is nothing left, the money is logged as refund due. Pools that ended meanwhile are replaced by
+those that took their place. A deposit holds again and waits for the balance. A hold that has not
+expired is confirmed as by `confirm`. Runs even when memory is full.
 
 Called by  engine/reservation/store.py
 Cost       O(payments + lines of their holds); payments <= CLAIMS_PER_CALL_MAX
@@ -24,8 +25,9 @@ ARGV[3]    payments         msgpack list of {order_id, payment_id, amount, curre
                             actor}
 
 Returns    msgpack {"OK", now, log_id, results}, one result a payment: as `confirm`,
-           {"CONFIRMED"} and the others; and instead of EXPIRED
-           {"REFUND_DUE", reason}     nothing is left for it: logged
+           {"CONFIRMED"}, {"DEPOSITED", pay_by, balance} and the others; and instead of EXPIRED
+           {"REFUND_DUE", reason}     "no_stock", "limit", or "too_late" for a deposit whose balance
+                                      could not be paid in time any more: logged
            or {"FENCED" | "TOO_LATE", now, log_id, detail}: nothing was done to any payment
 ]]
 local PHASE = "open"
@@ -36,7 +38,10 @@ local PHASE = "open"
 --- @include "pools"
 --- @include "hold"
 --- @include "take"
+--- @include "stages"
 --- @include "pay"
+
+local REASONS = { LIMIT_REACHED = "limit", TOO_LATE = "too_late" }
 
 -- The claim that an expired hold was, as far as taking it again needs it.
 local function claim_of(payment, hold)
@@ -49,6 +54,22 @@ local function claim_of(payment, hold)
     hold[CURRENCY], hold[TOTAL], "paid", payment[P_METHOD], 0, lines, facts(payment),
     hold[KEYS_OF_BUYER] or {}, 0, payment[P_ACTOR],
   }
+end
+
+-- The offer as it would be written now: nobody draws from a pool that has ended, and what two of
+-- its pools passed on to the same one stands there once, with its cap if it had any.
+local function offer_of_heirs(offer)
+  local sources, at = {}, {}
+  for _, source in ipairs(offer[2]) do
+    local id = pools[source[1]] and heir(source[1]) or source[1]
+    if not at[id] then
+      sources[#sources + 1] = { id, source[2] }
+      at[id] = #sources
+    elseif id == source[1] then
+      sources[at[id]][2] = source[2]
+    end
+  end
+  return { offer[1], sources, offer[3], offer[4], offer[5], offer[6] }
 end
 
 local order_ids, add = distinct()
@@ -66,32 +87,53 @@ for _, payment in ipairs(claims) do
 end
 load_for(again)
 load_ends_of(order_ids)
+for _, scope in pairs(scopes) do
+  for sku, offer in pairs(scope.offers) do
+    scope.offers[sku] = offer and offer_of_heirs(offer)
+  end
+end
+
+local function taken_again(hold, payment, whole)
+  if whole then
+    hold[STAGES], hold[PAID] = nil, nil
+    finish(payment[P_ORDER], hold, "C")
+    return { "CONFIRMED" }
+  end
+  hold[STATE], held_dirty[payment[P_ORDER]] = "P", true
+  next_stage(hold, payment[AMOUNT])
+  due_add[payment[P_ORDER]], due_remove[payment[P_ORDER]] = hold[PAY_BY], nil
+  return { "DEPOSITED", hold[PAY_BY], unpaid(hold) }
+end
 
 local function hold_again(payment)
   local order_id = payment[P_ORDER]
   local hold = holds[order_id]
   local claim = claim_for[payment]
+  local whole = payment[AMOUNT] == unpaid(hold)
   begin()
   local taken = nothing_taken()
-  local refusal = within_limits(claim, taken.counted) or take(claim, SOLD, false, taken)
+  local refusal = not whole and now >= hold[STAGES][2][STAGE_UNTIL] and { "TOO_LATE" }
+  refusal = refusal or within_limits(claim, taken.counted)
+  refusal = refusal or take(claim, whole and SOLD or HELD, false, taken)
   if not refusal and #taken.dropped > 0 then
     refusal = { "SOLD_OUT" }
   end
   if refusal then
     uncount(taken.counted)
     rollback()
-    local reason = refusal[1] == "LIMIT_REACHED" and "limit" or "no_stock"
+    local reason = REASONS[refusal[1]] or "no_stock"
     refund_due(payment, hold, reason)
     return { "REFUND_DUE", reason }
   end
   keep()
   hold[DRAWS], hold[COUNTERS], hold[ATTEMPT] = taken.draws, taken.counted, hold[ATTEMPT] + 1
   remember_payment(payment, hold, "applied")
-  finish(order_id, hold, "C")
+  local result = taken_again(hold, payment, whole)
   events[#events + 1] = {
     "H", order_id, now, moves, facts(payment), hold[ATTEMPT], taken.draws, taken.counted,
+    hold[STATE], hold[PAY_BY], hold[UNTIL], stages_left(hold),
   }
-  return { "CONFIRMED" }
+  return result
 end
 
 local results = {}

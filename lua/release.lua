@@ -24,8 +24,8 @@ ARGV[3]    claims           msgpack list of {order_id, cancel_id, kind, reason, 
 Returns    msgpack {"OK", now, log_id, results}, one result a claim:
            {"RELEASED", state, total}     state P while something is left, else R
            {"REPEATED", state, total}     this cancel_id came before
-           {"CONFLICT", line}             the line has fewer units left: nothing was done; line 0: after
-                                          64 cancels only what is left may be cancelled, whole
+           {"CONFLICT", line}             the line has fewer units left: nothing was done; line 0: after a
+                                          deposit or 64 cancels only all that is left may be cancelled
            {"ALREADY_CONFIRMED"}  {"ALREADY_RELEASED"}  {"EXPIRED"}  {"UNKNOWN_ORDER"}
            or {"FENCED" | "TOO_LATE", now, log_id, detail}: nothing was done to any claim
 ]]
@@ -38,7 +38,6 @@ local PHASE = "open"
 --- @include "hold"
 local R_ORDER, CANCEL, KIND, REASON, R_ACTOR, R_LINES = 1, 2, 3, 4, 5, 6
 local CANCELS_MAX = 64
-local TERMINAL = { C = "ALREADY_CONFIRMED", R = "ALREADY_RELEASED", E = "EXPIRED" }
 
 local order_ids, add = distinct()
 for _, claim in ipairs(claims) do
@@ -90,15 +89,9 @@ local function release(claim, hold, wanted)
   local cancelled = {}
   for _, part in ipairs(wanted) do
     local n, units = part[1], part[2]
-    local line = hold[LINES][n]
-    -- by way of the remainder: payable * units is more than a double holds for large sums
-    local rest = math.fmod(line[3], line[2])
-    local share = (line[3] - rest) / line[2] * units + math.floor(rest * units / line[2])
     release_line(hold, n, units, account)
     uncount_line(hold, n, units)
-    line[2], line[3] = line[2] - units, line[3] - share
-    hold[TOTAL] = hold[TOTAL] - share
-    cancelled[#cancelled + 1] = { n, units, share }
+    cancelled[#cancelled + 1] = { n, units, cut_line(hold, n, units) }
   end
   local left, draws = 0, {}
   for _, line in ipairs(hold[LINES]) do
@@ -120,7 +113,7 @@ local function release(claim, hold, wanted)
   held_dirty[claim[R_ORDER]] = true
   events[#events + 1] = {
     "L", claim[R_ORDER], now, moves, claim[CANCEL], claim[KIND], claim[REASON], claim[R_ACTOR],
-    cancelled, hold[STATE], hold[TOTAL], draws,
+    cancelled, hold[STATE], hold[TOTAL], draws, hold[PAID] or 0,
   }
   return { "RELEASED", hold[STATE], hold[TOTAL] }
 end
@@ -142,7 +135,7 @@ local function judge(claim)
   local wanted, line = wanted_of(claim, hold)
   if not wanted then
     return { "CONFLICT", line }
-  elseif #hold[CANCELS] >= CANCELS_MAX and #claim[R_LINES] > 0 then
+  elseif #claim[R_LINES] > 0 and (#hold[CANCELS] >= CANCELS_MAX or (hold[PAID] or 0) > 0) then
     return { "CONFLICT", 0 }
   end
   return release(claim, hold, wanted)

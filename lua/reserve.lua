@@ -20,12 +20,16 @@ ARGV[3]    claims           msgpack list, fields as in include/take.lua
 ARGV[4..]  payloads         bytes, one a claim: the order as posted, copied to the log untouched
 
 Returns    msgpack {"OK", now, log_id, results}, one result a claim:
-           {"RESERVED", state, pay_by, total, dropped, short, below_floor, unmapped}
-           {"REPEATED", state, pay_by, total, dropped}   this order came before: nothing was taken
+           {"RESERVED", state, pay_by, total, dropped, short, below_floor, unmapped, stages}
+           {"REPEATED", state, pay_by, total, dropped, stages}   this order came before: nothing was
+                                        taken; stages {{name, amount, pay_by}, …} only if it has some
            {"CONFLICT"}                 it came before and said something else
            {"SOLD_OUT", line, empty, pools}   empty 1: no pool had a unit left
            {"LIMIT_REACHED", line, maximum, counted}   counted -1: the claim names no such buyer
            {"NOT_STARTED", starts_at}  {"ENDED", ends_at}  {"PAUSED", scope}  {"UNKNOWN_SKU", line}
+           {"SHORT", line}              the order it is split from has not these units; line 0: it is
+                                        another buyer's, in another currency, or partly paid
+           {"UNKNOWN_ORDER"}  {"ALREADY_CONFIRMED"}  {"ALREADY_RELEASED"}  {"EXPIRED"}   so is that order
            or {"FENCED" | "TOO_LATE", now, log_id, detail}: nothing was done to any claim
 ]]
 local PHASE = "open"
@@ -36,7 +40,9 @@ local PHASE = "open"
 --- @include "pools"
 --- @include "hold"
 --- @include "take"
+--- @include "stages"
 --- @include "replace"
+--- @include "split"
 
 local order_ids, add_order = distinct()
 for _, claim in ipairs(claims) do
@@ -45,6 +51,7 @@ end
 load_holds(order_ids)
 load_for(claims)
 load_replaceable(claims, order_ids)
+load_sources(claims)
 
 local function outside_window(claim)
   local scope = claim.scope
@@ -80,13 +87,16 @@ local function below_floor(claim, taken)
   end
 end
 
-local function accept(claim, taken, external, payload, replaced, replaced_hold)
+local function accept(claim, taken, external, payload, replaced, replaced_hold, source)
   local settled = claim[SETTLE] ~= ""
   local pay_by, held_until = 0, 0
-  if not settled and not external then
+  if source then
+    pay_by, held_until = source[PAY_BY], source[UNTIL] -- it was fixed at the first hold
+  elseif not settled and not external then
     pay_by, held_until = deadline(claim)
   end
   local hold = hold_of(claim, settled and "C" or "P", 1, taken, pay_by, held_until)
+  set_stages(hold, claim.scope.campaign, claim.scope.offers)
   local order_id = claim[ORDER]
   end_replaced(replaced, replaced_hold)
   holds[order_id], held_dirty[order_id] = hold, true
@@ -94,7 +104,8 @@ local function accept(claim, taken, external, payload, replaced, replaced_hold)
     done_add[order_id] = now + KEEP_MS
   else
     if held_until > 0 then
-      due_add[order_id] = pay_by
+      hold[WARNED] = source and source[WARNED] or 0
+      due_add[order_id] = hold[WARNED] == 0 and pay_by or held_until
     end
     -- a marketplace's order is sold already: it makes room for no other
     if claim[C_BUYER] ~= "" and not external then
@@ -106,9 +117,23 @@ local function accept(claim, taken, external, payload, replaced, replaced_hold)
   events[#events + 1] = reserved_event(claim, hold, taken, payload, replaced)
   below_floor(claim, taken)
   return {
-    "RESERVED", hold[STATE], pay_by, hold[TOTAL], taken.dropped, taken.short, taken.below_floor,
-    taken.unmapped,
+    "RESERVED", hold[STATE], hold[PAY_BY], hold[TOTAL], taken.dropped, taken.short, taken.below_floor,
+    taken.unmapped, stages_told(hold),
   }
+end
+
+local function judge_split(claim, payload)
+  local source = holds[claim[SPLIT_FROM]]
+  local refusal = not_split(claim, source)
+  if refusal then
+    return refusal
+  end
+  begin()
+  local taken = nothing_taken()
+  local cut = split(claim, source, taken)
+  local result = accept(claim, taken, false, payload, "", nil, source)
+  end_split(claim, source, cut)
+  return result
 end
 
 local function judge(claim, payload)
@@ -117,11 +142,14 @@ local function judge(claim, payload)
     if seen[FINGERPRINT] ~= claim[PRINT] then
       return { "CONFLICT" }
     end
-    return { "REPEATED", seen[STATE], seen[PAY_BY], seen[TOTAL], seen[DROPPED] }
+    return { "REPEATED", seen[STATE], seen[PAY_BY], seen[TOTAL], seen[DROPPED], stages_told(seen) }
   end
   local channel = claim.scope.channel
   if not channel then
     return { "UNKNOWN_SKU", 1 }
+  end
+  if claim[SPLIT_FROM] ~= "" then
+    return judge_split(claim, payload)
   end
   local external = channel[2] == "external"
   local refusal = not external and outside_window(claim)

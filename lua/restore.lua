@@ -36,8 +36,10 @@ local PHASE = "restoring"
 --- @include "pools"
 --- @include "hold"
 --- @include "take"
+--- @include "stages"
 --- @include "replace"
-local PROMISED = 17
+--- @include "split"
+local PROMISED = 18
 
 local order_ids, add = distinct()
 for _, claim in ipairs(claims) do
@@ -46,6 +48,7 @@ end
 load_holds(order_ids)
 load_for(claims)
 load_replaceable(claims, order_ids)
+load_sources(claims)
 
 -- The buyer's hold that it replaced when it was accepted; one that came later stays.
 local function replace_older(claim, accepted_at)
@@ -63,6 +66,17 @@ local function remember_mine(claim, accepted_at)
   end
 end
 
+-- All of it anew: what it counts is counted again without asking whether it may be.
+local function take_anew(claim, external, account, taken)
+  for _, met in ipairs(external and {} or claim.limits) do
+    if met[5] ~= "" then
+      count(met[1], met[2])
+      taken.counted[#taken.counted + 1] = { met[1], met[2], met[4] }
+    end
+  end
+  return take(claim, account, external, taken)
+end
+
 local function restore(claim, payload)
   local seen, promised = holds[claim[ORDER]], claim[PROMISED]
   if seen then
@@ -73,14 +87,14 @@ local function restore(claim, payload)
   local channel = claim.scope.channel
   local external = channel and channel[2] == "external"
   local replaced, replaced_hold = replace_older(claim, promised[2])
-  for _, met in ipairs(external and {} or claim.limits) do
-    if met[5] ~= "" then
-      count(met[1], met[2])
-      taken.counted[#taken.counted + 1] = { met[1], met[2], met[4] }
-    end
-  end
   local settled = claim[SETTLE] ~= ""
-  local refusal = take(claim, settled and SOLD or HELD, external, taken)
+  local source = claim[SPLIT_FROM] ~= "" and holds[claim[SPLIT_FROM]]
+  local cut, refusal
+  if source and not not_split(claim, source) then
+    cut = split(claim, source, taken)
+  else -- it was no split, or what it was split from is not back yet or ended
+    refusal = take_anew(claim, external, settled and SOLD or HELD, taken)
+  end
   if refusal then
     uncount(taken.counted)
     put_back(replaced_hold)
@@ -96,6 +110,7 @@ local function restore(claim, payload)
   end
   local hold = hold_of(claim, settled and "C" or "P", 1, taken, promised[1], held_until)
   hold[SINCE] = promised[2]
+  set_stages(hold, claim.scope.campaign, claim.scope.offers)
   holds[claim[ORDER]], held_dirty[claim[ORDER]] = hold, true
   if settled then
     done_add[claim[ORDER]] = now + KEEP_MS
@@ -107,6 +122,9 @@ local function restore(claim, payload)
   end
   accepted = accepted + 1
   events[#events + 1] = reserved_event(claim, hold, taken, payload, replaced)
+  if cut then
+    end_split(claim, source, cut)
+  end
   return { "RESERVED", hold[STATE], hold[PAY_BY], hold[TOTAL], taken.dropped }
 end
 

@@ -12,6 +12,7 @@ from engine.infra.postgres import UNAVAILABLE, Pool
 from engine.infra.tasks import raise_if_cancelled
 from engine.kernel.clock import Clock
 from engine.kernel.errors import Closed, EngineError, OutcomeUnknown
+from engine.orders import service as orders
 from engine.reservation.service import Reservations
 
 _OPEN_POLL_S: Final = 0.25
@@ -81,8 +82,11 @@ class Restorer:
     async def _book_again(self, epoch: int) -> None:
         """Book what is kept; what the cell did not take is tried again at the next look."""
         try:
-            await self._reservations.book_again()
+            refused = await self._reservations.book_again()
         except EngineError as refusal:
             _logger.warning("payments_not_booked_again", reason=refusal.code)
-        else:
-            self._reservations.kept.epoch = epoch
+            return
+        if refused:
+            _logger.warning("payments_without_order", count=len(refused))
+            await orders.receive(self._pool, refused)  # the settler finds out what they are for
+        self._reservations.kept.epoch = epoch

@@ -1,11 +1,12 @@
 """What a campaign may say, and which SKUs and channels it speaks of; no I/O."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 
 from engine.campaigns.types import CampaignFields, CampaignSku
 from engine.kernel import codec
+from engine.kernel.codec import Money
 from engine.kernel.errors import ValidationFailed
 from engine.kernel.types import Fault
 
@@ -25,6 +26,8 @@ def normal(campaign: CampaignFields) -> CampaignFields:
         campaign,
         starts_at=codec.instant(campaign.starts_at, "/starts_at"),
         ends_at=codec.instant(campaign.ends_at, "/ends_at"),
+        balance_until=campaign.balance_until
+        and codec.instant(campaign.balance_until, "/balance_until"),
         channels=campaign.channels or named_channels(campaign),
     )
 
@@ -59,12 +62,24 @@ def _faults(campaign: CampaignFields) -> Iterator[Fault]:
         yield Fault("/ends_at", "must be later than starts_at")
     if campaign.grace_seconds is not None and campaign.hold_seconds is None:
         yield Fault("/grace_seconds", "needs hold_seconds beside it")
+    yield from _balance_faults(campaign)
     yield from _twice("/channels", campaign.channels, "")
     yield from _twice("/skus", [one.sku for one in campaign.skus], "/sku")
     for n, channel in enumerate(campaign.channels):
         yield from _bad_identifier(channel, f"/channels/{n}")
     for n, one in enumerate(campaign.skus):
         yield from _sku_faults(one, f"/skus/{n}", campaign.channels)
+
+
+def _balance_faults(campaign: CampaignFields) -> Iterator[Fault]:
+    deposits = [n for n, one in enumerate(campaign.skus) if one.deposit is not None]
+    if campaign.balance_until is None:
+        for n in deposits:
+            yield Fault(f"/skus/{n}/deposit", "needs the campaign's balance_until")
+    elif campaign.balance_until <= campaign.ends_at:
+        yield Fault("/balance_until", "must be later than ends_at: deposits are paid until then")
+    elif not deposits:
+        yield Fault("/balance_until", "needs a deposit on one of the SKUs")
 
 
 def _sku_faults(one: CampaignSku, at: str, channels: list[str]) -> Iterator[Fault]:
@@ -74,14 +89,31 @@ def _sku_faults(one: CampaignSku, at: str, channels: list[str]) -> Iterator[Faul
         if channels and channel not in channels:
             yield Fault(place, "must be one of the campaign's channels")
         yield from _bad_identifier(channel, place)
-    for name, money in (("price", one.price), ("floor_price", one.floor_price)):
-        if money is not None and money.amount < 0:
+    yield from _money_faults(one, at)
+
+
+def _money_faults(one: CampaignSku, at: str) -> Iterator[Fault]:
+    named = {"price": one.price, "floor_price": one.floor_price, "deposit": one.deposit}
+    given = {name: money for name, money in named.items() if money is not None}
+    first, currency = next(((name, m.currency) for name, m in given.items()), ("", ""))
+    for name, money in given.items():
+        if money.currency != currency:
+            yield Fault(f"{at}/{name}/currency", f"must be the currency of {first}")
+        elif name == "deposit" and money.amount <= 0:
+            yield Fault(f"{at}/deposit/amount", "must be more than 0")
+        elif money.amount < 0:
             yield Fault(f"{at}/{name}/amount", "must not be negative")
-    if one.price and one.floor_price:
-        if one.price.currency != one.floor_price.currency:
-            yield Fault(f"{at}/floor_price/currency", "must be the currency of price")
-        elif one.price.amount < one.floor_price.amount:
-            yield Fault(f"{at}/price/amount", "must not be below floor_price")
+    yield from _price_faults(given, at)
+
+
+def _price_faults(given: Mapping[str, Money], at: str) -> Iterator[Fault]:
+    price = given.get("price")
+    if price is None:
+        return
+    if "floor_price" in given and price.amount < given["floor_price"].amount:
+        yield Fault(f"{at}/price/amount", "must not be below floor_price")
+    if "deposit" in given and price.amount <= given["deposit"].amount:
+        yield Fault(f"{at}/deposit/amount", "must be below price")
 
 
 def _bad_identifier(text: str, pointer: str) -> Iterator[Fault]:

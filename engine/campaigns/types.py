@@ -27,6 +27,7 @@ class CampaignSku(codec.Wire, frozen=True):
     per_buyer_limit: Count | None = None
     price: codec.Money | None = None
     floor_price: codec.Money | None = None
+    deposit: codec.Money | None = None
     draws_shared: bool = False
 
 
@@ -49,7 +50,8 @@ class Wave(codec.Wire, frozen=True):
 class CampaignFields(codec.Wire, frozen=True):
     """A campaign; without `hold_seconds` an unpaid order is held as its channel says.
 
-    `channels` may be left out: then they are the channels that a quota names.
+    `channels` may be left out: then they are the channels that a quota names. SKUs with a `deposit`
+    for each unit are a presale: the deposit is due as any payment, the rest by `balance_until`.
     """
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
@@ -69,6 +71,7 @@ class CampaignFields(codec.Wire, frozen=True):
     waves: Annotated[list[Wave], msgspec.Meta(max_length=64)] = msgspec.field(default_factory=list)
     hold_seconds: Annotated[int, msgspec.Meta(ge=1, le=HOLD_SECONDS_MAX)] | None = None
     grace_seconds: Annotated[int, msgspec.Meta(ge=0, le=HOLD_SECONDS_MAX)] | None = None
+    balance_until: codec.Instant | None = None
     at_end: Literal["return_to_shared", "keep"] = "return_to_shared"
     extensions: codec.Document = msgspec.field(default_factory=dict)
 

@@ -155,7 +155,9 @@ def campaign_plan(
     limits = [[one.scope, one.by, one.max, one.counts] for one in fields.limits]
     window = [to_ms(fields.starts_at), to_ms(fields.ends_at)]
     plan = Plan()
-    plan.rules[_name("campaign", tenant, campaign)] = [*window, hold_ms, grace * 1_000, limits]
+    balance_by = to_ms(fields.balance_until) if fields.balance_until else 0
+    rule = [*window, hold_ms, grace * 1_000, limits, balance_by]
+    plan.rules[_name("campaign", tenant, campaign)] = rule
     for one in fields.skus:
         shared = Dimensions(tenant, owners[one.sku], one.sku)
         for channel in fields.channels:
@@ -168,6 +170,8 @@ def campaign_plan(
                 (Draw(own),) if extra is None else (Draw(own), extra),
                 one.per_buyer_limit or 0,
                 one.floor_price.amount if one.floor_price else 0,
+                one.deposit.amount if one.deposit else 0,
+                money.currency if (money := one.floor_price or one.deposit) else "",
             )
     return plan
 
@@ -183,7 +187,7 @@ def bodies(
     gone = dict.fromkeys(set(former) - plan.fields, ENDED_OFFER)
     for name, offer in (gone | plan.offers).items():
         draws = [[ids[draw.pool], draw.cap] for draw in offer.draws]
-        found[name] = [draws, offer.per_buyer_limit, offer.floor_price]
+        found[name] = [draws, *offer[1:]]
     return found
 
 
@@ -225,12 +229,25 @@ def draws_of(body: bytes) -> list[tuple[str, int]]:
     return [(pool, cap) for pool, cap in _unpack(body)[1]]
 
 
-def sellable(draws: Iterable[tuple[str, int]], available: Mapping[str, int]) -> list[int]:
-    """Return what each pool of an offer has for its channel."""
-    return [
-        max(0, available.get(pool, 0) if cap < 0 else min(available.get(pool, 0), cap))
-        for pool, cap in draws
-    ]
+def cap_field(pool: str, channel: str) -> str:
+    """Name the cell's count of what a channel has drawn from a pool that it may draw to a cap."""
+    return _name("c", pool, channel)
+
+
+def sellable(
+    channel: str,
+    draws: Iterable[tuple[str, int]],
+    available: Mapping[str, int],
+    counted: Mapping[str, int],
+) -> list[int]:
+    """Return what each pool of an offer has for its channel; `counted` is by `cap_field`."""
+    found = []
+    for pool, cap in draws:
+        units = available.get(pool, 0)
+        if cap >= 0:
+            units = min(units, cap - counted.get(cap_field(pool, channel), 0))
+        found.append(max(0, units))
+    return found
 
 
 def _shared_draw(

@@ -119,8 +119,8 @@ class PauseView(codec.Answer, frozen=True):
 class StockItem(codec.Answer, frozen=True):
     """What one channel may sell of one SKU; an empty campaign is the everyday sale.
 
-    `shared` is how much of `sellable` comes from the shared pool, before what the channel has
-    already drawn against its cap, which only the cell knows.
+    `shared` is how much of `sellable` comes from the shared pool: at most what is left of the
+    channel's cap, which the cell counts, so that it may be ahead of `log_id`.
     """
 
     sku: str
@@ -168,6 +168,8 @@ class Offer(NamedTuple):
     draws: tuple[Draw, ...]
     per_buyer_limit: int = 0
     floor_price: int = 0  # minor units; 0 is none
+    deposit: int = 0  # of one unit, minor units; 0: paid at once
+    currency: str = ""  # of these two
 
 
 class Given(NamedTuple):

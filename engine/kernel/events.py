@@ -69,6 +69,7 @@ class Reserved(Base, frozen=True, tag="R"):
     payment: Payment
     replaced: str
     settle: str
+    stages: list[Any] | None = None
 
 
 class Confirmed(Base, frozen=True, tag="C"):
@@ -78,13 +79,26 @@ class Confirmed(Base, frozen=True, tag="C"):
     attempt: int
 
 
+class DepositPaid(Base, frozen=True, tag="A"):
+    """A stage of a pending hold was paid; `stages` are those that are left."""
+
+    payment: Payment
+    pay_by: int
+    held_until: int
+    stages: list[Any]
+
+
 class Reheld(Base, frozen=True, tag="H"):
-    """An expired hold was paid: taken again and confirmed."""
+    """An expired hold was paid: taken again and confirmed, or with a deposit pending again."""
 
     payment: Payment
     attempt: int
     draws: list[tuple[int, str, int]]
     counted: list[tuple[str, int, int]]
+    state: str = "C"
+    pay_by: int = 0
+    held_until: int = 0
+    stages: list[Any] = []
 
 
 class RefundDue(Base, frozen=True, tag="M"):
@@ -95,7 +109,7 @@ class RefundDue(Base, frozen=True, tag="M"):
 
 
 class Released(Base, frozen=True, tag="L"):
-    """Units of a hold were given back; `lines` are (line, units, money)."""
+    """Units of a hold were given back; `lines` are (line, units, money), `paid` was a deposit."""
 
     cancel_id: str
     kind: str
@@ -105,10 +119,13 @@ class Released(Base, frozen=True, tag="L"):
     state: str
     total: int
     draws: list[tuple[int, str, int]]
+    paid: int = 0
 
 
 class Expired(Base, frozen=True, tag="E"):
-    """A hold ended unpaid."""
+    """A hold ended unpaid, or with no more than a deposit `paid`."""
+
+    paid: int = 0
 
 
 class Expiring(Base, frozen=True, tag="W"):
@@ -187,6 +204,7 @@ class DeadlineMoved(Base, frozen=True, tag="D"):
 LogEvent: TypeAlias = (
     Reserved
     | Confirmed
+    | DepositPaid
     | Reheld
     | RefundDue
     | Released

@@ -59,23 +59,23 @@ RETURNING p.pool_id, p.tenant, p.sku, p.broken;
 INSERT INTO orders (
   cell, fulfilment_state, order_id, tenant, channel, channel_order_id, campaign, buyer_id, kind,
   state, payment_state, stock_state, currency, payable, pay_by, held_until, attempt, fingerprint,
-  placed_at, accepted_at, log_id, actor, attention, draws, counters, document
+  placed_at, accepted_at, log_id, actor, attention, draws, counters, stages, document
 )
 SELECT
   $1, 'unrouted', order_id, tenant, channel, channel_order_id, campaign, buyer_id, kind,
   state, payment_state, stock_state, currency, payable,
   to_timestamp(nullif(pay_by, 0) / 1000.0), to_timestamp(nullif(held_until, 0) / 1000.0),
   attempt, fingerprint, to_timestamp(placed_at / 1000.0), to_timestamp(accepted_at / 1000.0),
-  log_id, actor, attention, draws::jsonb, counters::jsonb, document::jsonb
+  log_id, actor, attention, draws::jsonb, counters::jsonb, stages::jsonb, document::jsonb
 FROM unnest(
   $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
   $9::text[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::bigint[], $15::bigint[],
   $16::integer[], $17::text[], $18::bigint[], $19::bigint[], $20::text[], $21::text[], $22::text[],
-  $23::text[], $24::text[], $25::text[]
+  $23::text[], $24::text[], $25::text[], $26::text[]
 ) AS o (
   order_id, tenant, channel, channel_order_id, campaign, buyer_id, kind, state, payment_state,
   stock_state, currency, payable, pay_by, held_until, attempt, fingerprint, placed_at, accepted_at,
-  log_id, actor, attention, draws, counters, document
+  log_id, actor, attention, draws, counters, stages, document
 )
 ON CONFLICT DO NOTHING
 RETURNING order_id;
@@ -98,12 +98,15 @@ SET
   held_until = coalesce(to_timestamp(u.held_until / 1000.0), o.held_until),
   attempt = coalesce(u.attempt, o.attempt),
   draws = coalesce(u.draws::jsonb, o.draws),
-  counters = coalesce(u.counters::jsonb, o.counters)
+  counters = coalesce(u.counters::jsonb, o.counters),
+  stages = coalesce(u.stages::jsonb, o.stages),
+  attention = coalesce(u.attention, o.attention)
 FROM unnest(
   $1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
-  $8::integer[], $9::text[], $10::text[]
+  $8::integer[], $9::text[], $10::text[], $11::text[], $12::text[]
 ) AS u (
-  order_id, state, payment_state, stock_state, payable, pay_by, held_until, attempt, draws, counters
+  order_id, state, payment_state, stock_state, payable, pay_by, held_until, attempt, draws, counters,
+  stages, attention
 )
 WHERE o.order_id = u.order_id;
 
@@ -268,9 +271,29 @@ RETURNING order_id;
 SELECT
   order_id, tenant, channel, channel_order_id, campaign, buyer_id, kind, state, payment_state,
   stock_state, fulfilment_state, currency, payable, pay_by, held_until, attempt, fingerprint,
-  placed_at, accepted_at, recorded_at, log_id, attention, draws, document
+  placed_at, accepted_at, recorded_at, log_id, attention, draws, stages, document
 FROM orders
 WHERE order_id = $1;
+
+-- name: recall
+-- An order as a repeat is answered; a line that is gone and was never cancelled had been dropped.
+SELECT
+  o.order_id, o.fingerprint, o.state, o.payment_state, o.stock_state, o.fulfilment_state, o.payable,
+  o.pay_by, o.attention, o.stages,
+  EXISTS (
+    SELECT FROM blocks AS b WHERE b.order_id = o.order_id AND (b.until IS NULL OR b.until > now())
+  ) AS blocked,
+  ARRAY(
+    SELECT l.line_no
+    FROM order_lines AS l
+    WHERE l.order_id = o.order_id AND l.open_quantity = 0 AND NOT EXISTS (
+      SELECT
+      FROM cancels AS c CROSS JOIN jsonb_array_elements(c.lines) AS cut
+      WHERE c.order_id = o.order_id AND (cut ->> 0)::integer = l.line_no
+    )
+  ) AS dropped
+FROM orders AS o
+WHERE o.order_id = $1;
 
 -- name: lock_order
 SELECT
@@ -279,6 +302,11 @@ SELECT
 FROM orders
 WHERE order_id = $1
 FOR UPDATE;
+
+-- name: applied_amount
+SELECT coalesce(sum(amount), 0)::bigint
+FROM payments
+WHERE order_id = $1 AND state = 'applied';
 
 -- name: order_lines
 SELECT line_no, sku, quantity, open_quantity, payable, short
@@ -326,23 +354,31 @@ ON CONFLICT (return_id) DO NOTHING;
 
 -- name: list_orders
 -- Newest first; a page goes on right after ($8, $9). Empty texts and NULL instants do not filter.
+-- A block counts until its `until`, as order_blocks has it.
 SELECT
   o.order_id, o.channel, o.channel_order_id, o.campaign, o.buyer_id, o.state, o.payment_state,
   o.stock_state, o.fulfilment_state, o.currency, o.payable, o.pay_by, o.placed_at, o.attention,
-  EXISTS (SELECT FROM blocks AS b WHERE b.order_id = o.order_id) AS blocked
+  EXISTS (
+    SELECT FROM blocks AS b
+    WHERE b.order_id = o.order_id AND (b.until IS NULL OR b.until > now())
+  ) AS blocked
 FROM orders AS o
 WHERE
   o.tenant = $1
   AND ($2 = '' OR o.channel = $2)
   AND ($3 = '' OR o.channel_order_id = $3)
   AND ($4::text = '' OR EXISTS (
-    SELECT FROM blocks AS b WHERE b.order_id = o.order_id AND b.code = $4
+    SELECT FROM blocks AS b
+    WHERE b.order_id = o.order_id AND b.code = $4 AND (b.until IS NULL OR b.until > now())
   ))
   AND ($5::timestamptz IS NULL OR o.placed_at >= $5)
   AND ($6::timestamptz IS NULL OR o.placed_at < $6)
   AND ($7 = '' OR $7 = CASE
     WHEN o.attention <> ''
-      OR o.state = 'open' AND EXISTS (SELECT FROM blocks AS b WHERE b.order_id = o.order_id)
+      OR o.state = 'open' AND EXISTS (
+        SELECT FROM blocks AS b
+        WHERE b.order_id = o.order_id AND (b.until IS NULL OR b.until > now())
+      )
       THEN 'needs_attention'
     WHEN o.payment_state = 'refund_due' THEN 'refund_due'
     WHEN o.state = 'cancelled' THEN 'cancelled'

@@ -6,6 +6,7 @@ from typing import Any, Final
 from engine.kernel.events import (
     Confirmed,
     DeadlineMoved,
+    DepositPaid,
     Expired,
     Expiring,
     LogEvent,
@@ -36,7 +37,7 @@ from engine.reservation.rules import payable
 from engine.reservation.types import OrderIn, decode_order
 
 # Nothing is sold for this money; a second payment, by contrast, leaves the order paid.
-_ORDER_IS_NOT_PAID: Final = frozenset({"cancelled", "no_stock", "limit"})
+_ORDER_IS_NOT_PAID: Final = frozenset({"cancelled", "no_stock", "limit", "too_late"})
 
 
 def posts(log_id: str, events: Iterable[LogEvent]) -> list[Post]:
@@ -68,14 +69,13 @@ def _fold_one(changes: Changes, logged: Logged) -> None:  # noqa: C901, PLR0912 
         case Reserved():
             _reserved(changes, log_id, event, payload)
         case Confirmed():
-            _applied(changes, log_id, event.subject, event.payment, event.at)
-            _patch(changes, event.subject, payment_state="paid", stock_state="committed")
+            _applied(changes, log_id, event, event.payment)
+            _patch(changes, event.subject, payment_state="paid", stock_state="committed", stages=[])
+        case DepositPaid():
+            _applied(changes, log_id, event, event.payment, "order.deposit_paid")
+            _deposit_paid(changes, event)
         case Reheld():
-            _applied(changes, log_id, event.subject, event.payment, event.at)
-            _patch(
-                changes, event.subject, state=OPEN, payment_state="paid", stock_state="committed",
-                attempt=event.attempt, draws=event.draws, counters=event.counted,
-            )  # fmt: skip
+            _reheld(changes, log_id, event)
         case RefundDue():
             _refund_due(changes, log_id, event)
         case Released():
@@ -85,6 +85,7 @@ def _fold_one(changes: Changes, logged: Logged) -> None:  # noqa: C901, PLR0912 
                 changes, event.subject, state=CLOSED, stock_state="released", draws=[], counters=[]
             )
             _note(changes, log_id, event, "order.expired", {})
+            _deposit_due_back(changes, log_id, event, "expired")
         case Expiring():
             _note(changes, log_id, event, "hold.expiring", {"held_until": event.held_until})
         case DeadlineMoved():
@@ -159,6 +160,7 @@ def new_order(log_id: str, event: Reserved, order: OrderIn, document: str) -> Ne
         attention="",
         draws=[list(draw) for draw in event.draws],
         counters=[list(entry) for entry in event.counted],
+        stages=event.stages or [],
         document=document,
     )
 
@@ -178,14 +180,49 @@ def unreadable_order(log_id: str, event: Reserved, reason: str) -> NewOrder:
         attempt=event.attempt, fingerprint=event.fingerprint, placed_at=event.at,
         accepted_at=event.at, log_id=log_id, actor=clean["actor"], attention=reason,
         draws=[list(draw) for draw in event.draws],
-        counters=[], document="{}",
+        counters=[], stages=event.stages or [], document="{}",
     )  # fmt: skip
 
 
-def _applied(changes: Changes, log_id: str, order_id: str, payment: Payment, at: int) -> None:
-    changes.payments.append(PaymentRow(order_id, payment, "applied", "", log_id, at))
+def _applied(
+    changes: Changes, log_id: str, event: LogEvent, payment: Payment, kind: str = "order.paid"
+) -> None:
+    row = PaymentRow(event.subject, payment, "applied", "", log_id, event.at)
+    changes.payments.append(row)
     data = {"payment_id": payment.payment_id, "amount": payment.amount}
-    changes.events.append(EventRow(at, "order.paid", order_id, log_id, payment.actor, data))
+    _note(changes, log_id, event, kind, data, payment.actor)
+
+
+def _deposit_paid(changes: Changes, event: DepositPaid | Reheld) -> None:
+    _patch(
+        changes, event.subject, payment_state="deposit_paid", pay_by=event.pay_by,
+        held_until=event.held_until, stages=event.stages,
+    )  # fmt: skip
+
+
+def _reheld(changes: Changes, log_id: str, event: Reheld) -> None:
+    _patch(
+        changes, event.subject, state=OPEN, attempt=event.attempt, draws=event.draws,
+        counters=event.counted,
+    )  # fmt: skip
+    if event.state == "P":
+        _applied(changes, log_id, event, event.payment, "order.deposit_paid")
+        _patch(changes, event.subject, stock_state="held")
+        _deposit_paid(changes, event)
+    else:
+        _applied(changes, log_id, event, event.payment)
+        _patch(changes, event.subject, payment_state="paid", stock_state="committed", stages=[])
+
+
+def _deposit_due_back(
+    changes: Changes, log_id: str, event: Released | Expired, reason: str
+) -> None:
+    """A deposit was paid for goods that nobody will get: a person decides what becomes of it."""
+    if event.paid:
+        _patch(changes, event.subject, payment_state="refund_due")
+        _note(
+            changes, log_id, event, "payment.refund_due", {"amount": event.paid, "reason": reason}
+        )
 
 
 def _refund_due(changes: Changes, log_id: str, event: RefundDue) -> None:
@@ -200,7 +237,11 @@ def _refund_due(changes: Changes, log_id: str, event: RefundDue) -> None:
 
 def _released(changes: Changes, log_id: str, event: Released) -> None:
     if event.kind == "duplicate":
-        return  # the second hold of an order that Postgres has: the order itself is as it was
+        # the second hold of an order that Postgres has: the order itself is as it was
+        if any(move.sold < 0 for move in event.moves):
+            why = "a repeat of it was paid, and its units went back to sale: refund it or sell it"
+            _patch(changes, event.subject, attention=why)
+        return
     for n, units, money in event.lines:
         _cut(changes, event.subject, n, units, money)
     draws = [list(draw) for draw in event.draws]
@@ -215,8 +256,12 @@ def _released(changes: Changes, log_id: str, event: Released) -> None:
         )
     )  # fmt: skip
     kind = "order.cancelled" if over else "order.lines_cancelled"
+    if event.kind == "split":
+        _note(changes, log_id, event, "order.split", {"into": event.cancel_id}, event.actor)
+        return
     data = {"cancel_id": event.cancel_id, "reason": event.reason, "total": event.total}
     _note(changes, log_id, event, kind, data, event.actor)
+    _deposit_due_back(changes, log_id, event, "cancelled")
 
 
 def _overpaid(changes: Changes, log_id: str, event: Reserved) -> None:

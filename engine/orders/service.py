@@ -1,6 +1,7 @@
 """Life of an order after it was taken: pay, cancel; and the jobs that carry out what waits."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import asyncpg
@@ -24,8 +25,17 @@ from engine.kernel.types import OrderId
 from engine.orders import rules, store
 from engine.orders.store import SQL
 from engine.orders.types import CANCELLED, EventRow
-from engine.reservation.service import Paid, Reservations, release_all
-from engine.reservation.types import PENDING, Claim, Held, HoldRecord, PaymentClaim, ReleaseClaim
+from engine.reservation.service import Reservations, release_all
+from engine.reservation.stages import Due, due
+from engine.reservation.types import (
+    PENDING,
+    Claim,
+    Held,
+    HoldRecord,
+    Paid,
+    PaymentClaim,
+    ReleaseClaim,
+)
 
 _FOLD_WAIT_S: Final = 3.0
 _FOLD_POLL_S: Final = 0.02
@@ -70,7 +80,16 @@ class Orders:
         try:
             paid = await self._reservations.confirm(payment)
         except (Closed, OutcomeUnknown) as away:
+            booked = self._reservations.kept.booked(payment.order_id, payment.payment_id)
+            if booked is not None:  # before the cell closed, and Postgres may not have it yet
+                return PayResult(booked.outcome, booked.reason)
             return await self._receive(payment, away)
+        except WrongAmount:
+            # kept from before and found not to fit: the same payment has the same answer
+            known = await self._pool.fetchrow(SQL["payment"], payment.order_id, payment.payment_id)
+            if known is None:
+                raise
+            return PayResult(known["state"], known["reason"])
         if paid.outcome == "unknown_order":
             return await self._pay_recorded(payment)
         return PayResult(paid.outcome, paid.reason)
@@ -94,7 +113,7 @@ class Orders:
             case ["RELEASED" | "REPEATED", state, total]:
                 return CancelResult("cancelled" if state == "R" else "open", total, currency)
             case ["CONFLICT", 0]:
-                raise NotCancellable("too many cancels of this order: cancel all that is left")
+                raise NotCancellable("a deposit is paid, or it was cut too often: cancel it whole")
             case ["CONFLICT", n]:
                 raise NotCancellable(f"line {n} has fewer units left", line=n)
             case ["ALREADY_RELEASED"]:
@@ -145,12 +164,9 @@ class Orders:
             order = await connection.fetchrow(SQL["order"], payment.order_id)
             if order is None and (await self._hold(payment.order_id))[0] is None:
                 raise away
-            if order is not None and order["payment_state"] == "unpaid":
-                _require_amount(payment, order)
-            await connection.execute(
-                SQL["receive_payment"], payment.order_id, payment.payment_id, payment.amount,
-                payment.currency, payment.method, payment.stage, payment.paid_at, payment.actor,
-            )  # fmt: skip
+            if order is not None and order["payment_state"] in {"unpaid", "deposit_paid"}:
+                await _require_amount(connection, payment, order)
+            await receive(connection, [payment])
         return PayResult("received")
 
     async def _pay_recorded(self, payment: PaymentClaim) -> PayResult:
@@ -179,14 +195,38 @@ class Orders:
             await asyncio.sleep(_FOLD_POLL_S)
 
 
-def _require_amount(payment: PaymentClaim, order: asyncpg.Record) -> None:
+async def _require_amount(db: Connection, payment: PaymentClaim, order: asyncpg.Record) -> None:
     if order["state"] == CANCELLED:
         return  # it asks for nothing: whatever was paid is recorded, and to be given back
-    if (payment.amount, payment.currency) != (order["payable"], order["currency"]):
+    unpaid, dues = await still_to_pay(db, order)
+    now_due = dues[0].amount if dues and payment.amount != unpaid else unpaid
+    if (payment.amount, payment.currency) != (now_due, order["currency"]):
         raise WrongAmount(
-            f"the order asks for {order['payable']} {order['currency']}",
-            expected={"amount": order["payable"], "currency": order["currency"]},
+            f"the order asks for {now_due} {order['currency']}",
+            expected={"amount": now_due, "currency": order["currency"]},
         )
+
+
+async def still_to_pay(db: "Connection | Pool", order: asyncpg.Record) -> tuple[int, list[Due]]:
+    """Return what is not paid of an unpaid order (minor units), and its stages if it has some."""
+    unpaid: int = order["payable"] - await db.fetchval(SQL["applied_amount"], order["order_id"])
+    stages = codec.decode_json(order["stages"])
+    if not stages:
+        return unpaid, []
+    lines = await db.fetch(SQL["order_lines"], order["order_id"])
+    return unpaid, due(stages, {one["line_no"]: one["open_quantity"] for one in lines}, unpaid)
+
+
+async def receive(db: "Connection | Pool", payments: Sequence[PaymentClaim]) -> None:
+    """Keep payments until the cell says what they are for; one that is known stays as it is."""
+    await db.executemany(
+        SQL["receive_payment"],
+        [
+            (one.order_id, one.payment_id, one.amount, one.currency, one.method, one.stage,
+             one.paid_at, one.actor)
+            for one in payments
+        ],
+    )  # fmt: skip
 
 
 async def _add_refund_due(tx: Connection, payment: PaymentClaim, reason: str, now_ms: int) -> None:
@@ -349,15 +389,18 @@ async def recall(pool: Pool, claim: Claim) -> tuple[Held, str] | None:
     Raises:
         IdempotencyConflict: it is there and said something else.
     """
-    row = await pool.fetchrow(SQL["order"], claim.order_id)
+    row = await pool.fetchrow(SQL["recall"], claim.order_id)
     if row is None:
         return None
     if row["fingerprint"] != claim.fingerprint:
         raise IdempotencyConflict(order_id=claim.order_id)
     pay_by = 0 if row["pay_by"] is None else to_ms(row["pay_by"])
     state = PENDING if row["stock_state"] == "held" else "C"
-    held = Held(claim.order_id, state, pay_by, row["payable"], [], repeated=True)
-    return held, rules.status({**row})
+    held = Held(
+        claim.order_id, state, pay_by, row["payable"], row["dropped"], repeated=True,
+        stages=(await still_to_pay(pool, row))[1] if state == PENDING else [],
+    )  # fmt: skip
+    return held, rules.status({**row}, blocked=row["blocked"])
 
 
 async def last_id(db: Connection, cell: str) -> str | None:

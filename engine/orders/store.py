@@ -21,7 +21,7 @@ SQL: Final = queries.load("engine.orders")
 _ORDER_FIELDS: Final = tuple(field.name for field in fields(NewOrder))
 _LINE_FIELDS: Final = tuple(field.name for field in fields(NewLine))
 _PATCH_FIELDS: Final = tuple(field.name for field in fields(Patch))
-_JSON: Final = frozenset({"draws", "counters"})
+_JSON: Final = frozenset({"draws", "counters", "stages"})
 _POOL_TOTALS: Final = 5
 _OWNERSHIP: Final = timedelta(seconds=OWNERSHIP_SECONDS)
 

@@ -60,6 +60,7 @@ class NewOrder:
     attention: str
     draws: list[Any]
     counters: list[Any]
+    stages: list[Any]
     document: str
 
 
@@ -89,6 +90,8 @@ class Patch:
     attempt: int | None = None
     draws: list[Any] | None = None
     counters: list[Any] | None = None
+    stages: list[Any] | None = None
+    attention: str | None = None
 
 
 class PaymentRow(NamedTuple):

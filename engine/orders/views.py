@@ -13,8 +13,11 @@ from engine.kernel.errors import OutcomeUnknown
 from engine.kernel.ids import line_id
 from engine.kernel.types import OrderId
 from engine.orders import rules
+from engine.orders.service import still_to_pay
 from engine.orders.store import SQL
+from engine.orders.types import OPEN
 from engine.reservation.service import Reservations
+from engine.reservation.stages import StageView, due, shown
 from engine.reservation.types import HoldRecord
 
 _EVENTS_SHOWN_MAX: Final = 500
@@ -73,7 +76,10 @@ class TimelineEntry(codec.Answer, frozen=True):
 
 
 class OrderView(codec.Answer, frozen=True):
-    """An order; `recorded` false means Postgres learns of it in a moment and details follow."""
+    """An order; `recorded` false means Postgres learns of it in a moment and details follow.
+
+    `stages` are what is still to be paid of an order that is paid in stages, the first is due.
+    """
 
     order_id: str
     channel: str
@@ -93,6 +99,7 @@ class OrderView(codec.Answer, frozen=True):
     recorded: bool
     lines: list[LineView]
     payments: list[PaymentView]
+    stages: list[StageView]
     blocks: list[BlockView]
     timeline: list[TimelineEntry]
     document: dict[str, Any] | None
@@ -187,36 +194,24 @@ class Reader:
             payments = await connection.fetch(SQL["order_payments"], order_id)
             blocks = await connection.fetch(SQL["order_blocks"], order_id)
             events = await connection.fetch(SQL["order_events"], order_id, _EVENTS_SHOWN_MAX)
+            _, dues = await still_to_pay(connection, row)
         axes = {**row}
         if hold is not None and _is_ahead(hold, row):
             axes.update(_axes_of(hold))
         view = OrderView(
-            order_id=order_id,
-            channel=row["channel"],
-            channel_order_id=row["channel_order_id"],
-            campaign=row["campaign"],
-            buyer_id=row["buyer_id"],
-            status=rules.status(axes, blocked=bool(blocks)),
-            state=axes["state"],
-            payment_state=axes["payment_state"],
-            stock_state=axes["stock_state"],
+            order_id=order_id, channel=row["channel"], channel_order_id=row["channel_order_id"],
+            campaign=row["campaign"], buyer_id=row["buyer_id"],
+            status=rules.status(axes, blocked=bool(blocks)), state=axes["state"],
+            payment_state=axes["payment_state"], stock_state=axes["stock_state"],
             fulfilment_state=row["fulfilment_state"],
-            payable=codec.Money(row["payable"], row["currency"]),
-            pay_by=_text(row["pay_by"]),
-            placed_at=_text(row["placed_at"]),
-            attempt=row["attempt"],
-            attention=row["attention"],
+            payable=codec.Money(row["payable"], row["currency"]), pay_by=_text(row["pay_by"]),
+            placed_at=_text(row["placed_at"]), attempt=row["attempt"], attention=row["attention"],
             recorded=True,
             lines=[_line(order_id, row["currency"], line) for line in lines],
             payments=[_payment(payment) for payment in payments],
+            stages=shown(dues, row["currency"]) if axes["state"] == OPEN else [],
             blocks=[_block(block) for block in blocks],
-            timeline=[
-                TimelineEntry(
-                    rfc3339(to_ms(event["at"])), event["kind"], event["actor"],
-                    codec.decode_json(event["data"]),
-                )
-                for event in events
-            ],
+            timeline=[_entry(event) for event in events],
             document=codec.decode_json(row["document"]),
         )  # fmt: skip
         return {"tenant": row["tenant"], **msgspec.to_builtins(view)}
@@ -235,43 +230,41 @@ def _instant(text: str) -> datetime:
 def _is_ahead(hold: HoldRecord, row: asyncpg.Record) -> bool:
     """Whether the recorder has yet to learn what became of a hold."""
     ended = row["stock_state"] in {"held", "short"} and hold.state != "P"
-    return ended or hold.attempt > row["attempt"]
+    deposit = hold.state == "P" and hold.paid > 0 and row["payment_state"] == "unpaid"
+    return ended or deposit or hold.attempt > row["attempt"]
 
 
 def _axes_of(hold: HoldRecord) -> dict[str, str]:
     axes = _AXES[hold.state]
     if hold.state == "C" and not hold.payments:
         return {**axes, "payment_state": "on_delivery"}  # nothing else is confirmed without money
+    if hold.paid:
+        return {**axes, "payment_state": "deposit_paid" if hold.state == "P" else "refund_due"}
     return axes
 
 
 def _from_hold(order_id: OrderId, hold: HoldRecord) -> dict[str, Any]:
     axes = {**_axes_of(hold), "fulfilment_state": "unrouted", "attention": ""}
+    lines = [
+        LineView(line_id(order_id, n), sku, units, units, codec.Money(payable, hold.currency))
+        for n, (sku, units, payable, *_) in enumerate(hold.lines, start=1)
+    ]
     view = OrderView(
-        order_id=order_id,
-        channel=hold.channel,
-        channel_order_id=None,
-        campaign=hold.campaign,
-        buyer_id=hold.buyer,
-        status=rules.status(axes),
-        **axes,
+        order_id=order_id, channel=hold.channel, channel_order_id=None, campaign=hold.campaign,
+        buyer_id=hold.buyer, status=rules.status(axes), **axes,
         payable=codec.Money(hold.total, hold.currency),
-        pay_by=rfc3339(hold.pay_by) if hold.pay_by else None,
-        placed_at=None,
-        attempt=hold.attempt,
-        recorded=False,
-        lines=[
-            LineView(
-                line_id(order_id, n), line[0], line[1], line[1], codec.Money(line[2], hold.currency)
-            )
-            for n, line in enumerate(hold.lines, start=1)
-        ],
-        payments=[],
-        blocks=[],
-        timeline=[],
+        pay_by=rfc3339(hold.pay_by) if hold.pay_by else None, placed_at=None, attempt=hold.attempt,
+        recorded=False, lines=lines, payments=[], stages=_stages(hold), blocks=[], timeline=[],
         document=None,
-    )
+    )  # fmt: skip
     return {"tenant": hold.tenant, **msgspec.to_builtins(view)}
+
+
+def _stages(hold: HoldRecord) -> list[StageView]:
+    if hold.state != "P":
+        return []
+    open_units = {n: line[1] for n, line in enumerate(hold.lines, start=1)}
+    return shown(due(hold.stages, open_units, hold.total - hold.paid), hold.currency)
 
 
 def _summary(row: asyncpg.Record) -> dict[str, Any]:
@@ -282,7 +275,7 @@ def _summary(row: asyncpg.Record) -> dict[str, Any]:
         state=row["state"], payment_state=row["payment_state"], stock_state=row["stock_state"],
         fulfilment_state=row["fulfilment_state"],
         payable=codec.Money(row["payable"], row["currency"]), pay_by=_text(row["pay_by"]),
-        placed_at=row["placed_at"].isoformat(),
+        placed_at=rfc3339(to_ms(row["placed_at"])),
     )  # fmt: skip
     return dict(msgspec.to_builtins(view))
 
@@ -307,6 +300,11 @@ def _block(row: asyncpg.Record) -> BlockView:
         row["code"], row["line_id"], row["reason"], rfc3339(to_ms(row["since"])),
         _text(row["until"]), row["by"],
     )  # fmt: skip
+
+
+def _entry(row: asyncpg.Record) -> TimelineEntry:
+    at = rfc3339(to_ms(row["at"]))
+    return TimelineEntry(at, row["kind"], row["actor"], codec.decode_json(row["data"]))
 
 
 def _text(moment: datetime | None) -> str | None:

@@ -22,6 +22,7 @@ from engine.kernel.errors import (
     Closed,
     Ended,
     IdempotencyConflict,
+    InConflict,
     LimitReached,
     NotStarted,
     OutcomeUnknown,
@@ -33,9 +34,10 @@ from engine.kernel.errors import (
     WrongCall,
 )
 from engine.kernel.ids import line_id
-from engine.reservation import rules
+from engine.reservation import rules, stages
 from engine.reservation.recorded import Recorded
 from engine.reservation.service import Reservations
+from engine.reservation.stages import StageView
 from engine.reservation.types import PENDING, Claim, Held, OrderIn, PaymentClaim, decode_order
 
 RESERVATIONS: Final = web.AppKey("reservations", Reservations)
@@ -61,13 +63,17 @@ class AcceptedLine(codec.Answer, frozen=True):
 
 
 class Accepted(codec.Answer, frozen=True):
-    """An accepted order; `pay_by` null means that nothing must be paid by then."""
+    """An accepted order; `pay_by` null means that nothing must be paid by then.
+
+    `stages` are there when it is paid in stages: the first amount is due by `pay_by`.
+    """
 
     order_id: str
     status: str
     pay_by: str | None
     payable: codec.Money
     lines: list[AcceptedLine]
+    stages: list[StageView] | msgspec.UnsetType = msgspec.UNSET
 
 
 async def post_order(request: web.Request) -> web.Response:
@@ -172,6 +178,7 @@ def accepted(claim: Claim, held: Held, status: str) -> Accepted:
         rfc3339(held.pay_by) if held.pay_by else None,
         codec.Money(held.total, claim.currency),
         lines,
+        stages.shown(held.stages, claim.currency) if held.stages else msgspec.UNSET,
     )
 
 
@@ -210,8 +217,8 @@ OPERATIONS: Final[list[Operation]] = [
         request=OrderIn,
         responses={202: Accepted, 201: Accepted, 200: Accepted},
         problems=[
-            SoldOut, LimitReached, NotStarted, Ended, Paused, IdempotencyConflict, UnknownSku,
-            WrongCall, PayloadTooLarge, Overloaded, Closed, OutcomeUnknown,
+            SoldOut, LimitReached, NotStarted, Ended, Paused, InConflict, IdempotencyConflict,
+            UnknownSku, WrongCall, PayloadTooLarge, Overloaded, Closed, OutcomeUnknown,
         ],
         headers=["Idempotency-Key", "Prefer"],
     ),

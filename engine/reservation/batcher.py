@@ -35,6 +35,8 @@ class Batcher(Generic[I, R]):
         self._weigh = weigh
         self._queue: deque[tuple[I, asyncio.Future[R]]] = deque()
         self._wake = asyncio.Event()
+        self._running = False
+        self._sent_at: float | None = None  # by the loop's clock, while a call is in flight
 
     def submit(self, item: I) -> "asyncio.Future[R]":
         """Queue one item and return where its result will be.
@@ -54,18 +56,35 @@ class Batcher(Generic[I, R]):
         """How many items wait for the next batch."""
         return len(self._queue)
 
+    @property
+    def running(self) -> bool:
+        """Whether `run` is at work; while it is not, nobody sends what waits."""
+        return self._running
+
+    @property
+    def under_way_s(self) -> float:
+        """For how long the present call has been in flight; 0 when none is."""
+        if self._sent_at is None:
+            return 0.0
+        return asyncio.get_running_loop().time() - self._sent_at
+
     async def run(self) -> None:
         """Send batches until cancelled."""
-        while True:
-            await self._wake.wait()
-            raise_if_cancelled()
-            self._wake.clear()
-            while self._queue:
-                await self._send_one()
+        self._running = True
+        try:
+            while True:
+                await self._wake.wait()
+                raise_if_cancelled()
+                self._wake.clear()
+                while self._queue:
+                    await self._send_one()
+        finally:
+            self._running = False
 
     async def _send_one(self) -> None:
         batch = self._take()
         results: Sequence[R | EngineError]
+        self._sent_at = asyncio.get_running_loop().time()
         try:
             results = await self._send([item for item, _ in batch])
         except EngineError as error:
@@ -74,6 +93,8 @@ class Batcher(Generic[I, R]):
             for _, future in batch:
                 future.cancel()
             raise
+        finally:
+            self._sent_at = None
         for (_, future), result in zip(batch, results, strict=True):
             if future.cancelled():
                 continue

@@ -4,7 +4,7 @@ Should the cell come back without them, they are submitted again while it is bei
 their id, instant and deadline. Claims and payments are kept in the order of the log.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from engine.infra.log import position
 from engine.kernel import limits
 from engine.kernel.errors import Closed, Overloaded
 from engine.reservation import store
-from engine.reservation.types import Claim, Held, PaymentClaim
+from engine.reservation.types import Claim, Held, Paid, PaymentClaim
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class Kept:
         # says nothing about these: they are let go of only under the same epoch.
         self.epoch = 0
         self._claims: deque[KeptClaim] = deque()
-        self._payments: deque[tuple[tuple[int, int], PaymentClaim]] = deque()
+        self._payments: OrderedDict[tuple[str, str], tuple[PaymentClaim, Paid]] = OrderedDict()
 
     def __len__(self) -> int:
         """How many claims and payments are kept."""
@@ -56,17 +56,27 @@ class Kept:
         at = position(held.log_id)
         self._claims.append(KeptClaim(at, claim, payload, held.pay_by, accepted_at))
 
-    def payment(self, log_id: str, payment: PaymentClaim) -> None:
-        """Keep one booked payment."""
-        self._payments.append((position(log_id), payment))
+    def payment(self, payment: PaymentClaim, paid: Paid) -> None:
+        """Keep one booked payment; booked once more after an opening it has a new position."""
+        key = (payment.order_id, payment.payment_id)
+        self._payments[key] = (payment, paid)
+        self._payments.move_to_end(key)
+
+    def booked(self, order_id: str, payment_id: str) -> Paid | None:
+        """Return what became of a kept payment, None when it is not kept."""
+        kept = self._payments.get((order_id, payment_id))
+        return None if kept is None else kept[1]
 
     def passed(self, last_id: str) -> None:
         """Let go of everything up to a position that Postgres has."""
         at = position(last_id)
         while self._claims and self._claims[0].at <= at:
             self._claims.popleft()
-        while self._payments and self._payments[0][0] <= at:
-            self._payments.popleft()
+        while self._payments:
+            key = next(iter(self._payments))
+            if position(self._payments[key][1].log_id) > at:
+                break
+            del self._payments[key]
 
     def clear(self) -> None:
         """Let go of everything: somebody else answers for it."""
@@ -75,7 +85,7 @@ class Kept:
 
     def payments(self) -> list[PaymentClaim]:
         """Return booked payments that Postgres may lack, to be booked again after an opening."""
-        return [payment for _, payment in self._payments]
+        return [payment for payment, _ in self._payments.values()]
 
     async def restore(self, cell: Cell, epoch: int) -> int:
         """Submit all kept claims to a cell that is being opened; return how many it lacked.

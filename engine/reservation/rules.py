@@ -53,6 +53,7 @@ def claim_of(order: OrderIn, *, tenant: str, actor: str, now_ms: int) -> Claim:
         buyer_keys=buyer_keys(order),
         placed_at=codec_ms(order, now_ms),
         actor=actor,
+        split_from=split_from(order, tenant) if order.relations else "",
     )
 
 
@@ -95,6 +96,26 @@ def buyer_keys(order: OrderIn) -> tuple[tuple[str, str], ...]:
 def codec_ms(order: OrderIn, now_ms: int) -> int:
     """Return when the order was placed, ms; an order that does not say was placed now."""
     return now_ms if order.placed_at is None else _ms(order.placed_at, "/placed_at")
+
+
+def split_from(order: OrderIn, tenant: str) -> str:
+    """Return the order whose units this one takes over, "" for none.
+
+    Raises:
+        ValidationFailed: two such relations, paid already, or with `replace_unpaid`.
+    """
+    named = [(n, one) for n, one in enumerate(order.relations) if one.kind == "split_from"]
+    if not named:
+        return ""
+    n, relation = named[0]
+    if len(named) > 1:
+        codec.refuse(f"/relations/{named[1][0]}", "an order is split from one other")
+    if order.payment.status != "pending":
+        codec.refuse("/payment/status", "an order split from an unpaid one is pending, too")
+    if order.replace_unpaid:
+        codec.refuse("/replace_unpaid", "not together with the relation split_from")
+    source = codec.identifier(relation.channel_order_id, f"/relations/{n}/channel_order_id")
+    return ids.order_id(tenant, order.channel, source)
 
 
 def line_number(order_id: str, line_id: str) -> int:

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from engine.infra.cell import Cell
 from engine.kernel import limits
 from engine.kernel.clock import Clock
-from engine.kernel.errors import EngineError, OutcomeUnknown, WrongAmount
+from engine.kernel.errors import EngineError, OutcomeUnknown, SoldOut, WrongAmount
 from engine.kernel.types import OrderId
 from engine.reservation import store
 from engine.reservation.batcher import Batcher
@@ -17,24 +17,16 @@ from engine.reservation.types import (
     Claim,
     Held,
     HoldRecord,
+    Paid,
     PaymentClaim,
     ReleaseClaim,
     Result,
 )
 
-Word = Literal["applied", "refund_due", "unknown_order"]
 _REFUND_REASONS: Final[Mapping[str, str]] = {
     "ALREADY_CONFIRMED": "second_payment",
     "ALREADY_RELEASED": "cancelled",
 }
-
-
-class Paid(NamedTuple):
-    """What became of a payment; `reason` says why a refund is due."""
-
-    outcome: Word
-    reason: str = ""
-    log_id: str = ""
 
 
 class _Submission(NamedTuple):
@@ -50,9 +42,15 @@ class Reservations:
         self.cell = cell
         self.kept = Kept()
         self.flags = SoldOutFlags(cell, clock.monotonic)
+        self._asking: set[OrderId] = set()
         self._reserve = Batcher(self._send_claims, lambda one: len(one.claim.lines))
         self._confirm = Batcher(self._send_payments)
         self._release = Batcher(self._send_releases)
+
+    @property
+    def batchers(self) -> Mapping[str, Batcher[Any, Any]]:
+        """What sends to the cell, by verb: whoever asks for readiness looks at them."""
+        return {"reserve": self._reserve, "confirm": self._confirm, "release": self._release}
 
     async def run(self) -> None:
         """Send batches and follow the log until cancelled."""
@@ -63,7 +61,7 @@ class Reservations:
     async def send(self) -> None:
         """Send batches until cancelled; no sold-out flag is ever used."""
         async with asyncio.TaskGroup() as tasks:
-            for batcher in (self._reserve, self._confirm, self._release):
+            for batcher in self.batchers.values():
                 tasks.create_task(batcher.run())
 
     async def reserve(self, claim: Claim, payload: bytes) -> Held:
@@ -75,10 +73,16 @@ class Reservations:
             Closed, Overloaded: nothing was taken; try again.
             OutcomeUnknown: no answer came; send it again and it is done at most once.
         """
-        if refusal := self.flags.refusal(claim):
-            raise refusal
+        if self._flagged(claim) and await self.flags.caught_up() and (no := self._flagged(claim)):
+            raise no
         self.kept.require_room()
-        return await self._reserve.submit(_Submission(claim, payload))
+        held = self._reserve.submit(_Submission(claim, payload))
+        self._asking.add(claim.order_id)
+        return await held
+
+    def _flagged(self, claim: Claim) -> SoldOut | None:
+        """Return a flag's answer; the same order on its way to the cell may well be accepted."""
+        return None if claim.order_id in self._asking else self.flags.refusal(claim)
 
     async def confirm(self, payment: PaymentClaim) -> Paid:
         """Book a payment; the same payment_id again gets the same answer.
@@ -87,6 +91,7 @@ class Reservations:
             WrongAmount: not what the order asks for; nothing was booked.
             Closed, Overloaded, OutcomeUnknown: send it again, it is booked at most once.
         """
+        self.kept.require_room()
         return await self._confirm.submit(payment)
 
     async def release(self, claim: ReleaseClaim) -> Result:
@@ -112,17 +117,33 @@ class Reservations:
         except OutcomeUnknown:
             return False
 
-    async def book_again(self) -> None:
-        """Book kept payments once more after an opening; what the cell still has stays as it is."""
+    async def book_again(self) -> list[PaymentClaim]:
+        """Book kept payments once more after an opening; what the cell still has stays as it is.
+
+        Returned are those that the cell has no order for, or one that asks for another amount by
+        now: that money is here, so whoever calls this must keep it where a person sees it.
+
+        Raises:
+            Closed, Overloaded, OutcomeUnknown: call it again.
+        """
         payments = self.kept.payments()
+        refused = []
         for first in range(0, len(payments), limits.CLAIMS_PER_CALL_MAX):
             chunk = payments[first : first + limits.CLAIMS_PER_CALL_MAX]
-            for booked in [self._confirm.submit(payment) for payment in chunk]:
-                await booked
+            booked = [self._confirm.submit(payment) for payment in chunk]
+            await asyncio.wait(booked)
+            for payment, future in zip(chunk, booked, strict=True):
+                wrong = isinstance(future.exception(), WrongAmount)
+                if wrong or future.result().outcome == "unknown_order":
+                    refused.append(payment)
+        return refused
 
     async def _send_claims(self, batch: Sequence[_Submission]) -> list[Held | EngineError]:
         claims = [one.claim for one in batch]
-        results = await store.reserve(self.cell, claims, [one.payload for one in batch])
+        try:
+            results = await store.reserve(self.cell, claims, [one.payload for one in batch])
+        finally:
+            self._asking.difference_update([claim.order_id for claim in claims])
         now = self.cell.now_ms()
         for one, result in zip(batch, results, strict=True):
             if isinstance(result, Held):
@@ -146,7 +167,7 @@ class Reservations:
     def _paid(self, payment: PaymentClaim, word: Result, log_id: str) -> Paid | EngineError:
         result = _paid(word, log_id)
         if isinstance(result, Paid) and result.outcome != "unknown_order" and word[0] != "REPEATED":
-            self.kept.payment(log_id, payment)
+            self.kept.payment(payment, result)
         return result
 
     async def _send_releases(self, batch: Sequence[ReleaseClaim]) -> list[Result | EngineError]:
@@ -155,16 +176,16 @@ class Reservations:
 
 def _paid(word: Result, log_id: str) -> Paid | EngineError:  # noqa: PLR0911 - one case a word
     match word:
-        case ["CONFIRMED"] | ["REPEATED", "applied"]:
+        case ["CONFIRMED"] | ["DEPOSITED", _, _] | ["REPEATED", "applied"]:
             return Paid("applied", log_id=log_id)
         case ["REPEATED", reason] | ["REFUND_DUE", reason]:
             return Paid("refund_due", reason, log_id)
         case [("ALREADY_CONFIRMED" | "ALREADY_RELEASED") as state]:
             return Paid("refund_due", _REFUND_REASONS[state], log_id)
-        case ["CONFLICT", total, currency]:
+        case ["CONFLICT", due, currency]:
             return WrongAmount(
-                f"the order asks for {total} {currency}",
-                expected={"amount": total, "currency": currency},
+                f"the order asks for {due} {currency}",
+                expected={"amount": due, "currency": currency},
             )
         case ["UNKNOWN_ORDER"]:
             return Paid("unknown_order")

@@ -4,8 +4,13 @@ A flag says that all pools of a (campaign, channel, SKU) were at 0 at a position
 used only while this process' own reading of the log is fresh and has passed that position, and
 never for an order that the cell has accepted: those are in the filter. A process that just started
 uses no flag until the filter holds every order the cell remembers.
+
+Units may have come back and been taken again by this very order a moment ago, in another process.
+So before a refusal goes out, the reading has to reach what the cell has said by then: one small
+question for all refusals that wait, not one for each.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -84,6 +89,9 @@ class SoldOutFlags:
         self._epoch = 0
         self._cleared = (0, 0)
         self._freed: dict[str, tuple[int, int]] = {}
+        self._asked = asyncio.Event()
+        self._answer: asyncio.Future[bool] | None = None
+        self._moved = asyncio.Event()
 
     def raise_for(self, claim: Claim, refusal: store.EmptyPools) -> None:
         """Set the flag that the cell's refusal allows; a replacing claim might have freed units.
@@ -99,7 +107,10 @@ class SoldOutFlags:
             self._flags[key] = Flag(at, refusal.pools)
 
     def refusal(self, claim: Claim) -> SoldOut | None:
-        """Return the answer to a claim that is certainly sold out, None when the cell must say."""
+        """Return the answer to a claim that is sold out as far as was read, else None.
+
+        It may go out only once `caught_up` was true after the claim came, and it still stands.
+        """
         if not self._flags or not self._usable():
             return None
         for n, (sku, _, _, on_short) in enumerate(claim.lines, start=1):
@@ -111,6 +122,13 @@ class SoldOutFlags:
             return SoldOut("a line has no sellable unit left; nothing was taken", line=n, sku=sku)
         return None
 
+    async def caught_up(self) -> bool:
+        """Whether the reading has come to where the log stood at some moment after this call."""
+        if self._answer is None:
+            self._answer = asyncio.get_running_loop().create_future()
+        self._asked.set()
+        return await asyncio.shield(self._answer)  # many wait for it, and one may leave
+
     def clear(self) -> None:
         """Forget all flags, and those that older refusals would set: rules or the epoch changed."""
         self._flags.clear()
@@ -118,6 +136,31 @@ class SoldOutFlags:
 
     async def run(self) -> None:
         """Read the log until cancelled; while that fails no flag is used."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._answer_all())
+            tasks.create_task(self._follow_log())
+
+    async def _answer_all(self) -> None:
+        while True:
+            await self._asked.wait()
+            raise_if_cancelled()
+            self._asked.clear()
+            answer, self._answer = self._answer, None  # who asks from now on waits for the next
+            if answer is not None:
+                answer.set_result(await self._reaches_end())
+
+    async def _reaches_end(self) -> bool:
+        try:
+            end = position(await store.last_log_id(self._cell))
+            async with asyncio.timeout(_FRESH_S):
+                while self._passed < end:
+                    self._moved.clear()
+                    await self._moved.wait()
+        except (OutcomeUnknown, TimeoutError):
+            return False
+        return True
+
+    async def _follow_log(self) -> None:
         while True:
             raise_if_cancelled()
             try:
@@ -165,6 +208,7 @@ class SoldOutFlags:
         if self._epoch != self._cell.epoch:
             self.clear()
             self._epoch = self._cell.epoch
+        self._moved.set()
         if len(entries) < _READ_COUNT:
             self._read_at = begun  # an answer may have waited: it is as old as its question
 

@@ -5,7 +5,7 @@ value, or the refusal as an exception that is not raised, because its neighbours
 """
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from redis.exceptions import RedisError
 
@@ -17,6 +17,7 @@ from engine.kernel.errors import (
     Ended,
     EngineError,
     IdempotencyConflict,
+    InConflict,
     LimitReached,
     NotStarted,
     OutcomeUnknown,
@@ -26,6 +27,7 @@ from engine.kernel.errors import (
     ValidationFailed,
 )
 from engine.kernel.types import Fault, OrderId
+from engine.reservation.stages import Due
 from engine.reservation.types import (
     Claim,
     Held,
@@ -37,6 +39,11 @@ from engine.reservation.types import (
 )
 
 _SCAN_COUNT: Final = 1_000
+_ENDED_AS: Final = {
+    "ALREADY_CONFIRMED": "paid",
+    "ALREADY_RELEASED": "cancelled",
+    "EXPIRED": "expired",
+}
 
 
 async def reserve(
@@ -112,6 +119,19 @@ async def open_epoch(cell: Cell) -> int:
     return int(epoch or 0) if phase == b"open" else 0
 
 
+async def last_log_id(cell: Cell) -> str:
+    """Return the log id of the last entry that a script wrote.
+
+    Raises:
+        OutcomeUnknown: the cell does not answer.
+    """
+    try:
+        last = await cell.redis.hget(keys.of(cell.id, "cell"), "last")
+    except (RedisError, OSError) as error:
+        raise OutcomeUnknown("the cell does not answer") from error
+    return cast("bytes", last or b"0-0").decode()
+
+
 async def remembered(cell: Cell) -> AsyncIterator[bytes]:
     """Yield the id of every order the cell remembers, some perhaps twice.
 
@@ -140,13 +160,19 @@ class EmptyPools(SoldOut):
 
 def _held(claim: Claim, result: Result, log_id: str) -> Held | EngineError:
     match result:
-        case ["RESERVED", state, pay_by, total, dropped, short, *_]:
+        case ["RESERVED", state, pay_by, total, dropped, short, _, _, *stages]:
             held = (state, pay_by, total, dropped, False, log_id)
-            return Held(claim.order_id, *held, short=[(n, units) for n, units in short])
-        case ["REPEATED", state, pay_by, total, dropped]:
-            return Held(claim.order_id, state, pay_by, total, dropped, repeated=True)
+            found = [(n, units) for n, units in short]
+            return Held(claim.order_id, *held, short=found, stages=_stages(stages))
+        case ["REPEATED", state, pay_by, total, dropped, *stages]:
+            again = (state, pay_by, total, dropped, True)
+            return Held(claim.order_id, *again, stages=_stages(stages))
         case _:
             return _refusal(claim, result, log_id)
+
+
+def _stages(told: Sequence[list[list[Any]]]) -> list[Due]:
+    return [Due(*stage) for stage in told[0]] if told else []
 
 
 def _refusal(  # noqa: C901, PLR0911, PLR0912 - one case a word
@@ -170,6 +196,14 @@ def _refusal(  # noqa: C901, PLR0911, PLR0912 - one case a word
             return Paused(scope=scope)
         case ["UNKNOWN_SKU", n]:
             return UnknownSku(line=n, sku=claim.lines[n - 1][0])
+        case ["SHORT", 0]:
+            return InConflict("the order it is split from is another buyer's sale, or partly paid")
+        case ["SHORT", n]:
+            return InConflict(f"the order it is split from has fewer units of line {n}", line=n)
+        case ["UNKNOWN_ORDER"]:
+            return InConflict("the order it is split from is not known")
+        case [("ALREADY_CONFIRMED" | "ALREADY_RELEASED" | "EXPIRED") as state]:
+            return InConflict(f"the order it is split from is {_ENDED_AS[state]}")
         case _:
             raise AssertionError(f"reserve answered {result[0]!r}, which is not in its header")
 

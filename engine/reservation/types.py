@@ -7,6 +7,7 @@ import msgspec
 from engine.kernel.codec import Decoder, Document, Identifier, Instant, Money, Wire
 from engine.kernel.limits import LINES_PER_ORDER_MAX, QUANTITY_MAX
 from engine.kernel.types import OrderId
+from engine.reservation.stages import Due
 
 PENDING: Final = "P"  # a hold's state; the others are C confirmed, R released, E expired
 
@@ -139,7 +140,11 @@ class BuyerKeys(Wire, frozen=True):
 
 
 class OrderIn(Wire, frozen=True):
-    """An order as posted; the first three fields are required."""
+    """An order as posted; the first three fields are required.
+
+    The relation `split_from` names an unpaid order of the same buyer: this one takes its units over
+    and keeps its deadline.
+    """
 
     channel: Identifier
     channel_order_id: Identifier
@@ -195,6 +200,7 @@ class Claim(NamedTuple):
     buyer_keys: tuple[tuple[str, str], ...]
     placed_at: int
     actor: str
+    split_from: str = ""
 
 
 class Held(msgspec.Struct, frozen=True, gc=False):
@@ -208,6 +214,7 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     repeated: bool
     log_id: str = ""
     short: list[tuple[int, int]] = msgspec.field(default_factory=list)
+    stages: list[Due] = msgspec.field(default_factory=list)
 
 
 class HoldRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -233,6 +240,9 @@ class HoldRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
     warned: int
     since: int
     dropped: list[int]
+    buyer_keys: list[tuple[str, str]] = []
+    stages: list[Any] = []
+    paid: int = 0
 
 
 class PaymentClaim(NamedTuple):
@@ -247,6 +257,14 @@ class PaymentClaim(NamedTuple):
     stage: str
     actor: str
     buyer_keys: tuple[tuple[str, str], ...] = ()
+
+
+class Paid(NamedTuple):
+    """What became of a payment; `reason` says why a refund is due."""
+
+    outcome: Literal["applied", "refund_due", "unknown_order"]
+    reason: str = ""
+    log_id: str = ""
 
 
 class ReleaseClaim(NamedTuple):

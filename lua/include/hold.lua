@@ -2,9 +2,12 @@
 local STATE, ATTEMPT, FINGERPRINT, TENANT, CHANNEL, CAMPAIGN, BUYER = 2, 3, 4, 5, 6, 7, 8
 local CURRENCY, TOTAL, PAY_BY, UNTIL, LINES, DRAWS, COUNTERS = 9, 10, 11, 12, 13, 14, 15
 local PAYMENTS, CANCELS, WARNED, SINCE, DROPPED, KEYS_OF_BUYER = 16, 17, 18, 19, 20, 21
+local STAGES, PAID = 22, 23
 -- STATE    P pending, C confirmed, R released, E expired
 -- LINES    {sku, open units, payable, on_short}      DRAWS    {line, pool, units}
 -- COUNTERS {field, units, line}; line 0: once an order   PAYMENTS {payment_id, outcome}
+-- STAGES   what is still to be paid, see stages.lua, and PAID of it; neither where all is due at once
+local TERMINAL = { C = "ALREADY_CONFIRMED", R = "ALREADY_RELEASED", E = "EXPIRED" }
 local HOLD_VERSION = 1
 local SEP = "\31"
 local KEEP_MS = 604800000
@@ -82,8 +85,21 @@ local function finish(order_id, hold, state)
   forget_mine(order_id, hold)
 end
 
--- What a line counts towards a limit or, with a pool, towards the cap of what it drew from there.
+-- Cut a line; returns the money that leaves with the units: floor(payable * units / open units).
+local function cut_line(hold, n, units)
+  local line = hold[LINES][n]
+  -- by way of the remainder: payable * units is more than a double holds for large sums
+  local rest = math.fmod(line[3], line[2])
+  local share = (line[3] - rest) / line[2] * units + math.floor(rest * units / line[2])
+  line[2], line[3] = line[2] - units, line[3] - share
+  hold[TOTAL] = hold[TOTAL] - share
+  return share
+end
+
+-- What a line counts towards a limit or, with a pool, towards the cap of what it drew from there;
+-- returns what was given back as {field, units}.
 local function uncount_line(hold, n, units, pool)
+  local given = {}
   local cap = pool and "c" .. SEP .. pool .. SEP .. hold[CHANNEL]
   for i = #hold[COUNTERS], 1, -1 do
     local entry = hold[COUNTERS][i]
@@ -91,6 +107,7 @@ local function uncount_line(hold, n, units, pool)
     if entry[3] == n and counts then
       local part = math.min(units, entry[2])
       count(entry[1], -part)
+      given[#given + 1] = { entry[1], part }
       entry[2] = entry[2] - part
       units = cap and units - part or units -- a line may have drawn from one pool twice
       if entry[2] == 0 then
@@ -98,6 +115,7 @@ local function uncount_line(hold, n, units, pool)
       end
     end
   end
+  return given
 end
 
 local function uncount_all(hold)

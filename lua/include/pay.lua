@@ -28,6 +28,22 @@ local function earlier_outcome(payment, hold)
   end
 end
 
+-- A copy: the event is packed after the whole batch, and the next payment may change the hold.
+local function stages_left(hold)
+  return { unpack(hold[STAGES] or {}) }
+end
+
+local function take_deposit(payment, hold)
+  remember_payment(payment, hold, "applied")
+  forget_mine(payment[P_ORDER], hold) -- partly paid: no other claim may take its place
+  next_stage(hold, payment[AMOUNT])
+  due_add[payment[P_ORDER]] = hold[PAY_BY]
+  events[#events + 1] = {
+    "A", payment[P_ORDER], now, {}, facts(payment), hold[PAY_BY], hold[UNTIL], stages_left(hold),
+  }
+  return { "DEPOSITED", hold[PAY_BY], unpaid(hold) }
+end
+
 local function confirm(payment, hold)
   begin()
   for _, held in ipairs(hold[DRAWS]) do
@@ -36,6 +52,7 @@ local function confirm(payment, hold)
   end
   keep()
   remember_payment(payment, hold, "applied")
+  hold[STAGES], hold[PAID] = nil, nil
   finish(payment[P_ORDER], hold, "C")
   events[#events + 1] = { "C", payment[P_ORDER], now, moves, facts(payment), hold[ATTEMPT] }
   return { "CONFIRMED" }
@@ -58,9 +75,11 @@ local function book(payment)
   elseif hold[STATE] == "R" then
     refund_due(payment, hold, "cancelled")
     return { "ALREADY_RELEASED" }
-  elseif payment[AMOUNT] ~= hold[TOTAL] or payment[P_CURRENCY] ~= hold[CURRENCY] then
-    return { "CONFLICT", hold[TOTAL], hold[CURRENCY] }
+  end
+  local whole, due = payment[AMOUNT] == unpaid(hold), amount_due(hold)
+  if not whole and payment[AMOUNT] ~= due or payment[P_CURRENCY] ~= hold[CURRENCY] then
+    return { "CONFLICT", due, hold[CURRENCY] }
   elseif hold[STATE] == "P" then
-    return confirm(payment, hold)
+    return (whole and confirm or take_deposit)(payment, hold)
   end
 end

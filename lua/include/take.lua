@@ -2,6 +2,7 @@
 -- A claim as packed by engine/reservation/store.py:
 local ORDER, PRINT, C_TENANT, C_CHANNEL, C_CAMPAIGN, C_BUYER, C_CURRENCY, C_TOTAL = 1, 2, 3, 4, 5, 6, 7, 8
 local SETTLE, METHOD, REPLACE, C_LINES, PAYMENT, BUYER_KEYS, PLACED_AT, ACTOR = 9, 10, 11, 12, 13, 14, 15, 16
+local SPLIT_FROM = 17 -- the order whose held units it takes over, "" for none
 -- C_LINES {sku, quantity, payable, on_short}
 
 local rules = {}
@@ -218,7 +219,8 @@ local function take(claim, account, external, taken)
       else
         return { "SOLD_OUT", n, offer }
       end
-      if offer[4] > 0 and line[3] < offer[4] * line[2] then
+      local other = (offer[6] or "") ~= "" and offer[6] ~= claim[C_CURRENCY]
+      if offer[4] > 0 and (other or line[3] < offer[4] * line[2]) then
         taken.below_floor[#taken.below_floor + 1] = n
       end
     end
@@ -333,5 +335,6 @@ local function reserved_event(claim, hold, taken, payload, replaced)
     taken.draws, taken.counted, taken.short, taken.dropped, taken.unmapped, taken.below_floor,
     hold[FINGERPRINT], hold[TENANT], hold[CHANNEL], hold[CAMPAIGN], hold[BUYER], hold[CURRENCY],
     hold[TOTAL], claim[ACTOR], #payloads, claim[PAYMENT], replaced, claim[SETTLE],
+    hold[STAGES] and { unpack(hold[STAGES]) }, -- a copy: a payment may follow in the same batch
   }
 end

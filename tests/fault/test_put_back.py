@@ -82,3 +82,32 @@ async def eventually_shorter(api):
             return True
         await asyncio.sleep(0.03)
     return False
+
+
+async def test_money_for_an_order_that_asks_for_another_amount_by_now_is_seen(settings, eventually):
+    """The cell lost a line's cancel and the payment of the rest: it asks for the whole again."""
+    async with house(settings) as here:
+        await here.worker("keeper", "sweeper", "publisher", "settler", name="worker")
+        await here.worker("recorder", name="recorder")
+        api = await here.api()
+        await open_sale(api, A=100)
+        assert (await api.buy("1", ("A", 2))).status == 202
+        await certificate(api)
+        await here.stop("recorder")
+        before = await keep(api.cell.redis)
+        line = {"line_id": f"{id_of('1')}-1", "quantity": 1}
+        body = {"cancel_id": "c", "lines": [line]}
+        cancel = await api.call("POST", f"/v1/orders/{id_of('1')}/cancel", body)
+        assert cancel.document["payable"]["amount"] == 100
+        assert (await api.pay(id_of("1"), "p", 100)).document["state"] == "applied"
+        await put(api.cell.redis, before)
+        await eventually(lambda: api.cell.epoch == 2, within_s=15)
+        await here.worker("recorder", name="recorder again")
+
+        async def is_seen():
+            (payment,) = (await api.order(id_of("1"))).document["payments"]
+            return (payment["state"], payment["reason"]) == ("refund_due", "wrong_amount")
+
+        await eventually(is_seen, within_s=15)
+        assert (await api.pay(id_of("1"), "p", 100)).document["state"] == "refund_due"
+        await certificate(api)

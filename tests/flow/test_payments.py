@@ -290,6 +290,23 @@ async def open_again(api):
     await opening.extend(api.cell, epoch.epoch)
 
 
+async def test_a_booked_payment_has_the_same_answer_while_the_cell_is_closed(settings):
+    """Postgres does not have it yet: the process that booked it remembers."""
+    async with house(settings) as here:
+        await here.worker("keeper", "sweeper", "publisher", name="worker")
+        await here.worker("recorder", name="recorder")
+        api = await here.api()
+        await open_sale(api, A=10)
+        await api.buy("1")
+        await certificate(api)
+        await here.stop("recorder")
+        assert (await api.pay(id_of("1"), "p", 100)).document["state"] == "applied"
+        await close(api)
+        again = await api.pay(id_of("1"), "p", 100)
+        assert (again.status, again.document["state"]) == (200, "applied")
+        await open_again(api)
+
+
 @pytest.mark.parametrize("ends", ["pending", "paid", "cancelled", "expired"])
 async def test_a_payment_while_the_cell_is_closed_waits_and_is_applied(here, eventually, ends):
     api = await here.api()

@@ -22,6 +22,7 @@ SEP = "\x1f"
 DATABASE = "database-1"
 FINGERPRINT, STATE, ATTEMPT, TOTAL, PAY_BY, UNTIL = 3, 1, 2, 9, 10, 11
 LINES, DRAWS, COUNTERS, PAYMENTS, CANCELS, WARNED = 12, 13, 14, 15, 16, 17
+STAGES, PAID = 21, 22
 GRANTED, OWED, AVAILABLE, HELD, SOLD, SEQ, SUCCESSOR, ENDED = range(8)
 HOUR, DAY = 3_600_000, 86_400_000
 
@@ -57,6 +58,7 @@ def claim(order_id: str, *lines: list[Any], **over: Any) -> list[Any]:
         "buyer_keys": [],
         "placed_at": 0,
         "actor": "key-1",
+        "split_from": "",
     }
     assert over.keys() <= fields.keys(), over
     return list((fields | over).values())
@@ -105,31 +107,33 @@ def channel(
     return [SEP.join(("channel", "main", name)), 1, body]
 
 
-def campaign(
+def campaign(  # noqa: PLR0913, PLR0917 - one default a field
     name: str = "d11",
     starts_at: int = 0,
     ends_at: int = 10**13,
     hold_ms: int = 0,
     grace_ms: int = 0,
     limits: list[list[Any]] | None = None,
+    balance_by: int = 0,
 ) -> list[Any]:
-    body = [1, starts_at, ends_at, hold_ms, grace_ms, limits or []]
+    body = [1, starts_at, ends_at, hold_ms, grace_ms, limits or [], balance_by]
     return [SEP.join(("campaign", "main", name)), 1, body]
 
 
-def offer(
+def offer(  # noqa: PLR0913 - one default a field
     sku: str,
     *sources: str | tuple[str, int],
     of: str = "d11",
     channel: str = "mall",
     limit: int = 0,
     floor: int = 0,
+    deposit: int = 0,
     version: int = 1,
 ) -> list[Any]:
     """An offer that draws from `sources` in order; a pool alone has no cap."""
     pools = [[one, -1] if isinstance(one, str) else list(one) for one in sources]
     field_name = SEP.join(("offer", "main", of, channel, sku))
-    return [field_name, version, [version, pools, limit, floor]]
+    return [field_name, version, [version, pools, limit, floor, deposit, "CNY"]]
 
 
 def replay(events: list[list[Any]]) -> dict[str, list[int]]:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from engine.infra.cell import client
-from tests.lua.builders import World, campaign, channel, offer, world_on
+from tests.lua.builders import DAY, World, campaign, channel, offer, world_on
 
 
 @pytest.fixture
@@ -36,6 +36,15 @@ async def stocked(world: World) -> World:
         await world.grant(pool, units)
     await world.call("rule", offer("A", "p"), offer("B", "q", ("shared", 5)))
     return world
+
+
+@pytest.fixture
+async def presale(stocked: World) -> World:
+    """Two units of A ask for 30 each before the balance, B for nothing; the balance in ten days."""
+    body = campaign(balance_by=await stocked.now() + 10 * DAY)[2]
+    await stocked.call("rule", [campaign()[0], 2, [2, *body[1:]]])
+    await stocked.call("rule", offer("A", "p", deposit=30, version=2))
+    return stocked
 
 
 @pytest.fixture

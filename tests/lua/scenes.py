@@ -96,15 +96,38 @@ async def _forgettable(world: World) -> None:
     await world.advance(8 * DAY)
 
 
+async def _presale(world: World) -> None:
+    """One that waits for its deposit, one that waited too long and whose pool has ended since."""
+    deposits = {"of": "pre", "deposit": 30}
+    await world.call(
+        "rule",
+        campaign("pre", balance_by=await world.now() + 9 * DAY),
+        offer("A", ("old", 9), **deposits),
+        offer("B", "q", ("shared", 9), **deposits),
+    )
+    await world.call("grant", *grants(old=9))
+    both = (line("A", 2), line("B"))
+    late = claim("late", *both, campaign="pre", buyer="b6", method="fast")
+    await world.reserve(late, claim("staged", *both, campaign="pre", buyer="b7"))
+    await world.advance(100_000)
+    await world.call("expire", 10)
+    await world.call("move", ["m0", "old", "p", -1, 1, "over"])
+
+
 RESERVE = [
     claim("new", line("A", 1, payable=1), line("B"), buyer="b1", replace=1),
     claim("settled", line("B"), settle="cod"),
     claim("pending", line("A", 2), line("B", 3), buyer="b1"),
 ]
+SPLIT = [
+    claim("part", line("A"), line("B", 2), buyer="b2", split_from="other"),
+    claim("rest", line("B"), line("A"), buyer="b2", split_from="other"),
+]
 SCENES = {
     "checkpoint": Scene("checkpoint", ["cp1"], _many_pools),
     "close": Scene("close", ["why"]),
     "confirm": Scene("confirm", [payment("pending", amount=500), payment("paid", "second")]),
+    "confirm, a deposit": Scene("confirm", [payment("staged", amount=90)], _presale),
     "expire": Scene("expire", [10]),
     "extend": Scene("extend", [10], _moving),
     "grant": Scene("grant", [*grants(new=5), ["p", 2, -3, "load", "ref"]]),
@@ -114,10 +137,17 @@ SCENES = {
     "pause": Scene("pause", [["main", "sku", "B", 1, "me", ""], ["main", "sku", "A", 1, "me", ""]]),
     "prune": Scene("prune", [10], _forgettable),
     "rehold": Scene("rehold", [payment("expired"), payment("other", amount=500)]),
+    "rehold, a deposit": Scene(
+        "rehold", [payment("late", amount=90), payment("staged", amount=90)], _presale
+    ),
     "release": Scene("release", [cancel("pending"), cancel("other", "c2", [2, 2])]),
     "reserve": Scene("reserve", RESERVE, payloads=(b"{}",) * 3),
+    "reserve, split": Scene("reserve", SPLIT, payloads=(b"{}",) * 2),
     "restore": Scene(
         "restore", [promised(one, 5, 3) for one in RESERVE], _restoring, "0", 2, (b"{}",) * 3
+    ),
+    "restore, split": Scene(
+        "restore", [promised(one, 5, 3) for one in SPLIT], _restoring, "0", 2, (b"{}",) * 2
     ),
     "return": Scene("return", [["r1", "paid", [["p", 1]]]]),
     "rule": Scene("rule", [offer("A", "q", version=2), [offer("B")[0], 2, []]]),

@@ -51,7 +51,7 @@ async def test_it_is_fenced_and_changes_nothing(bare: World, name: str, how: str
             await bare.redis.hset(key("cell"), "run_id", "0" * 40)
         case "closed":
             await bare.call("close", "why", epoch=epoch)
-        case "other phase" if name == "restore":
+        case "other phase" if scene.script == "restore":
             await bare.cell.call("open", [DATABASE, "0-0"], argument="open", epoch=epoch)
         case "other phase" if name == "extend":
             await bare.redis.hset(key("cell"), "phase", "unheard of")
@@ -94,7 +94,7 @@ async def test_with_memory_full_whatever_gives_back_still_runs(
     limit = (await valkey.config_get("maxmemory"))["maxmemory"]
     await valkey.config_set("maxmemory", "1mb")
     try:
-        if name in NEED_MEMORY:
+        if scene.script in NEED_MEMORY:
             with pytest.raises(OutOfMemoryError):
                 await run(bare, scene)
             assert await bare.dump() == before

@@ -33,7 +33,7 @@ async def test_a_warning_then_the_end(stocked: World) -> None:
     assert await stocked.counters() == {}
     assert await stocked.scores("due") == {}
     assert await stocked.scores("done") == {"o/o1": start + 960_000 + 7 * DAY}
-    assert await stocked.events("E") == [["E", "o1", start + 960_000, [["p", 0, 0, 2, -2, 0]]]]
+    assert await stocked.events("E") == [["E", "o1", start + 960_000, [["p", 0, 0, 2, -2, 0]], 0]]
 
 
 async def test_oldest_first_and_no_more_than_asked(stocked: World) -> None:

@@ -6,7 +6,9 @@ from tests.lua.builders import (
     ATTEMPT,
     DAY,
     DRAWS,
+    PAY_BY,
     STATE,
+    UNTIL,
     World,
     campaign,
     cancel,
@@ -35,7 +37,8 @@ async def test_it_is_held_again_and_sold_in_one_step(expired: World) -> None:
     assert await expired.counters() == {"b/main/d11/A/b1": "10"}
     (event,) = await expired.events("H")
     assert event[3] == [["p", 0, 0, -10, 0, 10]]
-    assert event[5:] == [2, [[1, "p", 10]], [["b\x1fmain\x1fd11\x1fA\x1fb1", 10, 1]]]
+    counted = [["b\x1fmain\x1fd11\x1fA\x1fb1", 10, 1]]
+    assert event[5:] == [2, [[1, "p", 10]], counted, "C", hold[PAY_BY], hold[UNTIL], []]
     assert await expired.call("rehold", payment("o1", amount=1000)) == [["REPEATED", "applied"]]
 
 
@@ -154,3 +157,68 @@ async def test_what_the_cell_cannot_remember_it_does_not_decide(expired: World) 
     await expired.call("grant", ["p", 3, 10, "", ""])
     assert await expired.call("rehold", paid[16]) == [["UNKNOWN_ORDER"]]
     assert await expired.call("rehold", paid[3]) == [["REPEATED", "no_stock"]]
+
+
+async def ended(world: World, *pairs: tuple[str, str]) -> None:
+    """Each pool ends and passes what it has to the next one, after all holds have expired."""
+    await world.advance(DAY)
+    await world.call("expire", 10)
+    for n, (old, new) in enumerate(pairs):
+        await world.call("move", [f"end-{n}", old, new, -1, 1, "over"])
+
+
+async def test_a_pool_that_ended_is_followed_to_its_last_successor(stocked: World) -> None:
+    await stocked.reserve(claim("o1", line("A", 3)))
+    await ended(stocked, ("p", "q"), ("q", "shared"))
+    assert await stocked.call("rehold", payment("o1", amount=300)) == [["CONFIRMED"]]
+    assert (await stocked.hold("o1"))[DRAWS] == [[1, "shared", 3]]
+    assert await stocked.pool("shared") == [112, 0, 109, 0, 3]
+    assert await stocked.counters() == {}
+
+
+async def test_a_pool_that_two_sources_lead_to_gives_its_units_once(stocked: World) -> None:
+    """Else two halves of the same stock would be taken for enough."""
+    await stocked.call("rule", offer("B", "p", "q", version=2))
+    await stocked.reserve(claim("o1", line("B", 12)))
+    await ended(stocked, ("p", "shared"), ("q", "shared"))
+    await stocked.call("grant", ["shared", 2, -101, "", ""])
+    assert (await stocked.pool("shared"))[2] == 11
+    late = payment("o1", amount=1200)
+    assert await stocked.call("rehold", late) == [["REFUND_DUE", "no_stock"]]
+    await stocked.call("grant", ["shared", 3, 1, "", ""])
+    late = payment("o1", "pay-2", amount=1200)
+    assert await stocked.call("rehold", late) == [["CONFIRMED"]]
+    assert (await stocked.hold("o1"))[DRAWS] == [[1, "shared", 12]]
+
+
+async def test_the_cap_of_a_pool_goes_before_that_of_one_that_became_it(stocked: World) -> None:
+    await stocked.reserve(claim("o1", line("B", 6)))
+    await ended(stocked, ("q", "shared"))
+    late = payment("o1", amount=600)
+    assert await stocked.call("rehold", late) == [["REFUND_DUE", "no_stock"]]
+    await stocked.call("rule", offer("B", "q", ("shared", 6), version=2))
+    late = payment("o1", "pay-2", amount=600)
+    assert await stocked.call("rehold", late) == [["CONFIRMED"]]
+    assert await stocked.counters() == {"c/shared/mall": "6"}
+
+
+async def test_a_cap_goes_on_with_the_pool_that_takes_its_place(stocked: World) -> None:
+    await stocked.call("rule", offer("A", ("p", 4), version=2))
+    await stocked.reserve(claim("o1", line("A", 3)), claim("o2", line("A", 1)))
+    await ended(stocked, ("p", "shared"))
+    words = await stocked.call("rehold", payment("o1", amount=300), payment("o2", amount=100))
+    assert words == [["CONFIRMED"]] * 2
+    assert await stocked.counters() == {"c/shared/mall": "4"}
+    await stocked.call("rule", offer("B", ("shared", 4), version=2))
+    assert (await stocked.reserve(claim("o3", line("B"))))[0][0] == "SOLD_OUT"
+
+
+async def test_a_deposit_follows_the_successor_and_is_given_back_from_there(
+    presale: World,
+) -> None:
+    await presale.reserve(claim("o1", line("A", 2)))
+    await ended(presale, ("p", "shared"))
+    assert (await presale.call("rehold", payment("o1", amount=60)))[0][0] == "DEPOSITED"
+    assert await presale.pool("shared") == [110, 0, 108, 2, 0]
+    await presale.call("release", cancel("o1"))
+    assert await presale.pool("shared") == [110, 0, 110, 0, 0]

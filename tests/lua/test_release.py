@@ -35,7 +35,7 @@ async def test_all_of_it(stocked: World) -> None:
     assert (hold[STATE], hold[TOTAL], hold[DRAWS], hold[COUNTERS]) == ("R", 0, [], [])
     (event,) = await stocked.events("L")
     assert event[4:8] == ["cancel-1", "cancel", "changed mind", "key-1"]
-    assert event[8:] == [[[1, 2, 200], [2, 3, 300]], "R", 0, []]
+    assert event[8:] == [[[1, 2, 200], [2, 3, 300]], "R", 0, [], 0]
 
 
 async def test_a_part_leaves_with_its_share_of_the_money(stocked: World) -> None:

@@ -13,10 +13,12 @@ from tests.lua.builders import (
     UNTIL,
     World,
     campaign,
+    cancel,
     channel,
     claim,
     line,
     offer,
+    payment,
     promised,
 )
 
@@ -137,3 +139,78 @@ async def test_a_replacement_without_units_leaves_the_old_hold(restoring: World)
 async def test_an_open_cell_restores_nothing(stocked: World) -> None:
     with pytest.raises(Closed):
         await restore(stocked, promised(claim("lost"), 1, 3))
+
+
+def part(units: int, order_id: str = "part", of: str = "o1") -> list:
+    return claim(order_id, line("A", units), buyer="b1", split_from=of)
+
+
+async def test_a_lost_split_takes_from_its_source_that_is_still_there(restoring: World) -> None:
+    now, pools = await restoring.now(), await restoring.unpacked("pools")
+    counted = await restoring.counters()
+    lost = promised(part(1), now + 5, now)
+    assert await restore(restoring, lost, lost) == [
+        ["RESERVED", "P", now + 5, 100, []], ["REPEATED", "P", now + 5, 100, []],
+    ]  # fmt: skip
+    assert await restoring.unpacked("pools") == pools
+    assert (await restoring.hold("o1"))[DRAWS] == [[1, "p", 1]]
+    assert (await restoring.hold("part"))[DRAWS] == [[1, "p", 1]]
+    assert await restoring.counters() == counted | {"m/main/d11/b1": "part"}
+    kinds = [event[:2] for event in (await restoring.entries())[-1][1]]
+    assert kinds == [["R", "part"], ["L", "o1"]]
+
+
+async def test_a_lost_split_of_all_ends_its_source(restoring: World) -> None:
+    now = await restoring.now()
+    await restore(restoring, promised(part(2), now + 5, now))
+    assert (await restoring.hold("o1"))[STATE] == "R"
+    assert await restoring.pool("p") == [10, 0, 8, 2, 0]
+
+
+async def test_a_lost_source_and_its_split_come_back_as_they_were(restoring: World) -> None:
+    now = await restoring.now()
+    source = claim("lost", line("A", 3), line("B", 2), buyer="b2")
+    split = claim("part", line("B", 1), buyer="b2", split_from="lost")
+    words = await restore(
+        restoring, promised(source, now + 5, now), promised(split, now + 5, now + 1)
+    )
+    assert [word[:4] for word in words] == [
+        ["RESERVED", "P", now + 5, 500], ["RESERVED", "P", now + 5, 100],
+    ]  # fmt: skip
+    assert (await restoring.hold("lost"))[DRAWS] == [[1, "p", 3], [2, "q", 1]]
+    assert (await restoring.counters())["m/main/d11/b2"] == "part"
+
+
+UNFIT = {
+    "its source is lost for good": (part(2, of="gone"), None),
+    "its source was cancelled": (part(2), "release"),
+    "its source was paid": (part(2), "confirm"),
+    "its source has fewer units": (part(3), None),
+}
+
+
+@pytest.mark.parametrize(("lost", "before"), UNFIT.values(), ids=UNFIT)
+async def test_a_split_that_cannot_take_from_its_source_takes_anew(
+    stocked: World, lost: list, before: str | None
+) -> None:
+    await stocked.call("rule", offer("A", "p", limit=3, version=2))
+    await stocked.reserve(claim("o1", line("A", 2), buyer="b1"))
+    if before:
+        how = payment("o1", amount=200) if before == "confirm" else cancel("o1")
+        await stocked.call(before, how)
+    had = await stocked.pool("p")
+    counted = int((await stocked.counters()).get("b/main/d11/A/b1", 0))
+    await stocked.cell.call("open", [DATABASE, "0-0"], argument="restoring", epoch=2)
+    stocked.cell.epoch = 2
+    (word,) = await restore(stocked, promised(lost, 5, 3))
+    units = lost[11][0][1]
+    assert word == ["RESERVED", "P", 5, 100 * units, []]
+    assert (await stocked.pool("p"))[2:4] == [had[2] - units, had[3] + units]
+    assert int((await stocked.counters())["b/main/d11/A/b1"]) == counted + units
+    assert not [event for event in await stocked.events("L") if event[5] == "split"]
+
+
+async def test_a_split_without_source_and_without_units_is_short(restoring: World) -> None:
+    before = await restoring.counters(), await restoring.unpacked("pools")
+    assert await restore(restoring, promised(part(9, of="gone"), 5, 3)) == [["SHORT", 1]]
+    assert (await restoring.counters(), await restoring.unpacked("pools")) == before

@@ -62,12 +62,12 @@ def test_a_channel_says_how_long_an_order_may_stay_unpaid():
 @pytest.mark.parametrize(
     ("fields", "body"),
     [
-        ({}, [START_MS, END_MS, 0, 60_000, []]),
-        ({"hold_seconds": 300}, [START_MS, END_MS, 300_000, 60_000, []]),
-        ({"hold_seconds": 300, "grace_seconds": 0}, [START_MS, END_MS, 300_000, 0, []]),
+        ({}, [START_MS, END_MS, 0, 60_000, [], 0]),
+        ({"hold_seconds": 300}, [START_MS, END_MS, 300_000, 60_000, [], 0]),
+        ({"hold_seconds": 300, "grace_seconds": 0}, [START_MS, END_MS, 300_000, 0, [], 0]),
         (
             {"limits": [Limit("phone", 3, "sku", "orders")]},
-            [START_MS, END_MS, 0, 60_000, [["sku", "phone", 3, "orders"]]],
+            [START_MS, END_MS, 0, 60_000, [["sku", "phone", 3, "orders"]], 0],
         ),
     ],
 )
@@ -91,7 +91,7 @@ SKUS = {
     "limit and floor": (
         CampaignSku("tea", {"mall": 5}, per_buyer_limit=2, floor_price=codec.Money(900, "CNY")),
         {OWN["mall"]: 5},
-        {"mall": Offer((Draw(OWN["mall"]),), 2, 900)},
+        {"mall": Offer((Draw(OWN["mall"]),), 2, 900, 0, "CNY")},
     ),
     "then the shared pool, with the channel's cap": (
         CampaignSku("tea", {"mall": 5}, draws_shared=True),
@@ -155,8 +155,8 @@ def test_an_offer_that_is_gone_sells_nothing_but_keeps_its_version():
     ids = {SHARED: "p1", MALL: "p2", APP: "p3"}
     gone = "offer\x1fmain\x1f\x1ffair\x1ftea"
     found = rules.bodies(plan, [gone, *plan.fields], ids)
-    assert found[gone] == [[], 0, 0]
-    assert found["offer\x1fmain\x1f\x1fmall\x1ftea"] == [[["p2", -1], ["p1", 20]], 0, 0]
+    assert found[gone] == [[], 0, 0, 0, ""]
+    assert found["offer\x1fmain\x1f\x1fmall\x1ftea"] == [[["p2", -1], ["p1", 20]], 0, 0, 0, ""]
     assert len(found) == 3
 
 
@@ -166,17 +166,23 @@ def test_only_offers_name_pools():
     assert rules.pools_of_rule(Rule("campaign\x1fmain\x1fd11", 1, _packed(1, 2, 3))) == set()
 
 
+# Free units by pool, and what the channel has drawn of the shared p1, of which it may have 20.
 @pytest.mark.parametrize(
-    ("available", "units"),
+    ("available", "drawn", "units"),
     [
-        ({"p2": 5, "p1": 50}, [5, 20]),
-        ({"p2": 0, "p1": 7}, [0, 7]),
-        ({"p1": 7}, [0, 7]),
-        ({}, [0, 0]),
+        ({"p2": 5, "p1": 50}, 0, [5, 20]),
+        ({"p2": 0, "p1": 7}, 0, [0, 7]),
+        ({"p1": 7}, 0, [0, 7]),
+        ({}, 0, [0, 0]),
+        ({"p2": 5, "p1": 50}, 15, [5, 5]),
+        ({"p1": 3}, 15, [0, 3]),
+        ({"p1": 50}, 20, [0, 0]),
+        ({"p1": 50}, 25, [0, 0]),
     ],
 )
-def test_sellable_is_bounded_by_the_cap(available, units):
-    assert rules.sellable([("p2", -1), ("p1", 20)], available) == units
+def test_sellable_is_bounded_by_what_is_left_of_the_cap(available, drawn, units):
+    counted = {"c\x1fp1\x1fmall": drawn, "c\x1fp1\x1fapp": 99, "c\x1fp2\x1fmall": 99}
+    assert rules.sellable("mall", [("p2", -1), ("p1", 20)], available, counted) == units
 
 
 # Who may be named in a policy: owner by the catalogue, channels that exist.

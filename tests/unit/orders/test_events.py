@@ -11,17 +11,20 @@ from engine.kernel.events import Move, Payment
 PAID = Payment("p", 100, "CNY", "alipay", 5, "full", "key-1")
 MOVES = [Move("pool", 0, 0, -1, 1, 0)]
 HEAD = ("o", 7, MOVES)
+STAGES = [["deposit", 8, 9, [[1, 30]]], ["balance", 18, 19, []]]
 
 EVERY = [
     events.Reserved(
         *HEAD, 1, "P", 8, 9, [(1, "pool", 1)], [("b/x", 1, 1)], [(1, 2)], [3], [4], [5], "print",
         "main", "mall", "d11", "b", "CNY", 10**14, "key-1", 1, PAID, "other", "",
+        STAGES,
     ),
     events.Confirmed(*HEAD, PAID, 1),
-    events.Reheld(*HEAD, PAID, 2, [(1, "pool", 1)], []),
+    events.DepositPaid(*HEAD, PAID, 8, 9, STAGES[1:]),
+    events.Reheld(*HEAD, PAID, 2, [(1, "pool", 1)], [], "P", 8, 9, STAGES[1:]),
     events.RefundDue(*HEAD, PAID, "cancelled"),
-    events.Released(*HEAD, "c", "cancel", "why", "key-1", [(1, 1, 100)], "R", 0, []),
-    events.Expired(*HEAD),
+    events.Released(*HEAD, "c", "cancel", "why", "key-1", [(1, 1, 100)], "R", 0, [], 30),
+    events.Expired(*HEAD, 30),
     events.Expiring(*HEAD, 9),
     events.Returned(*HEAD, "r"),
     events.Granted("pool", 7, MOVES, 3, 10, 9, "load", "ref"),
@@ -49,6 +52,29 @@ def test_a_later_version_may_add_a_value_at_the_end(event):
     values = msgspec.msgpack.decode(msgspec.msgpack.encode(event))
     longer = msgspec.msgpack.encode([[*values, "of a later version"]])
     assert events.decode(longer) == [event]
+
+
+OF_AN_EARLIER_VERSION = {
+    "R without stages": ["R", *HEAD, 1, "P", 8, 9, [], [], [], [], [], [], "print", "main", "mall",
+                         "d11", "b", "CNY", 1, "key-1", 1, PAID, "", ""],
+    "H of a confirmed hold": ["H", *HEAD, PAID, 2, [], []],
+    "L without a deposit": ["L", *HEAD, "c", "cancel", "why", "key-1", [], "R", 0, []],
+    "E without a deposit": ["E", *HEAD],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("values", OF_AN_EARLIER_VERSION.values(), ids=OF_AN_EARLIER_VERSION)
+def test_what_an_earlier_version_wrote_is_read_as_paid_at_once(values):
+    (event,) = events.decode(msgspec.msgpack.encode([values]))
+    left = {
+        name: getattr(event, name) for name in ("stages", "paid", "state") if hasattr(event, name)
+    }
+    assert {"stages": left.get("stages") or [], "paid": left.get("paid", 0)} == {
+        "stages": [],
+        "paid": 0,
+    }
+    if isinstance(event, events.Reheld):
+        assert (event.state, event.pay_by) == ("C", 0)
 
 
 def test_no_two_kinds_have_one_letter():

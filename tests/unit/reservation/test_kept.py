@@ -6,7 +6,7 @@ from engine.kernel import limits
 from engine.kernel.errors import Closed, Overloaded
 from engine.kernel.ids import order_id
 from engine.reservation.kept import Kept
-from engine.reservation.types import Held, OrderId, PaymentClaim
+from engine.reservation.types import Held, OrderId, Paid, PaymentClaim
 from tests.lua.builders import PAY_BY, STATE, UNTIL, campaign, channel, offer
 from tests.unit.reservation.instances import body, claim_of, house, take
 
@@ -41,8 +41,8 @@ def test_what_postgres_has_is_let_go(last_id, left):
     kept = Kept()
     keep(kept, "1", "10-0")
     keep(kept, "2", "10-2")
-    kept.payment("10-2", payment("1"))
-    kept.payment("11-0", payment("2"))
+    kept.payment(payment("1"), Paid("applied", log_id="10-2"))
+    kept.payment(payment("2"), Paid("applied", log_id="11-0"))
     kept.passed(last_id)
     assert len(kept) == left
     kept.passed("0-0")
@@ -52,7 +52,7 @@ def test_what_postgres_has_is_let_go(last_id, left):
 def test_payments_are_told_in_their_order_and_everything_can_be_let_go():
     kept = Kept()
     for number in ("1", "2"):
-        kept.payment(f"{number}-0", payment(number))
+        kept.payment(payment(number), Paid("applied", log_id=f"{number}-0"))
     keep(kept, "1", "1-0")
     assert kept.payments() == [payment("1"), payment("2")]
     kept.clear()
@@ -64,7 +64,7 @@ def test_new_claims_are_refused_while_too_many_are_kept(monkeypatch):
     kept = Kept()
     keep(kept, "1", "1-0")
     kept.require_room()
-    kept.payment("1-0", payment("1"))
+    kept.payment(payment("1"), Paid("applied", log_id="1-0"))
     with pytest.raises(Overloaded):
         kept.require_room()
     kept.passed("1-0")

@@ -257,3 +257,40 @@ LINE_IDS = {
 @pytest.mark.parametrize(("text", "number"), LINE_IDS.items(), ids=LINE_IDS)
 def test_a_line_id_names_a_line_of_its_own_order(text, number):
     assert rules.line_number(ORDER_ID, text) == number
+
+
+def split_from(*sources, **fields):
+    relations = [{"kind": "split_from", "channel_order_id": one} for one in sources]
+    return claim(relations=[{"kind": "exchange_of", "channel_order_id": "9"}, *relations], **fields)
+
+
+def test_an_order_that_is_split_from_another_names_it_by_its_id():
+    taken = split_from("cart")
+    assert taken.split_from == claim(channel_order_id="cart").order_id
+    assert taken.split_from != split_from("cart", channel="app").split_from
+    assert (claim().split_from, split_from().split_from) == ("", "")
+    assert taken[-1] == taken.split_from, "the scripts read it as the last field"
+
+
+def test_what_it_is_split_from_does_not_make_it_another_order():
+    assert split_from("cart").fingerprint == claim().fingerprint
+
+
+NOT_SPLIT = {
+    "two sources": (lambda: split_from("1", "2"), "/relations/2"),
+    "the same twice": (lambda: split_from("1", "1"), "/relations/2"),
+    "paid already": (lambda: split_from("1", payment={"status": "paid"}), "/payment/status"),
+    "on delivery": (lambda: split_from("1", payment={"status": "on_delivery"}), "/payment/status"),
+    "in place of another": (
+        lambda: split_from("1", buyer_id="b", replace_unpaid=True),
+        "/replace_unpaid",
+    ),
+    "a control in its source": (lambda: split_from("\x1f"), "/relations/1/channel_order_id"),
+}
+
+
+@pytest.mark.parametrize(("made", "pointer"), NOT_SPLIT.values(), ids=NOT_SPLIT)
+def test_what_cannot_be_split_is_refused_where_it_stands(made, pointer):
+    with pytest.raises(ValidationFailed) as refusal:
+        made()
+    assert [one["pointer"] for one in refusal.value.extra["errors"]] == [pointer]

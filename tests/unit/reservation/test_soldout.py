@@ -285,6 +285,7 @@ async def test_a_process_uses_no_flag_before_it_knows_every_accepted_order(
 ):
     first = await here.start()
     await sold_out(here, first)
+    await is_flagged(first, eventually)  # it has looked at everything, and will not again
     go, asked = asyncio.Event(), asyncio.Event()
     remembered = store.remembered
 

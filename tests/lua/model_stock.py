@@ -1,0 +1,217 @@
+"""What the plain model keeps, and how units move between its pools."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.kernel import limits
+from tests.lua.model_parts import Ask, Draw, Hold, Limit, Offer, Pool, Refused, Source
+
+KEEP_MS = limits.IDEMPOTENCY_KEEP_MS
+
+
+@dataclass
+class Stock:
+    """One cell. `external` names the channels whose orders are sold already."""
+
+    now: int
+    ends_at: int
+    limits: dict[str, list[Limit]]
+    balance_by: dict[str, int] = field(default_factory=dict)
+    offers: dict[tuple[str, str, str], Offer] = field(default_factory=dict)
+    pools: dict[str, Pool] = field(default_factory=dict)
+    holds: dict[str, Hold] = field(default_factory=dict)
+    newest: dict[tuple[str, str], str] = field(default_factory=dict)
+    paused: set[str] = field(default_factory=set)
+    done: dict[str, int] = field(default_factory=dict)
+    accepted: int = 0
+    external: str = "tmall"
+
+    # what counts -------------------------------------------------------------------------
+
+    def counting(self) -> list[Hold]:
+        return [hold for hold in self.holds.values() if hold.state in "PC"]
+
+    def limited(self) -> list[Hold]:
+        return [hold for hold in self.counting() if hold.ask.channel != self.external]
+
+    def units_of(self, campaign: str, buyer: str, sku: str | None = None) -> int:
+        """Units that a buyer has, of one SKU or of all."""
+        return sum(
+            line.units
+            for hold in self.limited()
+            if (hold.ask.campaign, hold.ask.buyer) == (campaign, buyer)
+            for line in hold.ask.lines
+            if sku in (None, line.sku)
+        )
+
+    def orders_of(self, campaign: str, buyer: str, sku: str | None) -> int:
+        return sum(
+            sku is None or sku in hold.counted_skus
+            for hold in self.limited()
+            if (hold.ask.campaign, hold.ask.buyer) == (campaign, buyer)
+        )
+
+    def used(self, pool: str, channel: str, taking: list[Draw]) -> int:
+        """How much of a cap a channel has used, with what is just being taken."""
+        drawn = [d for h in self.counting() if h.ask.channel == channel for d in h.draws]
+        return sum(d.units for d in (*drawn, *taking) if d.capped and d.pool == pool)
+
+    # taking ------------------------------------------------------------------------------
+
+    def check_limits(self, ask: Ask) -> None:
+        taking: Counter[str] = Counter()
+        for n, line in enumerate(ask.lines, 1):
+            offer = self.offers.get((ask.campaign, ask.channel, line.sku))
+            if offer and offer.limit and line.units:
+                had = self.units_of(ask.campaign, ask.buyer, line.sku) + taking[line.sku]
+                self.check(ask, n, had, line.units, offer.limit)
+                taking[line.sku] += line.units
+        for limit in self.limits.get(ask.campaign, []):
+            (self.check_orders if limit.counts == "orders" else self.check_units)(ask, limit)
+
+    def check_orders(self, ask: Ask, limit: Limit) -> None:
+        skus = dict.fromkeys(line.sku for line in ask.lines if line.units)
+        for sku in skus if limit.scope == "sku" else [None]:
+            self.check(ask, 0, self.orders_of(ask.campaign, ask.buyer, sku), 1, limit.most)
+
+    def check_units(self, ask: Ask, limit: Limit) -> None:
+        taking: Counter[str | None] = Counter()
+        for n, line in enumerate(ask.lines, 1):
+            sku = line.sku if limit.scope == "sku" else None
+            if line.units:
+                had = self.units_of(ask.campaign, ask.buyer, sku) + taking[sku]
+                self.check(ask, n, had, line.units, limit.most)
+                taking[sku] += line.units
+
+    def check(self, ask: Ask, n: int, had: int, units: int, most: int) -> None:
+        if not ask.buyer:
+            raise Refused("LIMIT_REACHED", n, most, -1)
+        if had + units > most:
+            raise Refused("LIMIT_REACHED", n, most, had)
+
+    def reach(self, source: Source, channel: str, taking: list[Draw]) -> int:
+        pool = self.pools.get(source.pool, Pool(ended=1))
+        if pool.ended:
+            return 0
+        if source.cap < 0:
+            return pool.available
+        return max(0, min(pool.available, source.cap - self.used(source.pool, channel, taking)))
+
+    def heir(self, pool: str) -> str:
+        while self.pools[pool].ended:
+            pool = self.pools[pool].successor
+        return pool
+
+    def take(self, ask: Ask, account: str) -> tuple[list[Draw], list[int], list[Any], list[int]]:
+        """Take every line: draws, dropped, short, unmapped."""
+        draws: list[Draw] = []
+        dropped, short, unmapped = [], [], []
+        for n, line in enumerate(ask.lines, 1):
+            offer = self.offers.get((ask.campaign, ask.channel, line.sku))
+            if not line.units:
+                continue
+            if not offer:
+                if ask.channel != self.external:
+                    raise Refused("UNKNOWN_SKU", n)
+                unmapped.append(n)
+                continue
+            room = sum(self.reach(source, ask.channel, draws) for source in offer.sources)
+            if room >= line.units or ask.channel == self.external:
+                missing = self.draw(ask, n, offer, account, draws)
+                short += [[n, missing]] if missing else []
+            elif line.on_short == "drop":
+                dropped.append(n)
+            else:
+                raise Refused("SOLD_OUT", n, [source.pool for source in offer.sources])
+        if len(dropped) == len(ask.lines):
+            offer = self.offers[ask.campaign, ask.channel, ask.lines[dropped[0] - 1].sku]
+            raise Refused("SOLD_OUT", dropped[0], [source.pool for source in offer.sources])
+        return draws, dropped, short, unmapped
+
+    def draw(self, ask: Ask, n: int, offer: Offer, account: str, draws: list[Draw]) -> int:
+        need = ask.lines[n - 1].units
+        for source in offer.sources:
+            units = min(need, self.reach(source, ask.channel, draws))
+            if units:
+                self.shift(source.pool, account, units)
+                draws.append(Draw(n, source.pool, units, offer.caps(source.pool)))
+                need -= units
+        first = self.heir(offer.sources[0].pool)
+        if need:
+            found = min(need, self.pools[first].available) if first != offer.sources[0].pool else 0
+            self.shift(first, account, found)
+            self.pools[first].owed += need - found
+            setattr(self.pools[first], account, getattr(self.pools[first], account) + need - found)
+            draws.append(Draw(n, first, need, offer.caps(first)))
+            return need - found
+        return 0
+
+    def shift(self, pool: str, account: str, units: int) -> None:
+        """From available to held or sold."""
+        self.pools[pool].available -= units
+        setattr(self.pools[pool], account, getattr(self.pools[pool], account) + units)
+
+    def give_back(self, pool: str, account: str, units: int) -> None:
+        """From held or sold to available, of the pool that took its place if it has ended."""
+        setattr(self.pools[pool], account, getattr(self.pools[pool], account) - units)
+        heir = self.heir(pool)
+        if heir != pool:
+            repaid = min(self.pools[pool].owed, units)
+            self.pools[pool].owed -= repaid
+            units -= repaid
+            self.pools[pool].granted -= units
+            self.pools[heir].granted += units
+        self.pools[heir].free(units)
+
+    # scripts of pools ---------------------------------------------------------------------
+
+    def grant(self, pool: str, seq: int, delta: int) -> list[Any]:
+        known = self.pools.get(pool, Pool())
+        if seq <= known.seq:
+            return ["REPEATED"]
+        if seq > known.seq + 1:
+            return ["OUT_OF_ORDER", known.seq + 1]
+        self.pools[pool] = known
+        known.seq = seq
+        if delta >= 0:
+            known.granted += delta
+            known.free(delta)
+            return ["GRANTED", delta]
+        taken = min(-delta, known.available)
+        known.granted -= taken
+        known.available -= taken
+        return ["GRANTED", delta] if taken == -delta else ["SHORT", -delta - taken]
+
+    def move(self, move_id: str, source: str, target: str, units: int, end: int) -> list[Any]:
+        if "v/" + move_id in self.done:
+            return ["REPEATED"]
+        if source not in self.pools or target not in self.pools:
+            return ["UNKNOWN_POOL"]
+        giver, taker = self.pools[source], self.pools[target]
+        if source == target or taker.ended:
+            return ["CONFLICT"]
+        units = giver.available if units < 0 else units
+        if units > giver.available:
+            return ["SHORT", giver.available]
+        giver.available -= units
+        giver.granted -= units
+        taker.granted += units
+        taker.free(units)
+        if end:
+            giver.ended, giver.successor = 1, target
+        self.done["v/" + move_id] = self.now + KEEP_MS
+        return ["MOVED", units]
+
+    def take_back(self, return_id: str, parts: list[list[Any]]) -> list[Any]:
+        if "r/" + return_id in self.done:
+            return ["REPEATED"]
+        asked: Counter[str] = Counter()
+        for pool, units in parts:
+            asked[pool] += units
+            if asked[pool] > self.pools[pool].sold:
+                return ["CONFLICT", pool]
+        for pool, units in parts:
+            self.give_back(pool, "sold", units)
+        self.done["r/" + return_id] = self.now + KEEP_MS
+        return ["RETURNED"]

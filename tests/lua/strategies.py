@@ -1,0 +1,62 @@
+"""What Hypothesis draws for the machine of `test_model.py`."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import hypothesis.strategies as st
+
+from tests.lua.model import Ask, Line
+
+CHANNELS, CAMPAIGNS = ("mall", "shop", "tmall"), ("d11", "pre", "")
+SKUS = ("A", "B", "G")
+
+
+@dataclass
+class Cut:
+    """A split to be: lines of whatever the source has by then, as (which, units, payable)."""
+
+    order_id: str
+    source: int
+    lines: list[tuple[int, int, int]]
+    spoilt: str
+
+
+orders = st.integers(0, 40).map("o{}".format)
+picks = st.integers(0, 1_000)  # which of the orders that are there by then, see Machine.picked
+channels = st.sampled_from(["mall", "mall", "mall", "shop", "tmall"])
+campaigns = st.sampled_from(["d11", "pre", "pre", ""])
+buyers = st.sampled_from(["", "b1", "b1", "b2", "b2"])
+line = st.builds(
+    Line,
+    st.sampled_from(SKUS),
+    st.integers(1, 3),
+    st.integers(0, 20),
+    st.sampled_from(["", "drop"]),
+)
+lines = st.lists(line, min_size=1, max_size=3)
+asks = st.builds(
+    Ask, orders, st.just(""), channels, campaigns, buyers,
+    st.sampled_from(["", "", "", "", "", "paid"]), st.integers(0, 1), lines,
+)  # fmt: skip
+cuts = st.builds(
+    Cut,
+    orders,
+    picks,
+    st.lists(
+        st.tuples(st.integers(0, 3), st.integers(1, 3), st.integers(0, 20)), min_size=1, max_size=3
+    ),
+    st.sampled_from(["", "", "", "", "", "", "", "channel", "campaign", "buyer"]),
+)
+# of ten payments, four are what is due now, three are all that is not paid yet, one is wrong
+kinds = st.sampled_from(["due"] * 4 + ["whole"] * 3 + ["total", "nothing", "wrong"])
+payments = st.tuples(picks, st.integers(0, 3).map("p{}".format), kinds)
+cancels = st.tuples(
+    picks,
+    st.integers(0, 3).map("c{}".format),
+    st.lists(st.tuples(st.integers(1, 3), st.integers(1, 2)).map(list), max_size=2),
+    st.booleans(),
+)
+
+
+def batches(of: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
+    return st.lists(of, min_size=1, max_size=4)
