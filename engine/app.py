@@ -28,12 +28,14 @@ from engine.channels import api as channels
 from engine.channels.registry import Registry
 from engine.infra import cell, logs, migrate, postgres, preflight
 from engine.infra.cell import Cell
-from engine.infra.http import fast, keys, openapi, server
+from engine.infra.http import fast, keys, openapi, ready, server
 from engine.infra.http.auth import Directory, ensure_admin_key
 from engine.infra.http.openapi import Operation
+from engine.infra.http.runner import Runner
 from engine.infra.postgres import Pool
 from engine.infra.runtime import Runtime
 from engine.inventory import api as inventory
+from engine.inventory.service import planning
 from engine.kernel import codec, limits
 from engine.kernel.clock import SystemClock
 from engine.kernel.errors import Misconfigured
@@ -48,9 +50,7 @@ from engine.reservation.service import Reservations
 from engine.settings import Settings
 from engine.worker import Loop
 
-_NO_POSTGRES: Final[tuple[type[Exception], ...]] = (
-    *postgres.UNAVAILABLE, asyncpg.PostgresError,
-)  # fmt: skip
+_NO_POSTGRES: Final[tuple[type[Exception], ...]] = (*postgres.UNAVAILABLE, asyncpg.PostgresError)
 _KEEPALIVE_S: Final = 75.0
 _COLLECT_AFTER: Final = 50_000  # allocations; Python's own 700 is a few requests
 _SLICES: Final = (channels, catalogue, campaigns, inventory, reservation, orders, keys)
@@ -159,10 +159,8 @@ async def _preflight(settings: Settings, redis: Redis) -> None:
     try:
         connection = await postgres.connect(settings.database_url or "")
     except _NO_POSTGRES as away:
-        told = str(away) or type(away).__name__
-        raise Misconfigured(
-            f"TIDEGATE_DATABASE_URL: no Postgres lets us in there: {told}"
-        ) from away
+        told = f"no Postgres lets us in there: {str(away) or type(away).__name__}"
+        raise Misconfigured(f"TIDEGATE_DATABASE_URL: {told}") from away
     try:
         try:
             findings = await preflight.check(connection, redis, settings.durability)
@@ -181,7 +179,7 @@ async def _api(settings: Settings) -> int:
     # a slot's name is used again after a restart; its lease must not be
     async with runtime(settings, f"{name}-{token(4)}") as process:
         application, loops, restorer = await build_api(process)
-        runner = web.AppRunner(
+        runner = Runner(
             application, access_log=None, keepalive_timeout=_KEEPALIVE_S, handle_signals=False
         )
         await runner.setup()
@@ -214,25 +212,28 @@ def _put_in_front(runner: web.AppRunner, application: web.Application) -> None:
     serving.request_handler = fast.Front("POST", "/v1/orders", order, serving.request_handler)
 
 
-async def build_api(
-    process: Runtime,
-) -> tuple[web.Application, list[Loop], Restorer]:
+async def build_api(process: Runtime) -> tuple[web.Application, list[Loop], Restorer]:
     """Put an API process together: its application, the loops it needs, and its lease."""
-    assert isinstance(process.cell, Cell)
-    clock, pool, settings = process.clock, process.pool, process.settings
+    one, clock, pool, settings = process.cell, process.clock, process.pool, process.settings
+    assert isinstance(one, Cell)
     if settings.admin_key is not None:
         async with pool.acquire() as connection:
             await ensure_admin_key(connection, settings.admin_key, Tenant(settings.tenant))
     directory, registry = Directory(pool, clock), Registry(pool, clock)
-    reservations = Reservations(process.cell, clock)
+    reservations = Reservations(one, clock)
     recorded = Recorded(reservations.kept, lambda: _passed(reservations, pool, settings.cell))
-    restorer = Restorer(process.cell, pool, reservations, clock, process.process)
+    restorer = Restorer(one, pool, reservations, clock, process.process)
     routes = [route for each in _SLICES for route in each.routes()]
     application = server.build(
         process,
         directory,
         [*routes, *openapi.routes(OPERATIONS, version("tidegate"))],
-        {"cell": lambda: _cell_missing(process.cell), "postgres": lambda: _postgres_missing(pool)},
+        {
+            "cell": lambda: ready.cell_missing(one, pool),
+            "postgres": lambda: ready.postgres_missing(pool),
+            "batches": lambda: ready.batches_missing(reservations.batchers),
+        },
+        {"documents": lambda: planning.noted(process)},
     )
     application[reservation.RESERVATIONS] = reservations
     application[reservation.REGISTRY] = registry
@@ -291,16 +292,3 @@ async def _passed(reservations: Reservations, pool: Pool, cell_id: str) -> str |
     async with pool.acquire() as connection:
         passed = await last_id(connection, cell_id)
     return passed if await reservations.same_log() else None
-
-
-async def _cell_missing(one: object) -> str:
-    assert isinstance(one, Cell)
-    state = await one.refresh()
-    if state is None:
-        return "the cell was never opened: is a worker running?"
-    return "" if one.is_open else f"the cell is {state.phase}: {state.reason or 'it opens soon'}"
-
-
-async def _postgres_missing(pool: Pool) -> str:
-    await pool.fetchval("SELECT 1")
-    return ""

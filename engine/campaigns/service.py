@@ -10,6 +10,7 @@ from engine.catalogue import service as catalogue
 from engine.channels import service as channels
 from engine.infra import publishing, versioned
 from engine.infra.postgres import Connection
+from engine.infra.publishing import Unplannable
 from engine.infra.runtime import Runtime
 from engine.infra.versioned import Kept, Match, Saved
 from engine.kernel import codec
@@ -68,8 +69,8 @@ async def page(
         return await store.page(connection, tenant, after, limit)
 
 
-async def unplanned(tx: Connection, limit: int) -> list[Unplanned]:
-    """Lock campaigns whose present version was not written down for the cell."""
+async def unplanned(tx: Connection, limit: int) -> list[Unplanned | Unplannable]:
+    """Lock campaigns whose present version was not written down for the cell, readable or not."""
     return await store.unplanned(tx, limit)
 
 

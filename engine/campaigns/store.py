@@ -9,8 +9,10 @@ import msgspec
 from engine.campaigns.types import CampaignFields, Ending, Published
 from engine.infra import queries
 from engine.infra.postgres import Connection
+from engine.infra.publishing import Unplannable, why
 from engine.infra.versioned import Kept, packed
 from engine.kernel import codec
+from engine.kernel.errors import ValidationFailed
 from engine.kernel.types import Tenant
 
 SQL: Final = queries.load("engine.campaigns")
@@ -76,14 +78,12 @@ async def is_returned(tx: Connection, tenant: Tenant, campaign: str) -> bool:
     return bool(await tx.fetchval(SQL["campaign_returned"], tenant, campaign))
 
 
-async def unplanned(tx: Connection, limit: int) -> list[Unplanned]:
-    """Lock campaigns whose present version was not written down for the cell."""
-    rows = await tx.fetch(SQL["unplanned_campaigns"], limit)
-    return [
-        Unplanned(row["tenant"], kept, row["fields"], row["pools"])
-        for row in rows
-        if (kept := _kept(row))
-    ]
+async def unplanned(tx: Connection, limit: int) -> list[Unplanned | Unplannable]:
+    """Lock campaigns whose present version was not written down for the cell.
+
+    One that cannot be read is among them, as what it is.
+    """
+    return [_unplanned(row) for row in await tx.fetch(SQL["unplanned_campaigns"], limit)]
 
 
 async def mark_planned(tx: Connection, done: Sequence[Published]) -> None:
@@ -121,6 +121,15 @@ async def mark_returned(db: Connection, tenant: Tenant, campaign: str) -> None:
 def _arguments(value: CampaignFields, actor: str) -> tuple[Any, ...]:
     returns = value.at_end == "return_to_shared"
     return packed(value), actor, value.starts_at, value.ends_at, returns
+
+
+def _unplanned(row: Any) -> Unplanned | Unplannable:
+    try:
+        kept = _kept(row)
+    except ValidationFailed as failure:
+        return Unplannable(row["tenant"], row["campaign"], row["version"], why(failure))
+    assert kept is not None, "there is a row"
+    return Unplanned(row["tenant"], kept, row["fields"], row["pools"])
 
 
 def _kept(row: Any) -> Kept[CampaignFields] | None:

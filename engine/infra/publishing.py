@@ -1,12 +1,38 @@
-"""The bell between whoever changes what the cell must know and the publisher that tells it."""
+"""The bell that wakes the publisher, and its word for a document that it cannot bring anywhere."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from engine.infra.postgres import Connection
+from engine.kernel.errors import EngineError, ValidationFailed
+from engine.kernel.types import Tenant
 
 CHANNEL: Final = "tidegate_publish"
+_REASON_LENGTH_MAX: Final = 300
+
+
+class Unplannable(NamedTuple):
+    """One version of a stored document that cannot be planned, and why."""
+
+    tenant: Tenant
+    id: str
+    version: int
+    reason: str
 
 
 async def wake(tx: Connection) -> None:
     """Ring when the caller's transaction commits; several rings are one."""
     await tx.execute("SELECT pg_notify($1, '')", CHANNEL)
+
+
+def why(failure: Exception) -> str:
+    """Say in one line, which Postgres can keep, what is wrong with a document."""
+    if isinstance(failure, ValidationFailed):
+        faults = failure.extra["errors"]
+        assert isinstance(faults, list)
+        told = "; ".join(f"{one['pointer']}: {one['detail']}" for one in faults)
+    elif isinstance(failure, EngineError):
+        told = failure.detail
+    else:
+        # one line: what follows in an error of Postgres is the row itself
+        told = f"{type(failure).__name__}: {failure}".partition("\n")[0]
+    return told.replace("\x00", "")[:_REASON_LENGTH_MAX]

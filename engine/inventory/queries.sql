@@ -1,4 +1,5 @@
--- Tables: nodes, supply_policies, pool_moves (engine/infra/migrations/0002_reference.sql),
+-- Tables: nodes, supply_policies, campaigns, unplannable, pool_moves
+-- (engine/infra/migrations/0002_reference.sql, 0004_unplannable.sql),
 -- pools, grants, cell_rules, pauses, cells (…/0001_spine.sql).
 
 -- name: get_node
@@ -111,6 +112,30 @@ SET
 FROM unnest($1::text[], $2::text[], $3::jsonb[], $4::jsonb[])
   AS done (tenant, policy, fields, pools)
 WHERE s.tenant = done.tenant AND s.policy = done.policy;
+
+-- name: note_unplannable
+-- Nothing comes back when the same was noted before.
+INSERT INTO unplannable AS u (tenant, kind, id, version, reason)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (tenant, kind, id) DO UPDATE
+SET version = excluded.version, reason = excluded.reason, since = now()
+WHERE (u.version, u.reason) <> (excluded.version, excluded.reason)
+RETURNING version;
+
+-- name: unplannable
+-- Notes on versions that are still the present ones and still not planned.
+SELECT u.tenant, u.kind, u.id, u.version, u.reason
+FROM unplannable AS u
+LEFT JOIN campaigns AS c
+  ON u.kind = 'campaign' AND c.tenant = u.tenant AND c.campaign = u.id
+LEFT JOIN supply_policies AS s
+  ON u.kind = 'supply_policy' AND s.tenant = u.tenant AND s.policy = u.id
+WHERE
+  u.tenant = $1
+  AND u.version = coalesce(c.version, s.version)
+  AND u.version > coalesce(c.planned_version, s.planned_version)
+ORDER BY u.kind, u.id
+LIMIT $2;
 
 -- name: publish_policies
 UPDATE supply_policies

@@ -16,12 +16,19 @@ Check = Callable[[], Awaitable[str]]
 _CHECK_TIMEOUT_S: Final = 2.0
 
 
-def routes(checks: Mapping[str, Check]) -> list[web.RouteDef]:
-    """Return /healthz, /readyz and /metrics; none of them asks for a key."""
+def routes(
+    checks: Mapping[str, Check], notes: Mapping[str, Check] | None = None
+) -> list[web.RouteDef]:
+    """Return /healthz, /readyz and /metrics; none of them asks for a key.
+
+    What `notes` tell is shown beside what is missing; a process is ready all the same.
+    """
 
     async def readyz(_request: web.Request) -> web.Response:
         missing = await missing_of(checks)
-        body = {"ready": not missing, "missing": missing}
+        body: dict[str, object] = {"ready": not missing, "missing": missing}
+        if noted := await missing_of(notes or {}):
+            body["noted"] = noted
         status = 503 if missing else 200
         return web.Response(status=status, body=codec.encode(body), content_type="application/json")
 

@@ -1,4 +1,4 @@
--- Tables: api_keys (engine/infra/migrations/0001_spine.sql).
+-- Tables: api_keys, cells (engine/infra/migrations/0001_spine.sql).
 
 -- name: live_keys
 SELECT key_id, digest, tenant, scopes, channel
@@ -36,3 +36,9 @@ FROM api_keys
 WHERE tenant = $1 AND key_id > $2
 ORDER BY key_id
 LIMIT $3;
+
+-- name: why_closed
+-- $1 cell
+SELECT closed_reason, opened_at
+FROM cells
+WHERE cell = $1;

@@ -49,12 +49,13 @@ def build(
     directory: Directory,
     routes: Iterable[web.AbstractRouteDef],
     checks: Mapping[str, health.Check],
+    notes: Mapping[str, health.Check] | None = None,
 ) -> web.Application:
     """Put an application together; its runner must be made with `access_log=None`."""
     app = web.Application(middlewares=[edge()], client_max_size=BODY_BYTES_MAX)
     app[RUNTIME] = runtime
     app[DIRECTORY] = directory
-    app.add_routes([*health.routes(checks), *routes])
+    app.add_routes([*health.routes(checks, notes), *routes])
     return app
 
 
@@ -82,7 +83,7 @@ def edge() -> Middleware:
     return around
 
 
-def stamp(request: web.Request, response: web.StreamResponse, request_id: str) -> None:
+def stamp(request: web.BaseRequest, response: web.StreamResponse, request_id: str) -> None:
     """Put the headers of every answer on one; a handler's own Cache-Control stays."""
     headers = response.headers
     headers["X-Request-Id"] = request_id

@@ -5,9 +5,10 @@ from typing import Any, Final
 
 from engine.campaigns import service as campaigns
 from engine.catalogue import service as catalogue
+from engine.infra.cell import Cell
 from engine.infra.runtime import Runtime
 from engine.inventory import rules
-from engine.inventory.store import intentions, recorded
+from engine.inventory.store import drawn, intentions, recorded
 from engine.inventory.types import (
     Dimensions,
     MoveFields,
@@ -84,20 +85,38 @@ async def move(runtime: Runtime, tenant: Tenant, wanted: MoveFields, actor: str)
 async def stock(
     runtime: Runtime, tenant: Tenant, *, channel: str, sku: str, after: Sequence[Any], limit: int
 ) -> tuple[list[StockItem], str, str]:
-    """Return what channels may sell, the instant, and the log position it was recorded up to."""
+    """Return what channels may sell, the instant, and the log position it was recorded up to.
+
+    Raises:
+        Overloaded: a channel's draws are capped, and the cell, which counts them, does not answer.
+    """
     async with runtime.pool.acquire() as connection:
         at, log_id = await recorded.recorded_to(connection, runtime.settings.cell)
         rows = await recorded.stock(connection, tenant, channel, sku, after, limit)
         draws = [rules.draws_of(row.body) for row in rows]
         pools = {pool for one in draws for pool, _cap in one}
         available = await recorded.available(connection, pools)
+    counted = await _counted(runtime, rows, draws)
     items = []
-    for row, drawn in zip(rows, draws, strict=True):
-        units = rules.sellable(drawn, available)
-        own = sum(n for n, (pool, _cap) in zip(units, drawn, strict=True) if pool == row.pool_id)
+    for row, offer in zip(rows, draws, strict=True):
+        units = rules.sellable(row.channel, offer, available, counted)
+        own = sum(n for n, (pool, _cap) in zip(units, offer, strict=True) if pool == row.pool_id)
         total = sum(units)
         items.append(StockItem(row.sku, row.channel, row.campaign, total, own, total - own))
     return items, rfc3339(to_ms(at)), log_id
+
+
+async def _counted(
+    runtime: Runtime, rows: Sequence[recorded.StockRow], draws: Sequence[Sequence[tuple[str, int]]]
+) -> dict[str, int]:
+    capped = {
+        rules.cap_field(pool, row.channel)
+        for row, offer in zip(rows, draws, strict=True)
+        for pool, cap in offer
+        if cap >= 0
+    }
+    assert isinstance(runtime.cell, Cell)
+    return await drawn.counted(runtime.cell, capped)
 
 
 async def _switch(

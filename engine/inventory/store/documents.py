@@ -8,9 +8,11 @@ import msgspec
 
 from engine.infra import queries
 from engine.infra.postgres import Connection
+from engine.infra.publishing import Unplannable, why
 from engine.infra.versioned import Kept, packed
 from engine.inventory.types import NodeFields, PolicyFields
 from engine.kernel import codec
+from engine.kernel.errors import ValidationFailed
 from engine.kernel.types import Tenant
 
 SQL: Final = queries.load("engine.inventory")
@@ -138,14 +140,12 @@ async def policies_of_skus(
     return {row["sku"]: _decode_policy(row["document"].encode()) for row in rows}
 
 
-async def unplanned_policies(tx: Connection, limit: int) -> list[Unplanned]:
-    """Lock policies whose present version was not written down for the cell."""
-    rows = await tx.fetch(SQL["unplanned_policies"], limit)
-    return [
-        Unplanned(row["tenant"], row["owner"], kept, row["fields"], row["pools"])
-        for row in rows
-        if (kept := _policy(row))
-    ]
+async def unplanned_policies(tx: Connection, limit: int) -> list[Unplanned | Unplannable]:
+    """Lock policies whose present version was not written down for the cell.
+
+    One that cannot be read is among them, as what it is.
+    """
+    return [_unplanned(row) for row in await tx.fetch(SQL["unplanned_policies"], limit)]
 
 
 async def mark_planned(tx: Connection, done: Sequence[Planned]) -> None:
@@ -169,6 +169,15 @@ def _node(row: Any) -> Kept[NodeFields] | None:
         return None
     value = _decode_node(row["document"].encode())
     return Kept(row["node"], row["version"], row["updated_at"], value)
+
+
+def _unplanned(row: Any) -> Unplanned | Unplannable:
+    try:
+        kept = _policy(row)
+    except ValidationFailed as failure:
+        return Unplannable(row["tenant"], row["policy"], row["version"], why(failure))
+    assert kept is not None, "there is a row"
+    return Unplanned(row["tenant"], row["owner"], kept, row["fields"], row["pools"])
 
 
 def _policy(row: Any) -> Kept[PolicyFields] | None:

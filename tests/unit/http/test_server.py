@@ -159,6 +159,26 @@ async def test_ready_says_what_is_missing(client):
     assert await answer.json() == {"ready": False, "missing": {"cell": "OSError: no route"}}
 
 
+AWAY = "OSError: no route"
+# fmt: off
+NOTED = {
+    "nothing":      (_well,   _well,   200, {"ready": True, "missing": {}}),
+    "a note":       (_well,   _unwell, 200, {"ready": True, "missing": {}, "noted": {"b": AWAY}}),
+    "both":         (_unwell, _unwell, 503, {"ready": False, "missing": {"a": AWAY},
+                                             "noted": {"b": AWAY}}),
+}
+# fmt: on
+
+
+@pytest.mark.parametrize(("check", "note", "status", "document"), NOTED.values(), ids=NOTED)
+async def test_what_is_only_noted_leaves_a_process_ready(check, note, status, document):
+    app = web.Application(middlewares=[edge()])
+    app.add_routes(health.routes({"a": check}, {"b": note}))
+    async with TestClient(TestServer(app)) as one:
+        answer = await one.get("/readyz")
+        assert (answer.status, await answer.json()) == (status, document)
+
+
 async def test_metrics_are_plain_text(client):
     answer = await client.get("/metrics")
     assert answer.status == 200

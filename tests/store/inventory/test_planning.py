@@ -1,0 +1,170 @@
+"""One document that cannot be planned is noted and passed by; the others go on."""
+
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import asyncpg
+import msgspec
+import pytest
+
+from engine.inventory.service import planning
+
+SETTINGS = SimpleNamespace(cell="1", tenant="main")
+RUNTIME = SimpleNamespace(settings=SETTINGS)
+NO_OFFERS_OF_B = """
+    ALTER TABLE cell_rules ADD CHECK (field NOT LIKE E'offer\\x1f%\\x1fb\\x1f%')
+"""
+DEADLOCK = """
+    CREATE FUNCTION fall() RETURNS trigger LANGUAGE plpgsql AS
+      $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'deadlock_detected'; END $$;
+    CREATE TRIGGER falls BEFORE INSERT ON cell_rules EXECUTE FUNCTION fall()
+"""
+UNREADABLE = "/name: Expected `str`, got `int`"
+
+
+def campaign(sku="tea", **fields):
+    return {
+        "name": "Sale",
+        "starts_at": "2026-11-11T00:00:00Z",
+        "ends_at": "2026-11-12T00:00:00Z",
+        "channels": ["mall"],
+        "skus": [{"sku": sku, "quota": {"mall": 5}}],
+        **fields,
+    }
+
+
+def policy(name, **fields):
+    return {"sku": f"sku-{name}", "shared": 20, "channels": [{"channel": name}], **fields}
+
+
+async def put_campaign(pg, name, document):
+    await pg.execute(
+        "INSERT INTO campaigns"
+        " (tenant, campaign, version, document, actor, starts_at, ends_at, returns)"
+        " VALUES ('main', $1, 1, $2, 'test', now(), now(), true)",
+        name, msgspec.json.encode(document).decode(),
+    )  # fmt: skip
+
+
+async def put_policy(pg, name, document):
+    await pg.execute(
+        "INSERT INTO supply_policies (tenant, policy, owner, sku, version, document, actor)"
+        " VALUES ('main', $1, 'acme', $1, 1, $2, 'test')",
+        name, msgspec.json.encode(document).decode(),
+    )  # fmt: skip
+
+
+async def planned(pg, table="campaigns", column="campaign"):
+    rows = await pg.fetch(f"SELECT {column} FROM {table} WHERE planned_version = version")  # noqa: S608
+    return {row[column] for row in rows}
+
+
+async def noted(pg):
+    pool = SimpleNamespace(acquire=lambda: nullcontext(pg))
+    return await planning.noted(SimpleNamespace(settings=SETTINGS, pool=pool))
+
+
+@pytest.fixture
+async def shelf(pg):
+    for sku in ("tea", "b"):
+        await pg.execute(
+            "INSERT INTO skus (tenant, sku, owner, version, document, actor)"
+            " VALUES ('main', $1, 'acme', 1, '{}', 'test')",
+            sku,
+        )
+
+
+# fmt: off
+CAMPAIGNS = {
+    "it cannot be read":        (campaign(name=1),     None, UNREADABLE),
+    "it sells what is nowhere": (campaign(sku="gone"), None, "there is no SKU gone"),
+    "Postgres refuses it":      (campaign(),           NO_OFFERS_OF_B, "CheckViolationError: "),
+}
+POLICIES = {
+    "it cannot be read":    (policy("b", shared="20"), None, "/shared: Expected `int`, got `str`"),
+    "Postgres refuses it":  (policy("b"), NO_OFFERS_OF_B, "CheckViolationError: "),
+}
+# fmt: on
+
+
+@pytest.mark.usefixtures("shelf")
+@pytest.mark.parametrize(("bad", "before", "reason"), CAMPAIGNS.values(), ids=CAMPAIGNS)
+async def test_a_bad_campaign_is_passed_by(pg, capsys, bad, before, reason):
+    if before:
+        await pg.execute(before)
+    for name, document in (("a", campaign()), ("b", bad), ("c", campaign())):
+        await put_campaign(pg, name, document)
+    assert await planning.plan(RUNTIME, pg)
+    assert await planned(pg) == {"a", "c"}
+    offers = await pg.fetch("SELECT field FROM cell_rules WHERE field LIKE 'offer%'")
+    assert {row["field"].split("\x1f")[2] for row in offers} == {"a", "c"}
+    assert (await noted(pg)).startswith(f"campaign b, version 1, cannot be planned: {reason}")
+    assert capsys.readouterr().out.count("document_not_planned") == 1
+    assert not await planning.plan(RUNTIME, pg), "nothing is left to do at once"
+    assert capsys.readouterr().out == "", "it was told"
+
+
+@pytest.mark.parametrize(("bad", "before", "reason"), POLICIES.values(), ids=POLICIES)
+async def test_a_bad_policy_is_passed_by(pg, bad, before, reason):
+    if before:
+        await pg.execute(before)
+    for name, document in (("a", policy("a")), ("b", bad), ("c", policy("c"))):
+        await put_policy(pg, name, document)
+    assert await planning.plan(RUNTIME, pg)
+    assert await planned(pg, "supply_policies", "policy") == {"a", "c"}
+    told = await noted(pg)
+    assert told.startswith(f"supply_policy b, version 1, cannot be planned: {reason}")
+
+
+@pytest.mark.usefixtures("shelf")
+async def test_more_bad_ones_than_a_transaction_takes_are_in_nobodys_way(pg):
+    for n in range(45):
+        bad = campaign(name=1) if n % 2 else campaign(sku="gone")
+        await put_campaign(pg, f"a{n:02}", bad)
+    await put_campaign(pg, "z", campaign())
+    assert await planning.plan(RUNTIME, pg)
+    assert await planned(pg) == {"z"}
+    told = await noted(pg)
+    assert told.startswith("campaign a00, version 1, cannot be planned: there is no SKU gone; ")
+    assert told.endswith("; and more")
+    assert len(told) < 2_000
+
+
+@pytest.mark.usefixtures("shelf")
+@pytest.mark.parametrize("how", ["by a new version", "by what it lacked"])
+async def test_a_mended_one_is_planned_and_noted_no_more(pg, how):
+    await put_campaign(pg, "b", campaign(sku="gone"))
+    assert not await planning.plan(RUNTIME, pg)
+    assert await noted(pg)
+    if how == "by a new version":
+        document = msgspec.json.encode(campaign()).decode()
+        await pg.execute("UPDATE campaigns SET version = 2, document = $1", document)
+        assert await noted(pg) == "", "nobody knows yet what the new one is like"
+    else:
+        await pg.execute("UPDATE skus SET sku = 'gone' WHERE sku = 'tea'")
+    assert await planning.plan(RUNTIME, pg)
+    assert await planned(pg) == {"b"}
+    assert await noted(pg) == ""
+
+
+@pytest.mark.usefixtures("shelf")
+async def test_another_reason_is_told_again(pg, capsys):
+    await put_campaign(pg, "b", campaign(sku="gone"))
+    await planning.plan(RUNTIME, pg)
+    assert capsys.readouterr().out.count("document_not_planned") == 1
+    await pg.execute("UPDATE skus SET sku = 'gone' WHERE sku = 'tea'")
+    await pg.execute(NO_OFFERS_OF_B)
+    assert not await planning.plan(RUNTIME, pg)
+    assert capsys.readouterr().out.count("document_not_planned") == 1
+    assert "CheckViolationError" in await noted(pg)
+
+
+@pytest.mark.usefixtures("shelf")
+async def test_a_server_in_trouble_is_no_documents_fault(pg):
+    await pg.execute(DEADLOCK)
+    await put_campaign(pg, "b", campaign())
+    with pytest.raises(asyncpg.DeadlockDetectedError):
+        await planning.plan(RUNTIME, pg)
+    assert await noted(pg) == ""
+    await pg.execute("DROP TRIGGER falls ON cell_rules")
+    assert await planning.plan(RUNTIME, pg)
