@@ -3,13 +3,18 @@
 from collections.abc import Iterable, Sequence
 
 from engine.channels import rules, store
+from engine.channels.store import Unplanned
 from engine.channels.types import ChannelFields
 from engine.infra import publishing, versioned
 from engine.infra.postgres import Connection
+from engine.infra.publishing import Unplannable
 from engine.infra.runtime import Runtime
 from engine.infra.versioned import Kept, Match, Saved
 from engine.kernel.errors import NotFound
 from engine.kernel.types import Tenant
+
+__all__ = ["Unplanned", "get", "known", "mark_planned", "mark_published", "page", "put",
+           "unplanned"]  # fmt: skip
 
 
 async def put(
@@ -51,8 +56,8 @@ async def known(tx: Connection, tenant: Tenant, channels: Iterable[str]) -> set[
     return await store.known(tx, tenant, channels)
 
 
-async def unplanned(tx: Connection, limit: int) -> list[tuple[Tenant, Kept[ChannelFields]]]:
-    """Lock channels whose present version the cell was not told of."""
+async def unplanned(tx: Connection, limit: int) -> list[Unplanned | Unplannable]:
+    """Lock channels whose present version the cell was not told of, readable or not."""
     return await store.unplanned(tx, limit)
 
 

@@ -2,17 +2,26 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from engine.channels.types import ChannelFields
 from engine.infra import queries
 from engine.infra.postgres import Connection
+from engine.infra.publishing import Unplannable, why
 from engine.infra.versioned import Kept, packed
 from engine.kernel import codec
+from engine.kernel.errors import ValidationFailed
 from engine.kernel.types import Tenant
 
 SQL: Final = queries.load("engine.channels")
 _decode: Final = codec.Decoder(ChannelFields)
+
+
+class Unplanned(NamedTuple):
+    """A channel the cell has to be told of."""
+
+    tenant: Tenant
+    kept: Kept[ChannelFields]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +74,12 @@ async def known(db: Connection, tenant: Tenant, channels: Iterable[str]) -> set[
     return {row["channel"] for row in rows}
 
 
-async def unplanned(tx: Connection, limit: int) -> list[tuple[Tenant, Kept[ChannelFields]]]:
-    """Lock channels whose present version the cell was not told of."""
-    rows = await tx.fetch(SQL["unplanned_channels"], limit)
-    return [(row["tenant"], kept) for row in rows if (kept := _kept(row))]
+async def unplanned(tx: Connection, limit: int) -> list[Unplanned | Unplannable]:
+    """Lock channels whose present version the cell was not told of.
+
+    One that cannot be read is among them, as what it is.
+    """
+    return [_unplanned(row) for row in await tx.fetch(SQL["unplanned_channels"], limit)]
 
 
 async def mark_planned(tx: Connection, done: Sequence[tuple[Tenant, str]]) -> None:
@@ -80,6 +91,15 @@ async def mark_planned(tx: Connection, done: Sequence[tuple[Tenant, str]]) -> No
 async def mark_published(db: Connection) -> None:
     """Note that the cell has everything that was planned."""
     await db.execute(SQL["publish_channels"])
+
+
+def _unplanned(row: Any) -> Unplanned | Unplannable:
+    try:
+        kept = _kept(row)
+    except ValidationFailed as failure:
+        return Unplannable(row["tenant"], row["channel"], row["version"], why(failure))
+    assert kept is not None, "there is a row"
+    return Unplanned(row["tenant"], kept)
 
 
 def _kept(row: Any) -> Kept[ChannelFields] | None:

@@ -1,4 +1,4 @@
--- Tables: nodes, supply_policies, campaigns, unplannable, pool_moves
+-- Tables: nodes, supply_policies, campaigns, channels, unplannable, pool_moves
 -- (engine/infra/migrations/0002_reference.sql, 0004_unplannable.sql),
 -- pools, grants, cell_rules, pauses, cells (…/0001_spine.sql).
 
@@ -130,10 +130,12 @@ LEFT JOIN campaigns AS c
   ON u.kind = 'campaign' AND c.tenant = u.tenant AND c.campaign = u.id
 LEFT JOIN supply_policies AS s
   ON u.kind = 'supply_policy' AND s.tenant = u.tenant AND s.policy = u.id
+LEFT JOIN channels AS h
+  ON u.kind = 'channel' AND h.tenant = u.tenant AND h.channel = u.id
 WHERE
   u.tenant = $1
-  AND u.version = coalesce(c.version, s.version)
-  AND u.version > coalesce(c.planned_version, s.planned_version)
+  AND u.version = coalesce(c.version, s.version, h.version)
+  AND u.version > coalesce(c.planned_version, s.planned_version, h.planned_version)
 ORDER BY u.kind, u.id
 LIMIT $2;
 

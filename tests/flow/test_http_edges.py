@@ -66,14 +66,16 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("status", "code", "lines"), REFUSED.values(), ids=REFUSED)
-async def test_what_no_handler_sees_is_refused_as_everything(port, status, code, lines):
+async def test_what_no_handler_sees_is_refused_as_everything(
+    port, capsys, caplog, status, code, lines
+):
     found, headers, document = await ask(port, *lines)
     assert (found, document["code"], document["status"]) == (status, code, status)
     assert headers["content-type"] == "application/problem+json"
     assert headers["server"] == "tidegate"
     assert headers["x-request-id"]
     assert headers["x-content-type-options"] == "nosniff"
-    assert "xxx" not in str(document)
+    assert "xxx" not in f"{document} {capsys.readouterr()} {caplog.text}"
 
 
 async def listed(api, query=""):

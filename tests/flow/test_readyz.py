@@ -125,3 +125,24 @@ async def test_a_document_that_cannot_be_planned_is_shown_and_stops_nothing(api,
     assert (await api.buy("2", campaign="")).status == 202
     await pg.execute("DELETE FROM campaigns WHERE campaign = 'bad'")
     assert "noted" not in await (await api.client.get("/readyz")).json()
+
+
+async def test_a_channel_that_cannot_be_read_stops_no_other(api, pg, eventually):
+    """What was written by hand, or by a release that took more, waits for a person alone."""
+    assert (await api.call("PUT", "/v1/channels/bad", {"name": "Bad"})).status == 201
+    await pg.execute(
+        "UPDATE channels SET document = document || '{\"hold_seconds\": -5}', version = version + 1"
+        " WHERE channel = 'bad'"
+    )
+    assert (await api.call("PUT", "/v1/channels/good", {"name": "Good"})).status == 201
+
+    async def published():
+        return (await api.call("GET", "/v1/channels/good")).document["published"]
+
+    async def noted():
+        return (await (await api.client.get("/readyz")).json()).get("noted")
+
+    await eventually(published, within_s=20)
+    await eventually(noted, within_s=20)
+    reason = "channel bad, version 2, cannot be planned: /hold_seconds: Expected `int` >= 1"
+    assert await noted() == {"documents": reason}

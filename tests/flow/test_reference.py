@@ -66,7 +66,7 @@ class World:
         self.orders += 1
         claim = [
             f"o{self.orders}", "print", "main", channel, campaign, buyer, "CNY", 100, "", "", 0,
-            [[sku, quantity, 100, "refuse"]], [], [], 0, "test",
+            [[sku, quantity, 100, "refuse"]], [], [], 0, "test", "",
         ]  # fmt: skip
         reply = await self.runtime.cell.call("reserve", [claim], [b"{}"])
         return reply.results[0]

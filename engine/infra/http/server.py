@@ -137,13 +137,23 @@ async def body_of(
 
 
 async def raw_body(request: web.BaseRequest, bytes_max: int = BODY_BYTES_MAX) -> bytes:
-    """Read a JSON body without decoding it."""
+    """Read a JSON body without decoding it.
+
+    Raises:
+        RequestPayloadError: it broke, or the client left in the middle of it.
+    """
     kind = request.headers.get("Content-Type", "")
     if kind != "application/json" and not _JSON.fullmatch(kind):
         raise UnsupportedMediaType
     if (request.content_length or 0) > bytes_max:
         raise PayloadTooLarge(f"a body here has at most {bytes_max} bytes")
-    body = await request.read()
+    try:
+        body = await request.read()
+    except (OSError, RuntimeError) as failure:
+        if request.transport is not None:
+            raise
+        # a client that is gone is no server that is away
+        raise web.RequestPayloadError("the client left") from failure
     if len(body) > bytes_max:  # sent in chunks, so its length was not known before
         raise PayloadTooLarge(f"a body here has at most {bytes_max} bytes")
     return body

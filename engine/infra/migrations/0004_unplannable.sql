@@ -4,7 +4,7 @@ SET LOCAL statement_timeout = '60s';
 
 CREATE TABLE unplannable (
   tenant text NOT NULL,
-  kind text NOT NULL,                        -- campaign, supply_policy
+  kind text NOT NULL,                        -- channel, campaign, supply_policy
   id text NOT NULL,
   version bigint NOT NULL,
   reason text NOT NULL,

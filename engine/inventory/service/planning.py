@@ -23,7 +23,7 @@ from engine.inventory import rules
 from engine.inventory.rules import Plan
 from engine.inventory.store import documents, intentions, notes
 from engine.inventory.types import Wanted
-from engine.kernel.errors import NotFound, ValidationFailed
+from engine.kernel.errors import NotFound
 from engine.kernel.types import Tenant
 
 _CHANNELS_MAX: Final = 500  # documents in one planning transaction
@@ -70,7 +70,7 @@ async def plan(runtime: Runtime, db: Connection) -> bool:
     """Write down what changed documents come to; True when there were some."""
     async with db.transaction():
         await intentions.lock_planning(db, runtime.settings.cell)
-        planned = await _plan_channels(runtime, db)
+        planned = await _plan(_CHANNELS, runtime, db)
         planned = await _plan(_POLICIES, runtime, db) or planned
         return await _plan(_CAMPAIGNS, runtime, db) or planned
 
@@ -144,21 +144,15 @@ def _key(one: _Found | Unplannable) -> tuple[Tenant, str]:
     return one.tenant, one.id if isinstance(one, Unplannable) else one.kept.id
 
 
-async def _plan_channels(runtime: Runtime, tx: Connection) -> bool:
-    try:
-        async with tx.transaction():
-            changed = await channels.unplanned(tx, _CHANNELS_MAX)
-            items = [
-                Item(rules.channel_plan(tenant, kept.id, kept.value), "channel", kept.id)
-                for tenant, kept in changed
-            ]
-            await _write(runtime, tx, items)
-            if changed:
-                await channels.mark_planned(tx, [(tenant, kept.id) for tenant, kept in changed])
-    except ValidationFailed as failure:
-        _log.error("channels_not_planned", reason=why(failure))
-        return False
-    return bool(changed)
+async def _write_channels(
+    runtime: Runtime, tx: Connection, changed: Sequence[channels.Unplanned]
+) -> None:
+    items = [
+        Item(rules.channel_plan(tenant, kept.id, kept.value), "channel", kept.id)
+        for tenant, kept in changed
+    ]
+    await _write(runtime, tx, items)
+    await channels.mark_planned(tx, [(tenant, kept.id) for tenant, kept in changed])
 
 
 async def _write_policies(
@@ -229,6 +223,7 @@ async def _write(runtime: Runtime, tx: Connection, items: Sequence[Item]) -> lis
     return [sorted({ids[name] for name in one.plan.units} | set(one.former_pools)) for one in items]
 
 
+_CHANNELS: Final = _Kind("channel", _CHANNELS_MAX, channels.unplanned, _write_channels)
 _POLICIES: Final = _Kind(
     "supply_policy", _POLICIES_MAX, documents.unplanned_policies, _write_policies
 )

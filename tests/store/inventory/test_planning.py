@@ -14,6 +14,7 @@ RUNTIME = SimpleNamespace(settings=SETTINGS)
 NO_OFFERS_OF_B = """
     ALTER TABLE cell_rules ADD CHECK (field NOT LIKE E'offer\\x1f%\\x1fb\\x1f%')
 """
+NO_CHANNEL_B = "ALTER TABLE cell_rules ADD CHECK (field NOT LIKE E'channel\\x1f%\\x1fb')"
 DEADLOCK = """
     CREATE FUNCTION fall() RETURNS trigger LANGUAGE plpgsql AS
       $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'deadlock_detected'; END $$;
@@ -54,6 +55,14 @@ async def put_policy(pg, name, document):
     )  # fmt: skip
 
 
+async def put_channel(pg, name, document):
+    await pg.execute(
+        "INSERT INTO channels (tenant, channel, version, document, actor)"
+        " VALUES ('main', $1, 1, $2, 'test')",
+        name, msgspec.json.encode(document).decode(),
+    )  # fmt: skip
+
+
 async def planned(pg, table="campaigns", column="campaign"):
     rows = await pg.fetch(f"SELECT {column} FROM {table} WHERE planned_version = version")  # noqa: S608
     return {row[column] for row in rows}
@@ -83,6 +92,11 @@ CAMPAIGNS = {
 POLICIES = {
     "it cannot be read":    (policy("b", shared="20"), None, "/shared: Expected `int`, got `str`"),
     "Postgres refuses it":  (policy("b"), NO_OFFERS_OF_B, "CheckViolationError: "),
+}
+CHANNELS = {
+    "it cannot be read":    ({"name": "B", "hold_seconds": -5}, None,
+                             "/hold_seconds: Expected `int` >= 1"),
+    "Postgres refuses it":  ({"name": "B"}, NO_CHANNEL_B, "CheckViolationError: "),
 }
 # fmt: on
 
@@ -114,6 +128,21 @@ async def test_a_bad_policy_is_passed_by(pg, bad, before, reason):
     assert await planned(pg, "supply_policies", "policy") == {"a", "c"}
     told = await noted(pg)
     assert told.startswith(f"supply_policy b, version 1, cannot be planned: {reason}")
+
+
+@pytest.mark.parametrize(("bad", "before", "reason"), CHANNELS.values(), ids=CHANNELS)
+async def test_a_bad_channel_is_passed_by(pg, capsys, bad, before, reason):
+    if before:
+        await pg.execute(before)
+    for name, document in (("a", {"name": "A"}), ("b", bad), ("c", {"name": "C"})):
+        await put_channel(pg, name, document)
+    assert await planning.plan(RUNTIME, pg)
+    assert await planned(pg, "channels", "channel") == {"a", "c"}
+    assert (await noted(pg)).startswith(f"channel b, version 1, cannot be planned: {reason}")
+    assert not await planning.plan(RUNTIME, pg), "nothing is left to do at once"
+    assert capsys.readouterr().out.count("document_not_planned") == 1
+    await pg.execute("UPDATE channels SET version = 2 WHERE channel = 'b'")
+    assert await noted(pg) == "", "nobody knows yet what the new one is like"
 
 
 @pytest.mark.usefixtures("shelf")
