@@ -26,6 +26,7 @@ Returns    msgpack {"OK", now, log_id, results}, one result a payment:
            {"CONFIRMED"}              the goods are sold
            {"DEPOSITED", pay_by, balance}   a stage is paid: the goods stay held until the next deadline
            {"REPEATED", outcome}      this payment_id came before: "applied", or why a refund is due
+           {"CHANGED", amount}        it came before with another amount: nothing was done
            {"ALREADY_CONFIRMED"}      another payment came first: logged, refund due
            {"ALREADY_RELEASED"}       the order was cancelled: logged, refund due
            {"EXPIRED"}                nothing was done: send it to rehold

@@ -34,6 +34,7 @@ end
 --- @include "read"
 --- @include "pools"
 --- @include "hold"
+--- @include "stages"
 
 local span = redis.call("HMGET", KEYS[1], "shift_from", "shift_to")
 if not span[2] or span[2] == "" then
@@ -55,7 +56,8 @@ local function move(order_id, hold)
   else
     due_add[order_id] = hold[UNTIL]
   end
-  events[#events + 1] = { "D", order_id, now, {}, hold[PAY_BY], hold[UNTIL] }
+  move_stages(hold, length)
+  events[#events + 1] = { "D", order_id, now, {}, hold[PAY_BY], hold[UNTIL], hold[STAGES] }
   if hold[WARNED] == 0 and hold[PAY_BY] < from then
     -- its pay_by came between the last sweep and the closing
     hold[WARNED] = 1

@@ -57,7 +57,8 @@ local function claim_of(payment, hold)
 end
 
 -- The offer as it would be written now: nobody draws from a pool that has ended, and what two of
--- its pools passed on to the same one stands there once, with its cap if it had any.
+-- its pools passed on to the same one stands there once. A cap was for units beyond its own: where
+-- its own went, there is none.
 local function offer_of_heirs(offer)
   local sources, at = {}, {}
   for _, source in ipairs(offer[2]) do
@@ -65,8 +66,8 @@ local function offer_of_heirs(offer)
     if not at[id] then
       sources[#sources + 1] = { id, source[2] }
       at[id] = #sources
-    elseif id == source[1] then
-      sources[at[id]][2] = source[2]
+    elseif source[2] < 0 then
+      sources[at[id]][2] = -1
     end
   end
   return { offer[1], sources, offer[3], offer[4], offer[5], offer[6] }
@@ -92,6 +93,16 @@ for _, scope in pairs(scopes) do
     scope.offers[sku] = offer and offer_of_heirs(offer)
   end
 end
+local caps, add_cap = distinct()
+for _, claim in ipairs(again) do
+  for _, line in ipairs(claim[C_LINES]) do
+    local offer = claim.scope.offers[line[1]]
+    for _, source in ipairs(offer and offer[2] or {}) do
+      add_cap(cap_field(source[1], claim[C_CHANNEL]))
+    end
+  end
+end
+load_counters(caps)
 
 local function taken_again(hold, payment, whole)
   if whole then

@@ -87,7 +87,7 @@ local function below_floor(claim, taken)
   end
 end
 
-local function accept(claim, taken, external, payload, replaced, replaced_hold, source)
+local function accept(claim, taken, external, payload, replaced, replaced_hold, source, prices)
   local settled = claim[SETTLE] ~= ""
   local pay_by, held_until = 0, 0
   if source then
@@ -96,7 +96,11 @@ local function accept(claim, taken, external, payload, replaced, replaced_hold, 
     pay_by, held_until = deadline(claim)
   end
   local hold = hold_of(claim, settled and "C" or "P", 1, taken, pay_by, held_until)
-  set_stages(hold, claim.scope.campaign, claim.scope.offers)
+  if source then
+    inherit_stages(hold, source, prices)
+  else
+    set_stages(hold, claim.scope.campaign, claim.scope.offers)
+  end
   local order_id = claim[ORDER]
   end_replaced(replaced, replaced_hold)
   holds[order_id], held_dirty[order_id] = hold, true
@@ -130,8 +134,8 @@ local function judge_split(claim, payload)
   end
   begin()
   local taken = nothing_taken()
-  local cut = split(claim, source, taken)
-  local result = accept(claim, taken, false, payload, "", nil, source)
+  local cut, prices = split(claim, source, taken)
+  local result = accept(claim, taken, claim.scope.channel[2] == "external", payload, "", nil, source, prices)
   end_split(claim, source, cut)
   return result
 end

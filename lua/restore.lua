@@ -19,12 +19,14 @@ KEYS[9]    tg:{c}:done      zset    ended holds by the instant from which they m
 
 ARGV[1]    epoch            the caller's; another one is FENCED
 ARGV[2]    not_after        unused by the caller, always 0
-ARGV[3]    claims           msgpack list, fields as in include/take.lua and then {pay_by, accepted_at}
+ARGV[3]    claims           msgpack list, fields as in include/take.lua and then {pay_by, accepted_at,
+                            anew}: anew 1, the order that it is split from will not come any more
 ARGV[4..]  payloads         bytes, one a claim: the order as posted
 
 Returns    msgpack {"OK", now, log_id, results}, one result a claim:
            {"RESERVED", state, pay_by, total, dropped}
            {"REPEATED", state, pay_by, total, dropped}   the cell still has it
+           {"LATER"}          the order that it is split from is not back yet: nothing was done
            {"SHORT", line}    the units are gone: the cell must not be opened
            or {"FENCED", now, log_id, detail}: nothing was done to any claim
 ]]
@@ -81,6 +83,8 @@ local function restore(claim, payload)
   local seen, promised = holds[claim[ORDER]], claim[PROMISED]
   if seen then
     return { "REPEATED", seen[STATE], seen[PAY_BY], seen[TOTAL], seen[DROPPED] }
+  elseif claim[SPLIT_FROM] ~= "" and not holds[claim[SPLIT_FROM]] and promised[3] ~= 1 then
+    return { "LATER" } -- fresh units would be lacking when that one comes
   end
   begin()
   local taken = nothing_taken()
@@ -89,10 +93,10 @@ local function restore(claim, payload)
   local replaced, replaced_hold = replace_older(claim, promised[2])
   local settled = claim[SETTLE] ~= ""
   local source = claim[SPLIT_FROM] ~= "" and holds[claim[SPLIT_FROM]]
-  local cut, refusal
+  local cut, prices, refusal
   if source and not not_split(claim, source) then
-    cut = split(claim, source, taken)
-  else -- it was no split, or what it was split from is not back yet or ended
+    cut, prices = split(claim, source, taken)
+  else -- it was no split, or what it was split from has ended
     refusal = take_anew(claim, external, settled and SOLD or HELD, taken)
   end
   if refusal then
@@ -110,7 +114,11 @@ local function restore(claim, payload)
   end
   local hold = hold_of(claim, settled and "C" or "P", 1, taken, promised[1], held_until)
   hold[SINCE] = promised[2]
-  set_stages(hold, claim.scope.campaign, claim.scope.offers)
+  if cut then
+    inherit_stages(hold, source, prices)
+  else
+    set_stages(hold, claim.scope.campaign, claim.scope.offers)
+  end
   holds[claim[ORDER]], held_dirty[claim[ORDER]] = hold, true
   if settled then
     done_add[claim[ORDER]] = now + KEEP_MS

@@ -88,8 +88,8 @@ SELECT pool_id, sum(held)::bigint AS held, sum(sold)::bigint AS sold
 FROM (
   SELECT
     d ->> 1 AS pool_id,
-    CASE WHEN o.payment_state = 'unpaid' THEN (d ->> 2)::bigint ELSE 0 END AS held,
-    CASE WHEN o.payment_state <> 'unpaid' THEN (d ->> 2)::bigint ELSE 0 END AS sold
+    CASE WHEN o.payment_state IN ('unpaid', 'deposit_paid') THEN (d ->> 2)::bigint ELSE 0 END AS held,
+    CASE WHEN o.payment_state IN ('unpaid', 'deposit_paid') THEN 0 ELSE (d ->> 2)::bigint END AS sold
   FROM orders AS o, jsonb_array_elements(o.draws) AS d
   WHERE o.cell = $1
   UNION ALL
@@ -110,9 +110,9 @@ SELECT
     SELECT count(*) FROM orders AS o
     WHERE
       o.cell = $1 AND o.payment_state = 'paid'
-      AND NOT EXISTS (
-        SELECT FROM payments AS p WHERE p.order_id = o.order_id AND p.state = 'applied'
-      )
+      AND o.payable > coalesce((
+        SELECT sum(p.amount) FROM payments AS p WHERE p.order_id = o.order_id AND p.state = 'applied'
+      ), -1)
   ) AS paid_without_payment,
   (
     SELECT count(*) FROM payments AS p
@@ -120,7 +120,7 @@ SELECT
       p.state = 'applied'
       AND NOT EXISTS (
         SELECT FROM orders AS o
-        WHERE o.order_id = p.order_id AND o.payment_state IN ('paid', 'refund_due')
+        WHERE o.order_id = p.order_id AND o.payment_state IN ('deposit_paid', 'paid', 'refund_due')
       )
   ) AS applied_without_paid;
 

@@ -108,7 +108,7 @@ def _money_faults(one: CampaignSku, at: str) -> Iterator[Fault]:
 
 def _price_faults(given: Mapping[str, Money], at: str) -> Iterator[Fault]:
     price = given.get("price")
-    if price is None:
+    if price is None or len({money.currency for money in given.values()}) > 1:
         return
     if "floor_price" in given and price.amount < given["floor_price"].amount:
         yield Fault(f"{at}/price/amount", "must not be below floor_price")

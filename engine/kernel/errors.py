@@ -100,7 +100,7 @@ class WrongCall(EngineError):
 
 
 class IdempotencyConflict(EngineError):
-    """An order with this channel_order_id exists and says something else."""
+    """Something with this id came before and says something else."""
 
     code, status = "idempotency_conflict", 422
 

@@ -195,10 +195,11 @@ class Opened(Base, frozen=True, tag="O"):
 
 
 class DeadlineMoved(Base, frozen=True, tag="D"):
-    """The closed time was added to a hold's deadline."""
+    """The closed time was added to a hold's deadline; `stages` only if it has some."""
 
     pay_by: int
     held_until: int
+    stages: list[Any] | None = None
 
 
 LogEvent: TypeAlias = (

@@ -13,7 +13,14 @@ from engine.infra.http.paging import read_page
 from engine.infra.http.server import body_of, json_response, path_id, query_id
 from engine.kernel import codec, limits
 from engine.kernel.clock import to_ms
-from engine.kernel.errors import Closed, NotCancellable, NotFound, OutcomeUnknown, WrongAmount
+from engine.kernel.errors import (
+    Closed,
+    IdempotencyConflict,
+    NotCancellable,
+    NotFound,
+    OutcomeUnknown,
+    WrongAmount,
+)
 from engine.kernel.types import OrderId
 from engine.orders import views
 from engine.orders.service import Orders
@@ -207,7 +214,7 @@ OPERATIONS: Final[list[Operation]] = [
         _WRITE,
         request=PaymentIn,
         responses={200: Paid, 202: Paid},
-        problems=[NotFound, WrongAmount, Closed, OutcomeUnknown],
+        problems=[NotFound, WrongAmount, IdempotencyConflict, Closed, OutcomeUnknown],
     ),
     operation(
         "POST",

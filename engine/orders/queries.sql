@@ -118,7 +118,8 @@ FROM unnest($1::text[], $2::integer[], $3::integer[], $4::bigint[])
 WHERE l.order_id = u.order_id AND l.line_no = u.line_no;
 
 -- name: record_payments
--- A payment that waited as `received` gets its outcome; one that is known keeps it.
+-- A payment that waited as `received` gets its outcome, and one that the cell had refused for its
+-- amount what it was booked as later; one that is booked keeps what it is.
 INSERT INTO payments (
   order_id, payment_id, state, reason, amount, currency, method, stage, paid_at, log_id, actor
 )
@@ -132,8 +133,11 @@ FROM unnest(
   order_id, payment_id, state, reason, amount, currency, method, stage, paid_at, log_id, actor
 )
 ON CONFLICT (order_id, payment_id) DO UPDATE
-SET state = excluded.state, reason = excluded.reason, log_id = excluded.log_id
-WHERE payments.state = 'received';
+SET
+  state = excluded.state, reason = excluded.reason, log_id = excluded.log_id,
+  amount = excluded.amount, currency = excluded.currency, method = excluded.method,
+  stage = excluded.stage, paid_at = excluded.paid_at, actor = excluded.actor
+WHERE payments.state = 'received' OR payments.reason = 'wrong_amount';
 
 -- name: record_cancels
 INSERT INTO cancels (order_id, cancel_id, kind, reason, lines, actor, log_id)

@@ -89,8 +89,7 @@ def _fold_one(changes: Changes, logged: Logged) -> None:  # noqa: C901, PLR0912 
         case Expiring():
             _note(changes, log_id, event, "hold.expiring", {"held_until": event.held_until})
         case DeadlineMoved():
-            _patch(changes, event.subject, pay_by=event.pay_by, held_until=event.held_until)
-            _note(changes, log_id, event, "order.deadline_moved", {"pay_by": event.pay_by})
+            _deadline_moved(changes, log_id, event)
         case Returned():
             changes.returns.append((event.return_id, log_id))
             _note(changes, log_id, event, "stock.returned", {"return_id": event.return_id})
@@ -193,6 +192,13 @@ def _applied(
     _note(changes, log_id, event, kind, data, payment.actor)
 
 
+def _deadline_moved(changes: Changes, log_id: str, event: DeadlineMoved) -> None:
+    _patch(changes, event.subject, pay_by=event.pay_by, held_until=event.held_until)
+    if event.stages is not None:
+        _patch(changes, event.subject, stages=event.stages)
+    _note(changes, log_id, event, "order.deadline_moved", {"pay_by": event.pay_by})
+
+
 def _deposit_paid(changes: Changes, event: DepositPaid | Reheld) -> None:
     _patch(
         changes, event.subject, payment_state="deposit_paid", pay_by=event.pay_by,
@@ -231,14 +237,22 @@ def _refund_due(changes: Changes, log_id: str, event: RefundDue) -> None:
     changes.payments.append(row)
     if event.reason in _ORDER_IS_NOT_PAID:
         _patch(changes, event.subject, payment_state="refund_due")
+    else:
+        _patch(changes, event.subject, attention=refund_words(event.reason))
     data = {"payment_id": payment.payment_id, "amount": payment.amount, "reason": event.reason}
     _note(changes, log_id, event, "payment.refund_due", data, payment.actor)
+
+
+def refund_words(reason: str) -> str:
+    """Return the sentence by which a person finds an order whose own state does not say it."""
+    words = {"second_payment": "a second payment", "wrong_amount": "a payment of a wrong amount"}
+    return f"a refund is due for {words.get(reason, 'a payment that came too late')}"
 
 
 def _released(changes: Changes, log_id: str, event: Released) -> None:
     if event.kind == "duplicate":
         # the second hold of an order that Postgres has: the order itself is as it was
-        if any(move.sold < 0 for move in event.moves):
+        if event.paid or any(move.sold < 0 for move in event.moves):
             why = "a repeat of it was paid, and its units went back to sale: refund it or sell it"
             _patch(changes, event.subject, attention=why)
         return

@@ -24,7 +24,7 @@ from engine.kernel.errors import (
 from engine.kernel.types import OrderId
 from engine.orders import rules, store
 from engine.orders.store import SQL
-from engine.orders.types import CANCELLED, EventRow
+from engine.orders.types import EventRow
 from engine.reservation.service import Reservations, release_all
 from engine.reservation.stages import Due, due
 from engine.reservation.types import (
@@ -74,22 +74,24 @@ class Orders:
         Raises:
             NotFound: no such order for this key.
             WrongAmount: not what the order asks for; nothing was booked.
+            IdempotencyConflict: this payment_id came before with another amount.
             Closed: the cell is closed and this order is not known here yet; nothing was booked.
         """
         await self._require_visible(principal, payment.order_id)
         try:
             paid = await self._reservations.confirm(payment)
         except (Closed, OutcomeUnknown) as away:
-            booked = self._reservations.kept.booked(payment.order_id, payment.payment_id)
-            if booked is not None:  # before the cell closed, and Postgres may not have it yet
-                return PayResult(booked.outcome, booked.reason)
-            return await self._receive(payment, away)
+            kept = self._reservations.kept.booked(payment.order_id, payment.payment_id)
+            if kept is None:
+                return await self._receive(payment, away)
+            booked, paid = kept  # before the cell closed, and Postgres may not have it yet
+            _require_same(booked.amount, payment)
         except WrongAmount:
             # kept from before and found not to fit: the same payment has the same answer
             known = await self._pool.fetchrow(SQL["payment"], payment.order_id, payment.payment_id)
             if known is None:
                 raise
-            return PayResult(known["state"], known["reason"])
+            return _as_before(known, payment)
         if paid.outcome == "unknown_order":
             return await self._pay_recorded(payment)
         return PayResult(paid.outcome, paid.reason)
@@ -156,16 +158,17 @@ class Orders:
         return row
 
     async def _receive(self, payment: PaymentClaim, away: EngineError) -> PayResult:
-        """Keep a payment that the cell could not take; it is booked when the cell opens."""
+        """Keep a payment that the cell could not take; it is booked when the cell opens.
+
+        It is not judged here: what the order asks for, the cell alone knows for certain.
+        """
         async with self._pool.acquire() as connection:
             known = await connection.fetchrow(SQL["payment"], payment.order_id, payment.payment_id)
             if known is not None:
-                return PayResult(known["state"], known["reason"])
+                return _as_before(known, payment)
             order = await connection.fetchrow(SQL["order"], payment.order_id)
             if order is None and (await self._hold(payment.order_id))[0] is None:
                 raise away
-            if order is not None and order["payment_state"] in {"unpaid", "deposit_paid"}:
-                await _require_amount(connection, payment, order)
             await receive(connection, [payment])
         return PayResult("received")
 
@@ -177,7 +180,7 @@ class Orders:
                 raise OutcomeUnknown("the order is not recorded yet; nothing was booked")
             known = await connection.fetchrow(SQL["payment"], payment.order_id, payment.payment_id)
             if known is not None:
-                return PayResult(known["state"], known["reason"])
+                return _as_before(known, payment)
             reason = "second_payment" if order["payment_state"] == "paid" else "too_late"
             await _add_refund_due(connection, payment, reason, self._clock.now_ms())
         return PayResult("refund_due", reason)
@@ -195,15 +198,15 @@ class Orders:
             await asyncio.sleep(_FOLD_POLL_S)
 
 
-async def _require_amount(db: Connection, payment: PaymentClaim, order: asyncpg.Record) -> None:
-    if order["state"] == CANCELLED:
-        return  # it asks for nothing: whatever was paid is recorded, and to be given back
-    unpaid, dues = await still_to_pay(db, order)
-    now_due = dues[0].amount if dues and payment.amount != unpaid else unpaid
-    if (payment.amount, payment.currency) != (now_due, order["currency"]):
-        raise WrongAmount(
-            f"the order asks for {now_due} {order['currency']}",
-            expected={"amount": now_due, "currency": order["currency"]},
+def _as_before(known: asyncpg.Record, payment: PaymentClaim) -> PayResult:
+    _require_same(known["amount"], payment)
+    return PayResult(known["state"], known["reason"])
+
+
+def _require_same(amount: int, payment: PaymentClaim) -> None:
+    if amount != payment.amount:
+        raise IdempotencyConflict(
+            f"this payment_id came before with an amount of {amount}", amount=amount
         )
 
 
@@ -237,6 +240,7 @@ async def _add_refund_due(tx: Connection, payment: PaymentClaim, reason: str, no
     )  # fmt: skip
     if added is not None:
         data = {"payment_id": payment.payment_id, "amount": payment.amount, "reason": reason}
+        await tx.execute(SQL["call_attention"], payment.order_id, rules.refund_words(reason))
         await store.write_events(
             tx,
             [EventRow(now_ms, "payment.refund_due", payment.order_id, "", payment.actor, data)],
@@ -328,6 +332,8 @@ async def apply_received(pool: Pool, reservations: Reservations, clock: Clock) -
         )  # fmt: skip
         try:
             paid: Paid = await reservations.confirm(payment)
+        except IdempotencyConflict:
+            continue  # booked with another amount since the opening: the log settles the row
         except WrongAmount:
             paid = Paid("refund_due", "wrong_amount")
         if paid.outcome == "unknown_order" or paid.reason == "wrong_amount":
@@ -343,6 +349,9 @@ async def _settle_here(pool: Pool, payment: PaymentClaim, reason: str, now_ms: i
         if settled is not None:
             data = {"payment_id": payment.payment_id, "amount": payment.amount, "reason": reason}
             row = EventRow(now_ms, "payment.refund_due", payment.order_id, "", payment.actor, data)
+            await connection.execute(
+                SQL["call_attention"], payment.order_id, rules.refund_words(reason)
+            )
             await store.write_events(connection, [row])
 
 

@@ -8,14 +8,13 @@ import msgspec
 
 from engine.infra.postgres import UNAVAILABLE, Pool
 from engine.kernel import codec
-from engine.kernel.clock import rfc3339, to_ms
+from engine.kernel.clock import instant, rfc3339, to_ms
 from engine.kernel.errors import OutcomeUnknown
 from engine.kernel.ids import line_id
 from engine.kernel.types import OrderId
 from engine.orders import rules
 from engine.orders.service import still_to_pay
 from engine.orders.store import SQL
-from engine.orders.types import OPEN
 from engine.reservation.service import Reservations
 from engine.reservation.stages import StageView, due, shown
 from engine.reservation.types import HoldRecord
@@ -190,26 +189,31 @@ class Reader:
     async def _from_row(self, row: asyncpg.Record, hold: HoldRecord | None) -> dict[str, Any]:
         order_id = row["order_id"]
         async with self._pool.acquire() as connection:
-            lines = await connection.fetch(SQL["order_lines"], order_id)
+            lines: list[Any] = await connection.fetch(SQL["order_lines"], order_id)
             payments = await connection.fetch(SQL["order_payments"], order_id)
             blocks = await connection.fetch(SQL["order_blocks"], order_id)
             events = await connection.fetch(SQL["order_events"], order_id, _EVENTS_SHOWN_MAX)
             _, dues = await still_to_pay(connection, row)
-        axes = {**row}
+        axes, stages = {**row}, shown(dues, row["currency"])
         if hold is not None and _is_ahead(hold, row):
             axes.update(_axes_of(hold))
+        pending = hold if hold is not None and hold.state == "P" else None
+        if pending is not None:  # what it asks for is decided there
+            axes.update(payable=pending.total, pay_by=_moment(pending.pay_by))
+            lines = [{**line, **_left(pending, line["line_no"])} for line in lines]
+            stages = _stages(pending)
         view = OrderView(
             order_id=order_id, channel=row["channel"], channel_order_id=row["channel_order_id"],
             campaign=row["campaign"], buyer_id=row["buyer_id"],
             status=rules.status(axes, blocked=bool(blocks)), state=axes["state"],
             payment_state=axes["payment_state"], stock_state=axes["stock_state"],
             fulfilment_state=row["fulfilment_state"],
-            payable=codec.Money(row["payable"], row["currency"]), pay_by=_text(row["pay_by"]),
+            payable=codec.Money(axes["payable"], row["currency"]), pay_by=_text(axes["pay_by"]),
             placed_at=_text(row["placed_at"]), attempt=row["attempt"], attention=row["attention"],
             recorded=True,
             lines=[_line(order_id, row["currency"], line) for line in lines],
             payments=[_payment(payment) for payment in payments],
-            stages=shown(dues, row["currency"]) if axes["state"] == OPEN else [],
+            stages=stages if axes["stock_state"] == "held" else [],
             blocks=[_block(block) for block in blocks],
             timeline=[_entry(event) for event in events],
             document=codec.decode_json(row["document"]),
@@ -258,6 +262,15 @@ def _from_hold(order_id: OrderId, hold: HoldRecord) -> dict[str, Any]:
         document=None,
     )  # fmt: skip
     return {"tenant": hold.tenant, **msgspec.to_builtins(view)}
+
+
+def _left(hold: HoldRecord, n: int) -> dict[str, Any]:
+    _, units, payable, _ = hold.lines[n - 1]
+    return {"open_quantity": units, "payable": payable}
+
+
+def _moment(ms: int) -> datetime | None:
+    return instant(ms) if ms else None
 
 
 def _stages(hold: HoldRecord) -> list[StageView]:

@@ -116,7 +116,7 @@ async def _reserve(app: web.Application, claim: Claim, raw: bytes) -> tuple[Held
         if known is None:
             raise
         return known
-    if held.repeated and claim.payment:
+    if held.repeated and claim.payment and not _is_paid_already(held, claim):
         # the same order again, now paid: the payment is booked as if it had come by its own call
         paid = await app[RESERVATIONS].confirm(PaymentClaim(claim.order_id, *claim.payment))
         if paid.outcome == "applied":
@@ -128,6 +128,11 @@ async def _reserve(app: web.Application, claim: Claim, raw: bytes) -> tuple[Held
             if known is not None and not _is_behind(*known, held):
                 word = known[1]
     return held, word
+
+
+def _is_paid_already(held: Held, claim: Claim) -> bool:
+    """Whether "paid" only says again what is known: it names no payment of its own."""
+    return held.state == "C" and claim.payment[:1] == (rules.POSTED_PAYMENT,)
 
 
 def _is_behind(recorded: Held, word: str, held: Held) -> bool:

@@ -4,9 +4,11 @@ Should the cell come back without them, they are submitted again while it is bei
 their id, instant and deadline. Claims and payments are kept in the order of the log.
 """
 
+import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from engine.infra.cell import Cell
 from engine.infra.log import position
@@ -14,6 +16,11 @@ from engine.kernel import limits
 from engine.kernel.errors import Closed, Overloaded
 from engine.reservation import store
 from engine.reservation.types import Claim, Held, Paid, PaymentClaim
+
+# A split whose cart another process hands in waits for it, for less than a lease lasts: the cart of
+# a process that is dead will not come.
+_LATER_POLL_S: Final = 0.05
+_LATER_LOOKS: Final = 60
 
 
 @dataclass(slots=True)
@@ -62,10 +69,9 @@ class Kept:
         self._payments[key] = (payment, paid)
         self._payments.move_to_end(key)
 
-    def booked(self, order_id: str, payment_id: str) -> Paid | None:
-        """Return what became of a kept payment, None when it is not kept."""
-        kept = self._payments.get((order_id, payment_id))
-        return None if kept is None else kept[1]
+    def booked(self, order_id: str, payment_id: str) -> tuple[PaymentClaim, Paid] | None:
+        """Return a kept payment and what became of it, None when it is not kept."""
+        return self._payments.get((order_id, payment_id))
 
     def passed(self, last_id: str) -> None:
         """Let go of everything up to a position that Postgres has."""
@@ -93,20 +99,34 @@ class Kept:
         Raises:
             Closed: the cell could not take one of them back, or another epoch came.
         """
-        lacking = 0
-        for chunk in _chunks(list(self._claims)):
-            claims = [(*one.claim, (one.pay_by, one.accepted_at)) for one in chunk]
-            log_id, results = await store.restore(
-                cell, epoch, claims, [one.payload for one in chunk]
-            )
-            for one, result in zip(chunk, results, strict=True):
-                if result[0] == "SHORT":
-                    raise Closed(f"the units of accepted order {one.claim.order_id} are gone")
-                if result[0] == "RESERVED":
-                    lacking += 1
-                    one.at = position(log_id)
+        lacking, waiting = 0, list(self._claims)
+        for looks_left in range(_LATER_LOOKS, -1, -1):
+            found, waiting = await _restore(cell, epoch, waiting, anew=looks_left == 0)
+            lacking += found
+            if not waiting:
+                break
+            await asyncio.sleep(_LATER_POLL_S)
         self._claims = deque(sorted(self._claims, key=lambda one: one.at))
         return lacking
+
+
+async def _restore(
+    cell: Cell, epoch: int, kept: Sequence[KeptClaim], *, anew: bool
+) -> tuple[int, list[KeptClaim]]:
+    """Submit claims; return how many were lacking, and those split from one that is not back."""
+    lacking, later = 0, []
+    for chunk in _chunks(kept):
+        claims = [(*one.claim, (one.pay_by, one.accepted_at, int(anew))) for one in chunk]
+        log_id, results = await store.restore(cell, epoch, claims, [one.payload for one in chunk])
+        for one, result in zip(chunk, results, strict=True):
+            if result[0] == "SHORT":
+                raise Closed(f"the units of accepted order {one.claim.order_id} are gone")
+            if result[0] == "LATER":
+                later.append(one)
+            if result[0] == "RESERVED":
+                lacking += 1
+                one.at = position(log_id)
+    return lacking, later
 
 
 def _chunks(claims: Sequence[KeptClaim]) -> list[list[KeptClaim]]:

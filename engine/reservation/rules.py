@@ -14,6 +14,7 @@ from engine.kernel.money import apportion
 from engine.kernel.types import Fault
 from engine.reservation.types import Claim, LineIn, OrderIn
 
+POSTED_PAYMENT: Final = "posted"  # the payment_id of an order that arrives paid and names none
 _FINGERPRINT_VERSION: Final = 1
 _pack: Final = msgspec.msgpack.Encoder().encode
 _LINE_DIGITS_MAX: Final = 4
@@ -211,4 +212,4 @@ def _payment(
         payment_id = codec.identifier(given.payment_id, "/payments/0/payment_id")
         paid_at = 0 if given.paid_at is None else _ms(given.paid_at, "/payments/0/paid_at")
         return payment_id, total, currency, given.method, paid_at, given.stage, actor
-    return "posted", total, currency, order.payment.method, 0, "full", actor
+    return POSTED_PAYMENT, total, currency, order.payment.method, 0, "full", actor

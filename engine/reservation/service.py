@@ -7,7 +7,13 @@ from typing import Any, Final, NamedTuple
 from engine.infra.cell import Cell
 from engine.kernel import limits
 from engine.kernel.clock import Clock
-from engine.kernel.errors import EngineError, OutcomeUnknown, SoldOut, WrongAmount
+from engine.kernel.errors import (
+    EngineError,
+    IdempotencyConflict,
+    OutcomeUnknown,
+    SoldOut,
+    WrongAmount,
+)
 from engine.kernel.types import OrderId
 from engine.reservation import store
 from engine.reservation.batcher import Batcher
@@ -89,6 +95,7 @@ class Reservations:
 
         Raises:
             WrongAmount: not what the order asks for; nothing was booked.
+            IdempotencyConflict: this payment_id came before with another amount.
             Closed, Overloaded, OutcomeUnknown: send it again, it is booked at most once.
         """
         self.kept.require_room()
@@ -133,7 +140,7 @@ class Reservations:
             booked = [self._confirm.submit(payment) for payment in chunk]
             await asyncio.wait(booked)
             for payment, future in zip(chunk, booked, strict=True):
-                wrong = isinstance(future.exception(), WrongAmount)
+                wrong = isinstance(future.exception(), WrongAmount | IdempotencyConflict)
                 if wrong or future.result().outcome == "unknown_order":
                     refused.append(payment)
         return refused
@@ -186,6 +193,10 @@ def _paid(word: Result, log_id: str) -> Paid | EngineError:  # noqa: PLR0911 - o
             return WrongAmount(
                 f"the order asks for {due} {currency}",
                 expected={"amount": due, "currency": currency},
+            )
+        case ["CHANGED", amount]:
+            return IdempotencyConflict(
+                f"this payment_id came before with an amount of {amount}", amount=amount
             )
         case ["UNKNOWN_ORDER"]:
             return Paid("unknown_order")

@@ -117,7 +117,7 @@ class SoldOutFlags:
             flag = self._flags.get((claim.tenant, claim.campaign, claim.channel, sku))
             if flag is None or flag.at > self._passed or on_short == "drop":
                 continue
-            if claim.replace or claim.order_id in self._filter:
+            if claim.replace or claim.split_from or claim.order_id in self._filter:
                 return None
             return SoldOut("a line has no sellable unit left; nothing was taken", line=n, sku=sku)
         return None

@@ -29,6 +29,8 @@ class StageView(codec.Answer, frozen=True):
 def due(stages: Sequence[Stage], open_units: Mapping[int, int], unpaid: int) -> list[Due]:
     """Return what is still to be paid, in order; the last stage asks for the rest.
 
+    So does a deposit whose lines were all cancelled.
+
     `open_units` are by line number, `unpaid` is the order's total less what was paid of it.
     """
     found = []
@@ -36,8 +38,9 @@ def due(stages: Sequence[Stage], open_units: Mapping[int, int], unpaid: int) -> 
         if not prices:
             amount = unpaid
         else:
-            amount = min(unpaid, sum(open_units.get(n, 0) * price for n, price in prices))
-        found.append(Due(name, amount, pay_by))
+            amount = min(unpaid, sum(open_units.get(n, 0) * price for n, price in prices)) or unpaid
+        if amount:
+            found.append(Due(name, amount, pay_by))
         unpaid -= amount
     return found
 

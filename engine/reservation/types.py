@@ -235,7 +235,7 @@ class HoldRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
     lines: list[tuple[str, int, int, str]]
     draws: list[tuple[int, str, int]]
     counters: list[tuple[str, int, int]]
-    payments: list[tuple[str, str]]
+    payments: list[list[Any]]
     cancels: list[str]
     warned: int
     since: int

@@ -5,7 +5,7 @@ local PAYMENTS, CANCELS, WARNED, SINCE, DROPPED, KEYS_OF_BUYER = 16, 17, 18, 19,
 local STAGES, PAID = 22, 23
 -- STATE    P pending, C confirmed, R released, E expired
 -- LINES    {sku, open units, payable, on_short}      DRAWS    {line, pool, units}
--- COUNTERS {field, units, line}; line 0: once an order   PAYMENTS {payment_id, outcome}
+-- COUNTERS {field, units, line}; line 0: once an order   PAYMENTS {payment_id, outcome, amount}
 -- STAGES   what is still to be paid, see stages.lua, and PAID of it; neither where all is due at once
 local TERMINAL = { C = "ALREADY_CONFIRMED", R = "ALREADY_RELEASED", E = "EXPIRED" }
 local HOLD_VERSION = 1
@@ -116,6 +116,18 @@ local function uncount_line(hold, n, units, pool)
     end
   end
   return given
+end
+
+-- Note what an order counts; of one line and field there is one entry, or a release would give both
+-- back for the same units.
+local function note_count(list, field, units, n)
+  for i = 1, #list do
+    if list[i][1] == field and list[i][3] == n then
+      list[i][2] = list[i][2] + units
+      return
+    end
+  end
+  list[#list + 1] = { field, units, n }
 end
 
 local function uncount_all(hold)

@@ -10,7 +10,7 @@ local function facts(payment)
 end
 
 local function remember_payment(payment, hold, outcome)
-  hold[PAYMENTS][#hold[PAYMENTS] + 1] = { payment[P_ID], outcome }
+  hold[PAYMENTS][#hold[PAYMENTS] + 1] = { payment[P_ID], outcome, payment[AMOUNT] }
   held_dirty[payment[P_ORDER]] = true
 end
 
@@ -23,7 +23,7 @@ end
 local function earlier_outcome(payment, hold)
   for _, known in ipairs(hold[PAYMENTS]) do
     if known[1] == payment[P_ID] then
-      return known[2]
+      return known[2], known[3] or payment[AMOUNT]
     end
   end
 end
@@ -64,8 +64,10 @@ local function book(payment)
   if not hold then
     return { "UNKNOWN_ORDER" }
   end
-  local outcome = earlier_outcome(payment, hold)
-  if outcome then
+  local outcome, amount = earlier_outcome(payment, hold)
+  if outcome and amount ~= payment[AMOUNT] then
+    return { "CHANGED", amount }
+  elseif outcome then
     return { "REPEATED", outcome }
   elseif #hold[PAYMENTS] >= PAYMENTS_MAX then
     return { "UNKNOWN_ORDER" } -- what the cell cannot remember it must not decide: Postgres does

@@ -65,7 +65,7 @@ local function pass_units(source, m, units, n, taken)
   local function recount(given)
     for _, entry in ipairs(given) do
       count(entry[1], entry[2])
-      taken.counted[#taken.counted + 1] = { entry[1], entry[2], n }
+      note_count(taken.counted, entry[1], entry[2], n)
     end
   end
   recount(uncount_line(source, m, units))
@@ -84,28 +84,36 @@ local function pass_units(source, m, units, n, taken)
 end
 
 -- Take the claim's units over from a hold that `not_split` found fit. An order that is counted as
--- one stays counted: the new one counts too, and the old one until nothing is left of it.
+-- one stays counted: the new one counts too, and the old one until nothing is left of it. Returns
+-- what left the source's lines, and the deposits that its units had.
 local function split(claim, source, taken)
   local cut = {}
   source[DRAWS], source[COUNTERS] = copies(source[DRAWS]), copies(source[COUNTERS])
+  local prices = {}
   for n, line in ipairs(claim[C_LINES]) do
-    local need = line[2]
+    local need, offer = line[2], claim.scope.offers[line[1]]
+    if offer then
+      check_floor(claim, n, offer, taken)
+    end
     for m, from in ipairs(source[LINES]) do
       local units = from[1] == line[1] and math.min(need, from[2]) or 0
       if units > 0 then
+        if need == line[2] then
+          prices[#prices + 1] = { n, deposit_of(source, m) }
+        end
         pass_units(source, m, units, n, taken)
         cut[#cut + 1] = { m, units, cut_line(source, m, units) }
         need = need - units
       end
     end
   end
-  for _, met in ipairs(claim.limits) do
+  for _, met in ipairs(claim.scope.channel[2] == "external" and {} or claim.limits) do
     if met[4] == 0 and met[5] ~= "" then
       count(met[1], met[2])
       taken.counted[#taken.counted + 1] = { met[1], met[2], 0 }
     end
   end
-  return cut
+  return cut, prices
 end
 
 -- Say what is left of the hold it was split from; with nothing left it ends.

@@ -17,7 +17,18 @@ local function amount_due(hold)
   for _, price in ipairs(stage[PRICES]) do
     amount = amount + hold[LINES][price[1]][2] * price[2]
   end
-  return math.min(amount, unpaid(hold))
+  -- what had a deposit may be cancelled: then all of the rest is due
+  return amount > 0 and math.min(amount, unpaid(hold)) or unpaid(hold)
+end
+
+-- The deposit for one unit of a line, 0 for none.
+local function deposit_of(hold, n)
+  for _, price in ipairs(hold[STAGES] and hold[STAGES][1][PRICES] or {}) do
+    if price[1] == n then
+      return price[2]
+    end
+  end
+  return 0
 end
 
 -- The deposit is booked: the next stage's deadline is the hold's.
@@ -28,31 +39,58 @@ local function next_stage(hold, amount)
   hold[PAY_BY], hold[UNTIL], hold[WARNED] = stage[STAGE_PAY_BY], stage[STAGE_UNTIL], 0
 end
 
--- Give a new hold its stages if its campaign sells on deposit. The prices are those of the first
--- reservation and so are the deadlines; where the deposit would be all of it, all is due at once.
-local function set_stages(hold, campaign, offers)
-  local balance_by = campaign and campaign[7] or 0
-  local prices = {}
-  if hold[PAY_BY] > 0 and balance_by > hold[PAY_BY] then
-    for n, line in ipairs(hold[LINES]) do
-      local offer = offers[line[1]]
-      local deposit = offer and offer[5] or 0
-      if deposit > 0 and line[2] > 0 and offer[6] == hold[CURRENCY] then
-        prices[#prices + 1] = { n, deposit }
-      end
+-- Give a new hold its two stages, unless the deposit would be nothing, or all of it.
+local function two_stages(hold, prices, balance_by, balance_until)
+  local asked = {}
+  for _, price in ipairs(prices) do
+    if price[2] > 0 and hold[LINES][price[1]][2] > 0 then
+      asked[#asked + 1] = price
     end
   end
-  if #prices == 0 then
+  if #asked == 0 then
     return
   end
-  local grace = hold[UNTIL] - hold[PAY_BY]
-  hold[STAGES] = {
-    { "deposit", hold[PAY_BY], hold[UNTIL], prices },
-    { "balance", balance_by, balance_by + grace, {} },
-  }
-  hold[PAID] = 0
+  hold[STAGES], hold[PAID] = {
+    { "deposit", hold[PAY_BY], hold[UNTIL], asked },
+    { "balance", balance_by, balance_until, {} },
+  }, 0
   if amount_due(hold) == hold[TOTAL] then
     hold[STAGES], hold[PAID] = nil, nil
+  end
+end
+
+-- The stages of a campaign that sells on deposit: prices and deadlines of the first reservation.
+local function set_stages(hold, campaign, offers)
+  local balance_by = campaign and campaign[7] or 0
+  if hold[PAY_BY] == 0 or balance_by <= hold[PAY_BY] then
+    return
+  end
+  local prices = {}
+  for n, line in ipairs(hold[LINES]) do
+    local offer = offers[line[1]]
+    if offer and offer[6] == hold[CURRENCY] then
+      prices[#prices + 1] = { n, offer[5] or 0 }
+    end
+  end
+  two_stages(hold, prices, balance_by, balance_by + hold[UNTIL] - hold[PAY_BY])
+end
+
+-- The stages of a claim that was split from a hold: what it would have been asked there.
+local function inherit_stages(hold, source, prices)
+  local balance = source[STAGES] and source[STAGES][2]
+  if balance then
+    two_stages(hold, prices, balance[STAGE_PAY_BY], balance[STAGE_UNTIL])
+  end
+end
+
+-- The closed time moved the hold's deadline: its stage says the same, and no later one comes before.
+local function move_stages(hold, length)
+  for i, stage in ipairs(hold[STAGES] or {}) do
+    if i == 1 then
+      stage[STAGE_PAY_BY], stage[STAGE_UNTIL] = hold[PAY_BY], hold[UNTIL]
+    elseif stage[STAGE_UNTIL] < hold[UNTIL] then
+      stage[STAGE_PAY_BY], stage[STAGE_UNTIL] = stage[STAGE_PAY_BY] + length, stage[STAGE_UNTIL] + length
+    end
   end
 end
 
@@ -64,7 +102,9 @@ local function stages_told(hold)
   local told, left = {}, unpaid(hold)
   for i, stage in ipairs(hold[STAGES]) do
     local amount = i == #hold[STAGES] and left or amount_due(hold)
-    told[i] = { stage[1], amount, stage[STAGE_PAY_BY] }
+    if amount > 0 then
+      told[#told + 1] = { stage[1], amount, stage[STAGE_PAY_BY] }
+    end
     left = left - amount
   end
   return told

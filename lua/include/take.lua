@@ -195,6 +195,15 @@ local function draw(claim, n, offer, account, taken)
   end
 end
 
+-- Below the least price of its offer, or in another currency, in which no price can be compared.
+local function check_floor(claim, n, offer, taken)
+  local line = claim[C_LINES][n]
+  local other = (offer[6] or "") ~= "" and offer[6] ~= claim[C_CURRENCY]
+  if offer[4] > 0 and (other or line[3] < offer[4] * line[2]) then
+    taken.below_floor[#taken.below_floor + 1] = n
+  end
+end
+
 -- Take every line, or none: returns a refusal, or nothing and `taken` is filled.
 local function take(claim, account, external, taken)
   for n, line in ipairs(claim[C_LINES]) do
@@ -219,10 +228,7 @@ local function take(claim, account, external, taken)
       else
         return { "SOLD_OUT", n, offer }
       end
-      local other = (offer[6] or "") ~= "" and offer[6] ~= claim[C_CURRENCY]
-      if offer[4] > 0 and (other or line[3] < offer[4] * line[2]) then
-        taken.below_floor[#taken.below_floor + 1] = n
-      end
+      check_floor(claim, n, offer, taken)
     end
   end
   if #taken.dropped == #claim[C_LINES] then
@@ -318,7 +324,7 @@ local function hold_of(claim, state, attempt, taken, pay_by, held_until)
   end
   local payments = {}
   if claim[PAYMENT][1] then
-    payments[1] = { claim[PAYMENT][1], "applied" }
+    payments[1] = { claim[PAYMENT][1], "applied", claim[PAYMENT][2] }
   end
   return {
     HOLD_VERSION, state, attempt, claim[PRINT], claim[C_TENANT], claim[C_CHANNEL], claim[C_CAMPAIGN],

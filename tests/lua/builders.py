@@ -64,9 +64,9 @@ def claim(order_id: str, *lines: list[Any], **over: Any) -> list[Any]:
     return list((fields | over).values())
 
 
-def promised(taken: list[Any], pay_by: int, accepted_at: int) -> list[Any]:
-    """A claim as restore takes it."""
-    return [*taken, [pay_by, accepted_at]]
+def promised(taken: list[Any], pay_by: int, accepted_at: int, anew: int = 0) -> list[Any]:
+    """A claim as restore takes it; `anew` 1: what it is split from will not come any more."""
+    return [*taken, [pay_by, accepted_at, anew]]
 
 
 def payment(order_id: str, payment_id: str = "pay-1", amount: int = 100, **over: Any) -> list[Any]:

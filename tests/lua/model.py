@@ -47,7 +47,7 @@ class Model(Paying):
         if seen := self.holds.get(ask.order_id):
             answer = ["REPEATED", seen.state, seen.pay_by, seen.total, seen.dropped]
             same = seen.ask.fingerprint == ask.fingerprint
-            return answer + seen.told(self.now) if same else ["CONFLICT"]
+            return answer + seen.told if same else ["CONFLICT"]
         return self.split(ask) if ask.split_from else self.first_reserve(ask)
 
     def first_reserve(self, ask: Ask) -> list[Any]:
@@ -88,7 +88,7 @@ class Model(Paying):
         self.sell_on_deposit(hold)
         self.keep(hold)
         answer = ["RESERVED", hold.state, pay_by, hold.total, dropped, short, [], unmapped]
-        return answer + hold.told(self.now)
+        return answer + hold.told
 
     def keep(self, hold: Hold) -> None:
         ask = hold.ask
@@ -105,7 +105,7 @@ class Model(Paying):
             offer = self.offers.get((ask.campaign, ask.channel, line.sku))
             if offer and offer.deposit and line.units:
                 found[n] = offer.deposit
-        hold.sell_on_deposit(self.balance_by.get(ask.campaign, 0), found, self.now)
+        hold.sell_on_deposit(self.balance_by.get(ask.campaign, 0), found)
 
     def split(self, ask: Ask) -> list[Any]:
         """Units of a pending hold become another order's, with what they count."""
@@ -126,13 +126,13 @@ class Model(Paying):
             source.until, draws, [], {line.sku for line in ask.lines}, warned=source.warned,
             due=source.until if source.warned else source.pay_by,
         )  # fmt: skip
-        hold.split_stages(source, self.now)
+        hold.split_stages(source)
         self.keep(hold)
         if not any(line.units for line in source.ask.lines):
             source.total = 0
             self.finish(source, "R")
         answer = ["RESERVED", "P", hold.pay_by, hold.total, [], [], [], []]
-        return answer + hold.told(self.now)
+        return answer + hold.told
 
     @staticmethod
     def not_split(ask: Ask, source: Hold | None) -> list[Any] | None:
@@ -234,6 +234,7 @@ class Model(Paying):
                 hold.due = hold.pay_by
             else:
                 hold.warned, hold.due = True, hold.until
+            hold.moved(length)
 
     def pause(self, sku: str, on: int) -> list[Any]:
         if (sku in self.paused) == bool(on):

@@ -1,6 +1,6 @@
 """The nouns of the plain model: what a claim asks for, and what a hold remembers of it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 HOLD_MS, GRACE_MS = 1_000, 100
 
@@ -111,7 +111,7 @@ class Hold:
     due: int = 0
     attempt: int = 1
     warned: bool = False
-    payments: dict[str, str] = field(default_factory=dict)
+    payments: dict[str, tuple[str, int]] = field(default_factory=dict)
     cancels: list[str] = field(default_factory=list)
     stages: list[Stage] = field(default_factory=list)
     paid: int = 0
@@ -120,44 +120,52 @@ class Hold:
     def unpaid(self) -> int:
         return self.total - self.paid
 
-    def due_now(self, now: int) -> int:
-        """A deposit, if there is something to pay as one and the balance can still follow."""
-        over = bool(self.stages) and self.state == "P" and now >= self.stages[-1].until
-        if not self.stages or not self.stages[0].prices or over:
+    @property
+    def due_now(self) -> int:
+        """A deposit, if there is something to pay as one."""
+        if not self.stages or not self.stages[0].prices:
             return self.unpaid
         prices = self.stages[0].prices
         deposit = sum(self.ask.lines[n - 1].units * prices[n] for n in prices)
         return min(self.unpaid, deposit) if deposit else self.unpaid
 
-    def told(self, now: int) -> list[list[list[object]]]:
+    @property
+    def told(self) -> list[list[list[object]]]:
         """What a reply says of the stages, at its end."""
         if not self.stages or self.state != "P":
             return []
-        first, *later = self.stages
-        due = self.due_now(now)
-        rest = [[one.name, self.unpaid - due, one.pay_by] for one in later if due < self.unpaid]
-        return [[[first.name, due, self.pay_by], *rest]]
+        amounts = [self.due_now, self.unpaid - self.due_now]
+        asked = zip(self.stages, amounts, strict=False)
+        return [[[one.name, amount, one.pay_by] for one, amount in asked if amount]]
 
-    def sell_on_deposit(self, balance_by: int, deposits: dict[int, int], now: int) -> None:
+    def sell_on_deposit(self, balance_by: int, deposits: dict[int, int]) -> None:
         """Ask for `deposits` a unit of these lines first, unless that would be all of it."""
         if not deposits or not self.pay_by or balance_by <= self.pay_by:
             return
         grace = self.until - self.pay_by
-        self.pay_first(deposits, Stage("balance", balance_by, balance_by + grace, {}), now)
+        self.pay_first(deposits, Stage("balance", balance_by, balance_by + grace, {}))
 
-    def split_stages(self, source: "Hold", now: int) -> None:
+    def split_stages(self, source: "Hold") -> None:
         """What was agreed for the source, unless that is all of it now."""
         first, *later = source.stages or [Stage("", 0, 0, {})]
         agreed = {source.ask.lines[n - 1].sku: price for n, price in first.prices.items()}
         lines = enumerate(self.ask.lines, 1)
         deposits = {n: agreed[line.sku] for n, line in lines if line.sku in agreed}
         if deposits:
-            self.pay_first(deposits, later[0], now)
+            self.pay_first(deposits, replace(later[0]))
 
-    def pay_first(self, deposits: dict[int, int], balance: Stage, now: int) -> None:
+    def pay_first(self, deposits: dict[int, int], balance: Stage) -> None:
         self.stages = [Stage("deposit", self.pay_by, self.until, deposits), balance]
-        if self.due_now(now) == self.total:
+        if self.due_now == self.total:
             self.stages = []
+
+    def moved(self, length: int) -> None:
+        """Of the stages' deadlines the first is the hold's; none that follows ends before it."""
+        for n, stage in enumerate(self.stages):
+            if n == 0:
+                stage.pay_by, stage.until = self.pay_by, self.until
+            elif stage.until < self.until:
+                stage.pay_by, stage.until = stage.pay_by + length, stage.until + length
 
     def deposited(self, amount: int) -> None:
         self.paid += amount

@@ -30,28 +30,29 @@ class Paying(Stock):
         if not hold:
             return ["UNKNOWN_ORDER"]
         if payment_id in hold.payments:
-            return ["REPEATED", hold.payments[payment_id]]
+            outcome, paid = hold.payments[payment_id]
+            return ["REPEATED", outcome] if paid == amount else ["CHANGED", paid]
         if hold.state in "CR":
             reason = "second_payment" if hold.state == "C" else "cancelled"
-            hold.payments[payment_id] = reason
+            hold.payments[payment_id] = (reason, amount)
             return [SETTLED_WORD[hold.state]]
-        due = hold.due_now(self.now)
+        due = hold.due_now
         if amount not in {hold.unpaid, due}:
             return ["CONFLICT", due, "CNY"]
         if hold.state == "E":
             return None
         if amount != hold.unpaid:
-            hold.payments[payment_id] = "applied"
+            hold.payments[payment_id] = ("applied", amount)
             self.forget_newest(hold)
             hold.deposited(amount)
             return ["DEPOSITED", hold.pay_by, hold.unpaid]
         for draw in hold.draws:
             self.pools[draw.pool].held -= draw.units
             self.pools[draw.pool].sold += draw.units
-        return self.all_paid(hold, payment_id)
+        return self.all_paid(hold, payment_id, amount)
 
-    def all_paid(self, hold: Hold, payment_id: str) -> list[Any]:
-        hold.payments[payment_id] = "applied"
+    def all_paid(self, hold: Hold, payment_id: str, amount: int) -> list[Any]:
+        hold.payments[payment_id] = ("applied", amount)
         hold.stages, hold.paid = [], 0
         self.finish(hold, "C")
         return ["CONFIRMED"]
@@ -71,13 +72,13 @@ class Paying(Stock):
         except Refused as refusal:
             self.pools = before
             reason = REASONS.get(refusal.args[0], "no_stock")
-            hold.payments[payment_id] = reason
+            hold.payments[payment_id] = (reason, amount)
             return ["REFUND_DUE", reason]
         hold.attempt += 1
         hold.counted_skus = {line.sku for line in hold.ask.lines if line.units}
         if whole:
-            return self.all_paid(hold, payment_id)
-        hold.payments[payment_id] = "applied"
+            return self.all_paid(hold, payment_id, amount)
+        hold.payments[payment_id] = ("applied", amount)
         hold.state = "P"
         hold.deposited(amount)
         return ["DEPOSITED", hold.pay_by, hold.unpaid]
@@ -98,10 +99,10 @@ class Paying(Stock):
         return draws
 
     def offer_of_heirs(self, offer: Offer) -> Offer:
-        """The cap that is written for a pool itself goes before that of one that ended."""
+        """Units of its own that a pool passed on are under no cap where they went."""
         found: dict[str, int] = {}
         for source in offer.sources:
             heir = self.heir(source.pool)
-            if heir not in found or heir == source.pool:
+            if heir not in found or source.cap < 0:
                 found[heir] = source.cap
         return Offer([Source(*one) for one in found.items()], offer.limit, offer.deposit)

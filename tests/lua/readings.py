@@ -19,7 +19,8 @@ def seen(packed: list[Any]) -> list[Any]:
     b = builders
     return [
         packed[b.STATE], packed[b.ATTEMPT], packed[b.TOTAL], packed[b.PAY_BY], packed[b.UNTIL],
-        [one[:3] for one in packed[b.LINES]], packed[b.DRAWS], dict(packed[b.PAYMENTS]),
+        [one[:3] for one in packed[b.LINES]], packed[b.DRAWS],
+        {payment_id: (outcome, paid) for payment_id, outcome, paid in packed[b.PAYMENTS]},
         packed[b.CANCELS], bool(packed[b.WARNED]),
         (packed[b.STAGES:b.PAID] or [[]])[0] or [], (packed[b.PAID:] or [0])[0],
     ]  # fmt: skip
@@ -116,5 +117,7 @@ class LogReader:
         self.found[order_id] |= {"state": "E", "draws": [], "stages": []}
 
     def on_D(self, order_id: str, rest: list[Any]) -> None:  # noqa: N802
-        pay_by, until = rest
+        pay_by, until, *stages = rest
         self.found[order_id] |= {"pay_by": pay_by, "until": until}
+        if stages:
+            self.found[order_id]["stages"] = stages[0]

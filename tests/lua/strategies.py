@@ -18,6 +18,7 @@ class Cut:
     order_id: str
     source: int
     lines: list[tuple[int, int, int]]
+    gathered: bool  # instead, all that is left of each SKU in one line
     spoilt: str
 
 
@@ -28,7 +29,7 @@ campaigns = st.sampled_from(["d11", "pre", "pre", ""])
 buyers = st.sampled_from(["", "b1", "b1", "b2", "b2"])
 line = st.builds(
     Line,
-    st.sampled_from(SKUS),
+    st.sampled_from(["A", "A", "B", "G"]),
     st.integers(1, 3),
     st.integers(0, 20),
     st.sampled_from(["", "drop"]),
@@ -40,11 +41,14 @@ asks = st.builds(
 )  # fmt: skip
 cuts = st.builds(
     Cut,
-    orders,
+    st.integers(0, 400).map("s{}".format),
     picks,
     st.lists(
-        st.tuples(st.integers(0, 3), st.integers(1, 3), st.integers(0, 20)), min_size=1, max_size=3
+        st.tuples(st.integers(0, 3), st.sampled_from([1, 1, 1, 2, 3]), st.integers(0, 20)),
+        min_size=1,
+        max_size=2,
     ),
+    st.booleans(),
     st.sampled_from(["", "", "", "", "", "", "", "channel", "campaign", "buyer"]),
 )
 # of ten payments, four are what is due now, three are all that is not paid yet, one is wrong

@@ -30,7 +30,7 @@ async def test_held_units_are_sold(held: World) -> None:
     assert await held.pool("p") == [10, 0, 6, 2, 2]
     hold = await held.hold("o1")
     assert hold[STATE] == "C"
-    assert hold[PAYMENTS] == [["pay-1", "applied"]]
+    assert hold[PAYMENTS] == [["pay-1", "applied", 200]]
     assert hold[COUNTERS] == [["b\x1fmain\x1fd11\x1fA\x1fb1", 2, 1]], "a sale still counts"
     assert "o1" not in await held.scores("due")
     assert await held.scores("done") == {"o/o1": now + 7 * DAY}
@@ -103,3 +103,14 @@ async def test_units_drawn_from_two_pools_are_sold_in_both(stocked: World) -> No
     assert await stocked.pool("q") == [2, 0, 0, 0, 2]
     assert await stocked.pool("shared") == [100, 0, 98, 0, 2]
     assert await stocked.counters() == {"c/shared/mall": "2"}
+
+
+@pytest.mark.parametrize("script", ["confirm", "rehold"])
+async def test_a_payment_that_comes_again_with_another_amount_is_told_the_first(
+    stocked: World, script: str
+) -> None:
+    await stocked.reserve(claim("o1", line("A", 2)))
+    words = await stocked.call(
+        script, payment("o1", amount=200), payment("o1", amount=199), payment("o1", amount=200)
+    )
+    assert words == [["CONFIRMED"], ["CHANGED", 200], ["REPEATED", "applied"]]

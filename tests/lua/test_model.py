@@ -4,6 +4,7 @@ After every step: replies, pools, holds, limits, caps, deadlines as the model ha
 replayed from empty gives the pools.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,10 +34,11 @@ class Cell(Machine):
 
     # steps -------------------------------------------------------------------------------
 
-    @rule(batch=batches(asks))
-    def reserve(self, batch: list[Ask]) -> None:
+    @rule(batch=batches(st.one_of(asks, asks, asks, cuts)))
+    def reserve(self, batch: list[Ask | Cut]) -> None:
         self.take(batch)
 
+    @precondition(has_holds)
     @rule(batch=batches(st.one_of(asks, cuts, cuts)))
     def split(self, batch: list[Ask | Cut]) -> None:
         """Also from what was taken, or split, in the same batch."""
@@ -68,6 +70,11 @@ class Cell(Machine):
         of = self.model.holds[source].ask if source in self.model.holds else None
         known = of.lines if of else [Line("A", 1, 1)]
         lines = [Line(known[n % len(known)].sku, units, money) for n, units, money in cut.lines]
+        left: Counter[str] = Counter()
+        for one in known:
+            left[one.sku] += one.units
+        if cut.gathered and +left:
+            lines = [Line(sku, units, 9 * units) for sku, units in (+left).items()]
         whose = {"channel": "mall", "campaign": "d11", "buyer": "b1"}
         if of:
             whose = {name: getattr(of, name) for name in whose}
@@ -111,7 +118,7 @@ class Cell(Machine):
         hold = self.model.holds[order_id]
         for kind in ("due", then) if then else ("due",):
             self.numbers += 1
-            amount = hold.due_now(self.model.now) if kind == "due" else hold.unpaid
+            amount = hold.due_now if kind == "due" else hold.unpaid
             paid = (order_id, f"d{self.numbers}", amount)
             script = "confirm" if hold.state == "P" else "rehold"
             expected = getattr(self.model, script)(*paid)
@@ -124,7 +131,7 @@ class Cell(Machine):
             hold = self.model.holds.get(order_id)
             amount = {"nothing": 0, "wrong": 1}.get(kind, 1)
             if hold and kind in {"due", "whole", "total"}:
-                due = hold.due_now(self.model.now)
+                due = hold.due_now
                 amount = {"due": due, "whole": hold.unpaid, "total": hold.total}[kind]
             sent.append(builders.payment(order_id, payment_id, amount))
             expected.append(getattr(self.model, script)(order_id, payment_id, amount))

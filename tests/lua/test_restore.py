@@ -16,6 +16,7 @@ from tests.lua.builders import (
     cancel,
     channel,
     claim,
+    key,
     line,
     offer,
     payment,
@@ -181,6 +182,19 @@ async def test_a_lost_source_and_its_split_come_back_as_they_were(restoring: Wor
     assert (await restoring.counters())["m/main/d11/b2"] == "part"
 
 
+async def test_a_split_waits_for_the_order_that_it_was_split_from(restoring: World) -> None:
+    """Another process has it: fresh units for the split would be lacking when it comes."""
+    now, before = await restoring.now(), await restoring.dump()
+    source = promised(claim("lost", line("A", 3), buyer="b1"), now + 5, now)
+    split = promised(part(1, of="lost"), now + 5, now)
+    assert await restore(restoring, split) == [["LATER"]]
+    before[key("cell")] |= {b"now": (await restoring.dump())[key("cell")][b"now"]}
+    assert await restoring.dump() == before
+    words = await restore(restoring, split, source, split)
+    assert [word[0] for word in words] == ["LATER", "RESERVED", "RESERVED"]
+    assert await restoring.pool("p") == [10, 0, 5, 5, 0]
+
+
 UNFIT = {
     "its source is lost for good": (part(2, of="gone"), None),
     "its source was cancelled": (part(2), "release"),
@@ -202,7 +216,7 @@ async def test_a_split_that_cannot_take_from_its_source_takes_anew(
     counted = int((await stocked.counters()).get("b/main/d11/A/b1", 0))
     await stocked.cell.call("open", [DATABASE, "0-0"], argument="restoring", epoch=2)
     stocked.cell.epoch = 2
-    (word,) = await restore(stocked, promised(lost, 5, 3))
+    (word,) = await restore(stocked, promised(lost, 5, 3, anew=1))
     units = lost[11][0][1]
     assert word == ["RESERVED", "P", 5, 100 * units, []]
     assert (await stocked.pool("p"))[2:4] == [had[2] - units, had[3] + units]
@@ -212,5 +226,5 @@ async def test_a_split_that_cannot_take_from_its_source_takes_anew(
 
 async def test_a_split_without_source_and_without_units_is_short(restoring: World) -> None:
     before = await restoring.counters(), await restoring.unpacked("pools")
-    assert await restore(restoring, promised(part(9, of="gone"), 5, 3)) == [["SHORT", 1]]
+    assert await restore(restoring, promised(part(9, of="gone"), 5, 3, anew=1)) == [["SHORT", 1]]
     assert (await restoring.counters(), await restoring.unpacked("pools")) == before

@@ -22,8 +22,7 @@ from tests.lua.builders import (
     offer,
     payment,
 )
-
-HOLD, GRACE = 900_000, 60_000  # of the channel of the builders
+from tests.lua.presale import GRACE, HOLD
 
 
 def part(order_id: str, *lines: list, of: str = "cart", **over: object) -> list:

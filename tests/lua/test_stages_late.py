@@ -167,8 +167,18 @@ async def test_a_deadline_that_an_opening_moved_is_told_as_moved(presale: World)
 
 
 async def test_a_deposit_after_a_closing_that_outlasted_the_balance(presale: World) -> None:
-    """A deposit is taken while the balance can still follow: the next sweep must not end it."""
+    """The balance can still follow: the next sweep must not end what was just paid for."""
     await presale.reserve(two())
+    await close_for(presale, 12 * DAY)
+    word = await deposit(presale)
+    await presale.call("expire", 10)
+    assert (word[0], (await presale.hold("o1"))[STATE]) != ("DEPOSITED", "E")
+
+
+async def test_nor_does_a_closing_in_its_time_of_grace(presale: World) -> None:
+    await presale.reserve(two())
+    await presale.advance(HOLD)
+    await presale.call("expire", 10)
     await close_for(presale, 12 * DAY)
     word = await deposit(presale)
     await presale.call("expire", 10)

@@ -22,6 +22,13 @@ def _sku(**fields):
     return {"skus": [{"sku": "tea", **fields}]}
 
 
+LATER = "2026-11-20T00:00:00+08:00"
+
+
+def _presale(**fields):
+    return {**_sku(**fields), "balance_until": LATER}
+
+
 REFUSED = {
     "waves": ({"waves": [{"at": "2026-11-11T00:00:00Z"}]}, ["/waves"]),
     "the end first": ({"ends_at": "2026-11-10T00:00:00Z"}, ["/ends_at"]),
@@ -35,6 +42,35 @@ REFUSED = {
     "below its floor": (
         _sku(price=CNY, floor_price={**CNY, "amount": 901}),
         ["/skus/0/price/amount"],
+    ),
+    "a deposit of nothing": (_presale(deposit={**CNY, "amount": 0}), ["/skus/0/deposit/amount"]),
+    "a deposit below 0": (_presale(deposit={**CNY, "amount": -1}), ["/skus/0/deposit/amount"]),
+    "a deposit that is the price": (_presale(price=CNY, deposit=CNY), ["/skus/0/deposit/amount"]),
+    "a deposit above the price": (
+        _presale(price=CNY, deposit={**CNY, "amount": 901}),
+        ["/skus/0/deposit/amount"],
+    ),
+    "a deposit in other money than the price": (
+        _presale(price=CNY, deposit=USD),
+        ["/skus/0/deposit/currency"],
+    ),
+    "a deposit in other money than the floor": (
+        _presale(floor_price=CNY, deposit=USD),
+        ["/skus/0/deposit/currency"],
+    ),
+    "a deposit and no balance": (_sku(deposit=CNY), ["/skus/0/deposit"]),
+    "a balance and no deposit": ({"balance_until": LATER}, ["/balance_until"]),
+    "a balance before the end": (
+        {**_presale(deposit=CNY), "balance_until": "2026-11-11T12:00:00+08:00"},
+        ["/balance_until"],
+    ),
+    "a balance at the end": (
+        {**_presale(deposit=CNY), "balance_until": "2026-11-11T16:00:00Z"},
+        ["/balance_until"],
+    ),
+    "a year nobody pays in": (
+        {**_presale(deposit=CNY), "balance_until": "2300-01-01T00:00:00Z"},
+        ["/balance_until"],
     ),
     "a bound": (_sku(quota={"mall": 10**12}), ["/skus/0/quota"]),
     "a year nobody sells in": ({"starts_at": "1970-01-01T00:00:00Z"}, ["/starts_at"]),
@@ -64,3 +100,23 @@ def test_what_does_not_exist_is_pointed_at():
     assert rules.unknown(campaign, {"tea"}, {"app", "mall"}) == []
     found = rules.unknown(campaign, set(), {"app"})
     assert [fault.pointer for fault in found] == ["/skus/0/sku", "/channels/1"]
+
+
+ACCEPTED = {
+    "a deposit": _presale(deposit=CNY),
+    "below the price": _presale(price=CNY, deposit={**CNY, "amount": 899}),
+    "above the floor": _presale(floor_price={**CNY, "amount": 1}, deposit=CNY),
+    "one SKU of two": {
+        "skus": [{"sku": "tea"}, {"sku": "cup", "deposit": CNY}],
+        "channels": ["mall"],
+        "balance_until": LATER,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", ACCEPTED.values(), ids=ACCEPTED)
+def test_a_presale_is_kept_with_its_balance_in_utc(change):
+    kept = rules.normal(decode(msgspec.json.encode(GOOD | change)))
+    assert kept.balance_until.isoformat() == "2026-11-19T16:00:00+00:00"
+    assert [one.deposit for one in kept.skus if one.deposit]
+    assert rules.normal(kept) == kept
