@@ -289,6 +289,7 @@ async def open_again(api):
     await opening.begin_restoring(api.cell, epoch)
     await opening.finish_opening(api.cell, epoch)
     await opening.extend(api.cell, epoch.epoch)
+    await api.cell.refresh()  # by itself it would see it a moment after others did
 
 
 async def test_a_wrong_amount_while_the_cell_is_closed_is_judged_at_its_opening(here, eventually):
