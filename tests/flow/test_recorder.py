@@ -224,7 +224,8 @@ async def test_a_recorder_killed_by_the_server_between_statements_goes_on(
         found = await post(tx, cell, rows)
         if ended < 3:
             ended += 1
-            await pg.execute("SELECT pg_terminate_backend($1)", tx.get_server_pid())
+            # not by `pg`: the test is asking it something at the same time
+            await sale.process.pool.execute("SELECT pg_terminate_backend($1)", tx.get_server_pid())
         return found
 
     monkeypatch.setattr(store, "post", killed)
