@@ -375,3 +375,15 @@ async def test_a_payment_while_the_cell_is_closed_waits_and_is_applied(here, eve
     answer = await api.pay(id_of("1"), "p", 100)
     assert (answer.status, answer.document["state"]) == (200, mine["state"])
     await certificate(api)
+
+
+async def test_an_order_that_was_paid_and_comes_again_as_paid_books_nothing_more(here):
+    api = await here.api()
+    await open_sale(api, A=10)
+    await api.buy("1")
+    await api.pay(id_of("1"), "p-1", 100)
+    again = await api.buy("1", payment={"status": "paid", "method": "alipay"})
+    assert (again.status, again.document["status"]) == (200, "paid")
+    await certificate(api)
+    shown = (await api.order(id_of("1"))).document
+    assert [(one["payment_id"], one["state"]) for one in shown["payments"]] == [("p-1", "applied")]

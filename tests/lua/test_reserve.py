@@ -446,3 +446,14 @@ async def test_bytes_that_are_no_claims_change_nothing(stocked: World) -> None:
     with pytest.raises(Closed):
         await stocked.call("reserve", "no claim")
     assert await stocked.dump() == before
+
+
+async def test_a_split_below_the_floor_is_named_and_pauses_its_sku(stocked: World) -> None:
+    await stocked.call("rule", offer("A", "p", floor=100, version=2))
+    await stocked.reserve(claim("cart", line("A", 2), buyer="b1"))
+    (answer,) = await stocked.reserve(
+        claim("part", line("A", 1, payable=1), buyer="b1", split_from="cart")
+    )
+    assert (answer[0], answer[6]) == ("RESERVED", [1])
+    (refused,) = await stocked.reserve(claim("next", line("A", 1)))
+    assert refused[0] == "PAUSED"
