@@ -387,3 +387,30 @@ async def test_an_order_that_was_paid_and_comes_again_as_paid_books_nothing_more
     await certificate(api)
     shown = (await api.order(id_of("1"))).document
     assert [(one["payment_id"], one["state"]) for one in shown["payments"]] == [("p-1", "applied")]
+
+
+async def test_a_payment_refused_for_its_amount_may_be_booked_with_another(here, eventually):
+    """The cell never had it; its row then says what was booked, and the books agree."""
+    api = await here.api()
+    await open_sale(api, A=10)
+    await api.buy("1")
+    await certificate(api)
+    await close(api)
+    assert (await api.pay(id_of("1"), "p", 99)).status == 202
+    await open_again(api)
+
+    async def row():
+        (payment,) = (await api.order(id_of("1"))).document["payments"]
+        return payment["state"], payment["reason"], payment["amount"]["amount"]
+
+    async def refused():
+        return await row() == ("refund_due", "wrong_amount", 99)
+
+    await eventually(refused, within_s=15)
+    assert (await api.pay(id_of("1"), "p", 100)).document["state"] == "applied"
+
+    async def booked():
+        return await row() == ("applied", "", 100)
+
+    await eventually(booked, within_s=15)
+    await certificate(api)
