@@ -5,21 +5,13 @@ import random
 from datetime import timedelta
 
 import aiohttp
-import pytest
 
 from engine.infra import keys
 from engine.infra.servers import ports
-from tests.fault.engines import ADMIN, an_order, certificate, house, id_of, open_sale
+from tests.fault.engines import ADMIN, an_order, certificate, id_of, open_sale
 from tests.fault.proxy import holding, in_front_of, once
 
 SAME = ("order_id", "lines", "pay_by")
-
-
-@pytest.fixture
-async def here(settings):
-    async with house(settings) as one:
-        await one.worker()
-        yield one
 
 
 def same(answer, first):

@@ -14,18 +14,11 @@ from engine.infra.cell import Cell, client
 from engine.infra.servers import ports
 from engine.kernel.clock import SystemClock
 from engine.kernel.errors import Misconfigured
-from tests.fault.engines import certificate, house, id_of, open_sale
+from tests.fault.engines import certificate, id_of, open_sale
 from tests.lua.builders import AVAILABLE, GRANTED
 
 CELL = keys.of("1", "cell")
 OPENS_WITHIN_S = 3  # the bar is 1 s on a quiet machine
-
-
-@pytest.fixture
-async def here(settings):
-    async with house(settings) as one:
-        await one.worker()
-        yield one
 
 
 @pytest.fixture

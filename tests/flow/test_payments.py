@@ -22,13 +22,6 @@ AT_ONCE = 50
 
 
 @pytest.fixture
-async def here(settings):
-    async with house(settings) as one:
-        await one.worker()
-        yield one
-
-
-@pytest.fixture
 async def two_cells(settings):
     """Two connections of their own, as two processes have them."""
     clients = [cells.client(settings.valkey_url) for _ in range(2)]

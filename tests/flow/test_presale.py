@@ -15,13 +15,6 @@ CART = (("A", 2), ("B", 1))  # 300 in all, 60 of it as a deposit
 
 
 @pytest.fixture
-async def here(settings):
-    async with house(settings) as one:
-        await one.worker()
-        yield one
-
-
-@pytest.fixture
 async def api(here):
     one = await here.api()
     await open_presale(one)

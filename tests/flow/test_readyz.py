@@ -6,16 +6,9 @@ import pytest
 
 from engine.infra import keys
 from engine.infra.http import ready
-from tests.fault.engines import certificate, house, open_sale
+from tests.fault.engines import certificate, open_sale
 
 CELL = keys.of("1", "cell")
-
-
-@pytest.fixture
-async def here(settings):
-    async with house(settings) as one:
-        await one.worker()
-        yield one
 
 
 @pytest.fixture

@@ -2,18 +2,9 @@
 
 import asyncio
 
-import pytest
-
-from tests.fault.engines import certificate, house, id_of, open_sale
+from tests.fault.engines import certificate, id_of, open_sale
 
 UNITS = 20
-
-
-@pytest.fixture
-async def here(settings):
-    async with house(settings) as one:
-        await one.worker()
-        yield one
 
 
 async def scripts_run(api):

@@ -4,17 +4,10 @@ import asyncio
 
 import pytest
 
-from tests.fault.engines import certificate, house, id_of, open_sale
+from tests.fault.engines import certificate, id_of, open_sale
 from tests.flow.test_payments import close, open_again
 
 CART = (("A", 2), ("B", 1), ("C", 3))
-
-
-@pytest.fixture
-async def here(settings):
-    async with house(settings) as one:
-        await one.worker()
-        yield one
 
 
 @pytest.fixture
