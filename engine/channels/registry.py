@@ -33,16 +33,23 @@ class Registry:
         """Return a channel's authority from memory; None may only mean: look again."""
         return self._authorities.get((tenant, channel))
 
-    async def authority(self, tenant: str, channel: str) -> str | None:
-        """Return a channel's authority; None when there is no such channel."""
+    async def authority(
+        self, tenant: str, channel: str, asked_at: float | None = None
+    ) -> str | None:
+        """Return a channel's authority; None when there is no such channel.
+
+        `asked_at`: when the request came (monotonic seconds), so that all orders of one request
+        share a reading; without it, now.
+        """
         found = self.known(tenant, channel)
         if found is not None:
             return found
-        asked_at = self._clock.monotonic()
+        if asked_at is None:
+            asked_at = self._clock.monotonic()
         async with self._one:
             # a reading from before the question says nothing: the channel may be a moment old
             if self._refreshed_at < asked_at:
-                pause = self._refreshed_at + _UNKNOWN_REFRESH_SECONDS - asked_at
+                pause = self._refreshed_at + _UNKNOWN_REFRESH_SECONDS - self._clock.monotonic()
                 await asyncio.sleep(max(0.0, pause))
                 await self.refresh()
         return self.known(tenant, channel)
