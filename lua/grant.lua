@@ -57,6 +57,7 @@ local function judge(claim)
     post(id, AVAILABLE, applied)
   end
   events[#events + 1] = { "G", id, now, moves, seq, delta, applied, claim[4], claim[5] }
+  keep()
   if applied ~= delta then
     return { "SHORT", applied - delta }
   end

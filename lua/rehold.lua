@@ -106,7 +106,7 @@ load_counters(caps)
 
 local function taken_again(hold, payment, whole)
   if whole then
-    hold[STAGES], hold[PAID] = nil, nil
+    end_stages(hold)
     finish(payment[P_ORDER], hold, "C")
     return { "CONFIRMED" }
   end
@@ -125,7 +125,7 @@ local function hold_again(payment)
   local taken = nothing_taken()
   local refusal = not whole and now >= hold[STAGES][2][STAGE_UNTIL] and { "TOO_LATE" }
   refusal = refusal or within_limits(claim, taken.counted)
-  refusal = refusal or take(claim, whole and SOLD or HELD, false, taken)
+  refusal = refusal or take(claim, whole and SOLD or HELD, taken)
   if not refusal and #taken.dropped > 0 then
     refusal = { "SOLD_OUT" }
   end

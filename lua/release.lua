@@ -4,6 +4,10 @@ Give pending holds back, whole or by line. Runs even when memory is full.
 
 What is cancelled of a line leaves its share of the line's money with it; an order with nothing
 left is released. Money: the share of k out of n units is floor(payable * k / n), the rest stays.
+What was paid of an order and is given back can no longer count towards it: kind "refunded" ends a
+pending hold whole and turns an expired one into a released one, so that money that comes later is
+due back and never holds again. Nothing moves for an expired one: its event has no lines, and of
+the deposit that `expire` told of it says nothing.
 
 Called by  engine/reservation/store.py
 Cost       O(claims + lines of their holds); claims <= CLAIMS_PER_CALL_MAX
@@ -19,7 +23,8 @@ KEYS[9]    tg:{c}:done      zset    ended holds by the instant from which they m
 ARGV[1]    epoch            the caller's; another one is FENCED
 ARGV[2]    not_after        cell time in ms after which nothing may be done; 0 is never
 ARGV[3]    claims           msgpack list of {order_id, cancel_id, kind, reason, actor, {{line, units}, …}};
-                            no lines is all of it; kind "duplicate" also ends a confirmed hold
+                            no lines is all of it; kind "duplicate" also ends a confirmed hold, kind
+                            "refunded", which names no lines, also an expired one
 
 Returns    msgpack {"OK", now, log_id, results}, one result a claim:
            {"RELEASED", state, total}     state P while something is left, else R
@@ -83,6 +88,13 @@ local function release_line(hold, n, units, account)
   end
 end
 
+local function remember_cancel(claim, hold)
+  if #hold[CANCELS] < CANCELS_MAX then
+    hold[CANCELS][#hold[CANCELS] + 1] = claim[CANCEL]
+  end
+  held_dirty[claim[R_ORDER]] = true
+end
+
 local function release(claim, hold, wanted)
   begin()
   local account = hold[STATE] == "C" and SOLD or HELD
@@ -107,13 +119,21 @@ local function release(claim, hold, wanted)
     finish(claim[R_ORDER], hold, "R")
   end
   keep()
-  if #hold[CANCELS] < CANCELS_MAX then
-    hold[CANCELS][#hold[CANCELS] + 1] = claim[CANCEL]
-  end
-  held_dirty[claim[R_ORDER]] = true
+  remember_cancel(claim, hold)
   events[#events + 1] = {
     "L", claim[R_ORDER], now, moves, claim[CANCEL], claim[KIND], claim[REASON], claim[R_ACTOR],
     cancelled, hold[STATE], hold[TOTAL], draws, hold[PAID] or 0,
+  }
+  return { "RELEASED", hold[STATE], hold[TOTAL] }
+end
+
+-- Its units went back when it expired.
+local function release_expired(claim, hold)
+  finish(claim[R_ORDER], hold, "R")
+  remember_cancel(claim, hold)
+  events[#events + 1] = {
+    "L", claim[R_ORDER], now, {}, claim[CANCEL], claim[KIND], claim[REASON], claim[R_ACTOR], {},
+    hold[STATE], hold[TOTAL], {}, 0,
   }
   return { "RELEASED", hold[STATE], hold[TOTAL] }
 end
@@ -127,6 +147,9 @@ local function judge(claim)
     if known == claim[CANCEL] then
       return { "REPEATED", hold[STATE], hold[TOTAL] }
     end
+  end
+  if claim[KIND] == "refunded" and hold[STATE] == "E" then
+    return release_expired(claim, hold)
   end
   local duplicate = claim[KIND] == "duplicate" and hold[STATE] == "C"
   if TERMINAL[hold[STATE]] and not duplicate then

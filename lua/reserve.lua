@@ -20,13 +20,14 @@ ARGV[3]    claims           msgpack list, fields as in include/take.lua
 ARGV[4..]  payloads         bytes, one a claim: the order as posted, copied to the log untouched
 
 Returns    msgpack {"OK", now, log_id, results}, one result a claim:
-           {"RESERVED", state, pay_by, total, dropped, short, below_floor, unmapped, stages}
+           {"RESERVED", state, pay_by, total, dropped, stages}
            {"REPEATED", state, pay_by, total, dropped, stages}   this order came before: nothing was
                                         taken; stages {{name, amount, pay_by}, …} only if it has some
            {"CONFLICT"}                 it came before and said something else
            {"SOLD_OUT", line, empty, pools}   empty 1: no pool had a unit left
            {"LIMIT_REACHED", line, maximum, counted}   counted -1: the claim names no such buyer
            {"NOT_STARTED", starts_at}  {"ENDED", ends_at}  {"PAUSED", scope}  {"UNKNOWN_SKU", line}
+           {"WRONG_CALL"}               the channel's orders are sold already, see `sync`
            {"SHORT", line}              the order it is split from has not these units; line 0: it is
                                         another buyer's, in another currency, or partly paid
            {"UNKNOWN_ORDER"}  {"ALREADY_CONFIRMED"}  {"ALREADY_RELEASED"}  {"EXPIRED"}   so is that order
@@ -75,24 +76,12 @@ local function outside_window(claim)
   end
 end
 
-local function below_floor(claim, taken)
-  for _, n in ipairs(taken.below_floor) do
-    local sku = claim[C_LINES][n][1]
-    local field = claim.scope.pause_fields[sku]
-    if not rules[field] then
-      rules[field] = { now, "floor_price", claim[ORDER] }
-      write("HSET", KEYS[6], field, cmsgpack.pack(rules[field]))
-      events[#events + 1] = { "U", "sku", now, {}, claim[C_TENANT], sku, 1, "floor_price", claim[ORDER] }
-    end
-  end
-end
-
-local function accept(claim, taken, external, payload, replaced, replaced_hold, source, prices)
+local function accept(claim, taken, payload, replaced, replaced_hold, source, prices)
   local settled = claim[SETTLE] ~= ""
   local pay_by, held_until = 0, 0
   if source then
     pay_by, held_until = source[PAY_BY], source[UNTIL] -- it was fixed at the first hold
-  elseif not settled and not external then
+  elseif not settled then
     pay_by, held_until = deadline(claim)
   end
   local hold = hold_of(claim, settled and "C" or "P", 1, taken, pay_by, held_until)
@@ -111,19 +100,17 @@ local function accept(claim, taken, external, payload, replaced, replaced_hold, 
       hold[WARNED] = source and source[WARNED] or 0
       due_add[order_id] = hold[WARNED] == 0 and pay_by or held_until
     end
-    -- a marketplace's order is sold already: it makes room for no other
-    if claim[C_BUYER] ~= "" and not external then
+    if claim[C_BUYER] ~= "" then
       counters[claim.mine], counted_dirty[claim.mine] = order_id, true
     end
   end
   accepted = accepted + 1
   keep()
   events[#events + 1] = reserved_event(claim, hold, taken, payload, replaced)
-  below_floor(claim, taken)
-  return {
-    "RESERVED", hold[STATE], hold[PAY_BY], hold[TOTAL], taken.dropped, taken.short, taken.below_floor,
-    taken.unmapped, stages_told(hold),
-  }
+  for _, n in ipairs(taken.below_floor) do
+    pause_below_floor(claim, claim[C_LINES][n][1])
+  end
+  return { "RESERVED", hold[STATE], hold[PAY_BY], hold[TOTAL], taken.dropped, stages_told(hold) }
 end
 
 local function judge_split(claim, payload)
@@ -135,7 +122,7 @@ local function judge_split(claim, payload)
   begin()
   local taken = nothing_taken()
   local cut, prices = split(claim, source, taken)
-  local result = accept(claim, taken, claim.scope.channel[2] == "external", payload, "", nil, source, prices)
+  local result = accept(claim, taken, payload, "", nil, source, prices)
   end_split(claim, source, cut)
   return result
 end
@@ -151,27 +138,28 @@ local function judge(claim, payload)
   local channel = claim.scope.channel
   if not channel then
     return { "UNKNOWN_SKU", 1 }
+  elseif channel[2] ~= "gate" then
+    return { "WRONG_CALL" } -- sold already: its snapshots come to `sync`
   end
   if claim[SPLIT_FROM] ~= "" then
     return judge_split(claim, payload)
   end
-  local external = channel[2] == "external"
-  local refusal = not external and outside_window(claim)
+  local refusal = outside_window(claim)
   if refusal then
     return refusal
   end
   begin()
   local taken = nothing_taken()
   local replaced, replaced_hold = replace(claim)
-  refusal = not external and within_limits(claim, taken.counted)
-  refusal = refusal or take(claim, claim[SETTLE] ~= "" and SOLD or HELD, external, taken)
+  refusal = within_limits(claim, taken.counted)
+  refusal = refusal or take(claim, claim[SETTLE] ~= "" and SOLD or HELD, taken)
   if refusal then
     uncount(taken.counted)
     put_back(replaced_hold)
     rollback()
     return refusal[1] == "SOLD_OUT" and sold_out(refusal[2], refusal[3]) or refusal
   end
-  return accept(claim, taken, external, payload, replaced, replaced_hold)
+  return accept(claim, taken, payload, replaced, replaced_hold)
 end
 
 local results = {}

@@ -69,14 +69,14 @@ local function remember_mine(claim, accepted_at)
 end
 
 -- All of it anew: what it counts is counted again without asking whether it may be.
-local function take_anew(claim, external, account, taken)
-  for _, met in ipairs(external and {} or claim.limits) do
+local function take_anew(claim, account, taken)
+  for _, met in ipairs(claim.limits) do
     if met[5] ~= "" then
       count(met[1], met[2])
       taken.counted[#taken.counted + 1] = { met[1], met[2], met[4] }
     end
   end
-  return take(claim, account, external, taken)
+  return take(claim, account, taken)
 end
 
 local function restore(claim, payload)
@@ -88,8 +88,6 @@ local function restore(claim, payload)
   end
   begin()
   local taken = nothing_taken()
-  local channel = claim.scope.channel
-  local external = channel and channel[2] == "external"
   local replaced, replaced_hold = replace_older(claim, promised[2])
   local settled = claim[SETTLE] ~= ""
   local source = claim[SPLIT_FROM] ~= "" and holds[claim[SPLIT_FROM]]
@@ -97,7 +95,7 @@ local function restore(claim, payload)
   if source and not not_split(claim, source) then
     cut, prices = split(claim, source, taken)
   else -- it was no split, or what it was split from has ended
-    refusal = take_anew(claim, external, settled and SOLD or HELD, taken)
+    refusal = take_anew(claim, settled and SOLD or HELD, taken)
   end
   if refusal then
     uncount(taken.counted)
@@ -125,7 +123,7 @@ local function restore(claim, payload)
   elseif held_until > 0 then
     due_add[claim[ORDER]] = promised[1]
   end
-  if not settled and not external and claim[C_BUYER] ~= "" then
+  if not settled and claim[C_BUYER] ~= "" then
     remember_mine(claim, promised[2])
   end
   accepted = accepted + 1

@@ -45,12 +45,27 @@ load_pools(wanted)
 load_holds(order_ids)
 load_ends_of(order_ids)
 
+-- The hold has drawn as much less; a marketplace may sell the order on, and its snapshots look there.
+local function undraw(hold, pool, units, n)
+  for i = #hold[DRAWS], 1, -1 do
+    local held = hold[DRAWS][i]
+    if held[2] == pool and held[1] == n then
+      local part = math.min(units, held[3])
+      held[3], units = held[3] - part, units - part
+      if held[3] == 0 then
+        table.remove(hold[DRAWS], i)
+      end
+    end
+  end
+end
+
 -- The buyer may take again what he gave back; what counts once an order, when nothing is left of it.
 local function uncount_returned(hold, parts, order_id)
   local left = 0
   for _, part in ipairs(parts) do
     local line = part[3] and hold[LINES][part[3]]
     if line then
+      undraw(hold, part[1], part[2], part[3])
       uncount_line(hold, part[3], part[2], nil)
       uncount_line(hold, part[3], part[2], part[1])
       line[2] = math.max(0, line[2] - part[2])

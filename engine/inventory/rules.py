@@ -121,7 +121,11 @@ def channel_plan(tenant: Tenant, channel: str, fields: ChannelFields) -> Plan:
     by_method = {
         method: seconds * 1_000 for method, seconds in fields.hold_seconds_by_method.items()
     }
-    body = [fields.authority, fields.hold_seconds * 1_000, fields.grace_seconds * 1_000, by_method]
+    expires_by = fields.expires_by or ("channel" if fields.authority == "external" else "us")
+    body = [
+        fields.authority, fields.hold_seconds * 1_000, fields.grace_seconds * 1_000, by_method,
+        fields.counts_at, expires_by,
+    ]  # fmt: skip
     return Plan(rules={_name("channel", tenant, channel): body})
 
 

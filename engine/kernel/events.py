@@ -53,9 +53,9 @@ class Reserved(Base, frozen=True, tag="R"):
     held_until: int
     draws: list[tuple[int, str, int]]
     counted: list[tuple[str, int, int]]
-    short: list[tuple[int, int]]
+    short: list[tuple[int, int]]  # of entries before `sync`: empty
     dropped: list[int]
-    unmapped: list[int]
+    unmapped: list[int]  # of entries before `sync`: empty
     below_floor: list[int]
     fingerprint: str
     tenant: str
@@ -70,6 +70,29 @@ class Reserved(Base, frozen=True, tag="R"):
     replaced: str
     settle: str
     stages: list[Any] | None = None
+
+
+class Synced(Base, frozen=True, tag="X"):
+    """A marketplace's order became what a snapshot says; `payload` as in Reserved.
+
+    `lines` are (sku, units counted, minor units) by line number, also those that the snapshot tells
+    of no more; `numbers` are the line numbers of the snapshot's own lines, in its order. `owed` is
+    what was lacking just now: (pool, units, line).
+    """
+
+    created: int
+    state: str
+    pay_by: int
+    held_until: int
+    lines: list[tuple[str, int, int, str]]
+    line_keys: list[str]
+    draws: list[tuple[int, str, int]]
+    counted: list[tuple[str, int, int]]
+    owed: list[tuple[str, int, int]]
+    unmapped: list[int]
+    below_floor: list[int]
+    payload: int
+    numbers: list[int]
 
 
 class Confirmed(Base, frozen=True, tag="C"):
@@ -204,6 +227,7 @@ class DeadlineMoved(Base, frozen=True, tag="D"):
 
 LogEvent: TypeAlias = (
     Reserved
+    | Synced
     | Confirmed
     | DepositPaid
     | Reheld

@@ -19,6 +19,8 @@ AMOUNT_MAX: Final = 10**14  # above it Lua prints 1e+14; no order costs a trilli
 IDENTIFIER_LENGTH_MAX: Final = 128
 ORDER_BYTES_MAX: Final = 64 * 1_024
 BODY_BYTES_MAX: Final = 1_024 * 1_024
+ORDERS_PER_BATCH_MAX: Final = 500  # of one request; `BODY_BYTES_MAX` bounds it as well
+LINES_PER_BATCH_MAX: Final = 5_000
 PAYMENTS_PER_ORDER_MAX: Final = 16
 CANCELS_PER_ORDER_MAX: Final = 64
 
@@ -30,6 +32,10 @@ KEPT_CLAIMS_MAX: Final = 200_000  # accepted claims kept until the recorder has 
 WAITERS_MAX: Final = 1_000  # `Prefer: wait` requests at once, per process
 WAIT_SECONDS_MAX: Final = 30
 LISTEN_BACKLOG: Final = 4_096
+CONNECTIONS_MAX: Final = 16_384  # per process; fewer where it may not open that many files
+HEADERS_WITHIN_S: Final = 15  # from the first byte of a request to the end of its head
+BODY_WITHIN_S: Final = 30  # from the end of the head to the end of the body
+ANSWER_READ_WITHIN_S: Final = 60  # a client that leaves bytes unread so long is cut off
 
 # Holds.
 HOLD_SECONDS_DEFAULT: Final = 900

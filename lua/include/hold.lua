@@ -3,6 +3,8 @@ local STATE, ATTEMPT, FINGERPRINT, TENANT, CHANNEL, CAMPAIGN, BUYER = 2, 3, 4, 5
 local CURRENCY, TOTAL, PAY_BY, UNTIL, LINES, DRAWS, COUNTERS = 9, 10, 11, 12, 13, 14, 15
 local PAYMENTS, CANCELS, WARNED, SINCE, DROPPED, KEYS_OF_BUYER = 16, 17, 18, 19, 20, 21
 local STAGES, PAID = 22, 23
+-- Of an order that a marketplace sold, see snapshot.lua; a hold with these has all fields before them.
+local SEEN, PROGRESS, LINE_KEYS, SHORTS, UNMAPPED, BELOW = 24, 25, 26, 27, 28, 29
 -- STATE    P pending, C confirmed, R released, E expired
 -- LINES    {sku, open units, payable, on_short}      DRAWS    {line, pool, units}
 -- COUNTERS {field, units, line}; line 0: once an order   PAYMENTS {payment_id, outcome, amount}
@@ -13,7 +15,7 @@ local SEP = "\31"
 local KEEP_MS = 604800000
 
 local holds, held_dirty = {}, {}
-local due_add, due_remove, done_add = {}, {}, {}
+local due_add, due_remove, done_add, done_remove = {}, {}, {}, {}
 local counters, counted_dirty = {}, {}
 
 local function load_holds(ids)
@@ -170,6 +172,11 @@ local function write_holds()
     values[#values + 1] = "o" .. SEP .. id
   end
   write_all("ZADD", KEYS[9], values)
+  removed = {}
+  for id in pairs(done_remove) do
+    removed[#removed + 1] = "o" .. SEP .. id
+  end
+  write_all("ZREM", KEYS[9], removed)
 end
 
 local function write_counters()

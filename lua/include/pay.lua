@@ -52,7 +52,7 @@ local function confirm(payment, hold)
   end
   keep()
   remember_payment(payment, hold, "applied")
-  hold[STAGES], hold[PAID] = nil, nil
+  end_stages(hold)
   finish(payment[P_ORDER], hold, "C")
   events[#events + 1] = { "C", payment[P_ORDER], now, moves, facts(payment), hold[ATTEMPT] }
   return { "CONFIRMED" }

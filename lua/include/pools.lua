@@ -1,11 +1,15 @@
 -- The pools a call touches, as a working copy: judged and changed here, written back once.
--- A pool is {granted, owed, available, held, sold, seq, successor, ended}, and at every instant
--- granted + owed = available + held + sold.
+-- A pool is {granted, owed, available, held, sold, seq, successor, ended, debts, round}, and at every
+-- instant granted + owed = available + held + sold. The last two are there only once somebody owed:
+-- DEBTS  {pool, units, round}: orders that draw from here first are owed as much there, by the last
+--        pool of their offer, where everybody who shares it waits in one queue
+-- ROUND  how often the pool began to owe; a debt of an earlier round was repaid
 local GRANTED, OWED, AVAILABLE, HELD, SOLD, SEQ, SUCCESSOR, ENDED = 1, 2, 3, 4, 5, 6, 7, 8
+local DEBTS, ROUND = 9, 10
 local pools, dirty = {}, {}
-local moves, moved = {}, {}
+local moves, moved, lent = {}, {}, {}
 
--- Read pools, and the successors that units coming back would go to.
+-- Read pools, the successors that units coming back would go to, and the pools that would be repaid.
 local function load_pools(ids)
   for _ = 1, 8 do
     local missing, add = distinct()
@@ -23,6 +27,9 @@ local function load_pools(ids)
       if packed and pools[id][ENDED] == 1 and pools[id][SUCCESSOR] ~= "" then
         ids[#ids + 1] = pools[id][SUCCESSOR]
       end
+      for _, debt in ipairs(packed and pools[id][DEBTS] or {}) do
+        ids[#ids + 1] = debt[1]
+      end
     end
     if #ids == 0 then
       return
@@ -31,7 +38,7 @@ local function load_pools(ids)
 end
 
 local function begin()
-  moves, moved = {}, {}
+  moves, moved, lent = {}, {}, {}
 end
 
 local function post(id, account, units)
@@ -54,6 +61,9 @@ local function rollback()
       pool[account] = pool[account] - move[account + 1]
     end
   end
+  for _, part in ipairs(lent) do
+    part[1][2] = part[1][2] + part[2]
+  end
   begin()
 end
 
@@ -63,11 +73,45 @@ local function keep()
   end
 end
 
--- Units that become free repay what is owed before they are for sale.
+-- Units that become free repay what is owed before they are for sale: here, and where orders that
+-- draw from here first are owed.
 local function free(id, units)
   local repaid = math.min(pools[id][OWED], units)
   post(id, OWED, -repaid)
-  post(id, AVAILABLE, units - repaid)
+  units = units - repaid
+  for _, debt in ipairs(pools[id][DEBTS] or {}) do
+    local other = pools[debt[1]]
+    local part = other and other[ROUND] == debt[3] and math.min(units, debt[2], other[OWED]) or 0
+    if part > 0 then
+      post(id, GRANTED, -part)
+      post(debt[1], GRANTED, part)
+      post(debt[1], OWED, -part)
+      debt[2], units = debt[2] - part, units - part
+      lent[#lent + 1] = { debt, part }
+    end
+  end
+  post(id, AVAILABLE, units)
+end
+
+-- Owe units by one pool to orders that draw from these others first.
+local function begin_to_owe(id, units, others)
+  local pool = pools[id]
+  if pool[OWED] == 0 then
+    pool[DEBTS], pool[ROUND] = pool[DEBTS] or {}, (pool[ROUND] or 0) + 1
+  end
+  post(id, OWED, units)
+  for _, other in ipairs(others) do
+    local debts, known = {}, 0
+    for _, debt in ipairs(pools[other][DEBTS] or {}) do
+      if debt[1] == id then
+        known = debt[3] == pool[ROUND] and debt[2] or 0
+      else
+        debts[#debts + 1] = debt
+      end
+    end
+    debts[#debts + 1] = { id, known + units, pool[ROUND] }
+    pools[other][DEBTS], pools[other][ROUND], dirty[other] = debts, pools[other][ROUND] or 0, true
+  end
 end
 
 -- The pool itself or, once it has ended, the one that took its place.

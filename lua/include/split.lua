@@ -93,7 +93,7 @@ local function split(claim, source, taken)
   for n, line in ipairs(claim[C_LINES]) do
     local need, offer = line[2], claim.scope.offers[line[1]]
     if offer then
-      check_floor(claim, n, offer, taken)
+      check_floor(claim, n, line, offer, taken)
     end
     for m, from in ipairs(source[LINES]) do
       local units = from[1] == line[1] and math.min(need, from[2]) or 0
@@ -107,7 +107,7 @@ local function split(claim, source, taken)
       end
     end
   end
-  for _, met in ipairs(claim.scope.channel[2] == "external" and {} or claim.limits) do
+  for _, met in ipairs(claim.limits) do
     if met[4] == 0 and met[5] ~= "" then
       count(met[1], met[2])
       taken.counted[#taken.counted + 1] = { met[1], met[2], 0 }

@@ -21,6 +21,11 @@ local function amount_due(hold)
   return amount > 0 and math.min(amount, unpaid(hold)) or unpaid(hold)
 end
 
+-- Everything is paid. A marketplace's hold keeps the two fields: there are others behind them.
+local function end_stages(hold)
+  hold[STAGES], hold[PAID] = hold[SEEN] and {} or nil, hold[SEEN] and 0 or nil
+end
+
 -- The deposit for one unit of a line, 0 for none.
 local function deposit_of(hold, n)
   for _, price in ipairs(hold[STAGES] and hold[STAGES][1][PRICES] or {}) do

@@ -169,8 +169,8 @@ local function drawn(claim, n, offer, id, units, taken)
   end
 end
 
-local function draw(claim, n, offer, account, taken)
-  local need = claim[C_LINES][n][2]
+-- Take up to `need` units of a line from the pools of its offer; returns how many are lacking.
+local function draw(claim, n, offer, need, account, taken)
   for _, source in ipairs(offer[2]) do
     local units = math.min(need, reachable(source, claim[C_CHANNEL]))
     if units > 0 then
@@ -180,24 +180,26 @@ local function draw(claim, n, offer, account, taken)
       need = need - units
     end
   end
-  if need > 0 then
-    -- sold elsewhere beyond our stock: owed by the first pool, repaid by the next units that come;
-    -- nobody grants to a pool that has ended, so there its successor gives and owes
-    local first = heir(offer[2][1][1])
-    local units = first ~= offer[2][1][1] and math.min(need, pools[first][AVAILABLE]) or 0
-    post(first, AVAILABLE, -units)
-    post(first, OWED, need - units)
-    post(first, account, need)
-    drawn(claim, n, offer, first, need, taken)
-    if need > units then
-      taken.short[#taken.short + 1] = { n, need - units }
-    end
+  return need
+end
+
+-- A price by mistake sells the whole shelf: nobody may buy on before a person has looked.
+local function pause_below_floor(claim, sku)
+  local field = claim.scope.pause_fields[sku]
+  if not rules[field] then
+    rules[field] = { now, "floor_price", claim[ORDER] }
+    write("HSET", KEYS[6], field, cmsgpack.pack(rules[field]))
+    events[#events + 1] = { "U", "sku", now, {}, claim[C_TENANT], sku, 1, "floor_price", claim[ORDER] }
   end
 end
 
+-- Whether anything can be drawn for a SKU at all.
+local function usable(offer)
+  return offer and offer[2][1] and pools[offer[2][1][1]]
+end
+
 -- Below the least price of its offer, or in another currency, in which no price can be compared.
-local function check_floor(claim, n, offer, taken)
-  local line = claim[C_LINES][n]
+local function check_floor(claim, n, line, offer, taken)
   local other = (offer[6] or "") ~= "" and offer[6] ~= claim[C_CURRENCY]
   if offer[4] > 0 and (other or line[3] < offer[4] * line[2]) then
     taken.below_floor[#taken.below_floor + 1] = n
@@ -205,30 +207,26 @@ local function check_floor(claim, n, offer, taken)
 end
 
 -- Take every line, or none: returns a refusal, or nothing and `taken` is filled.
-local function take(claim, account, external, taken)
+local function take(claim, account, taken)
   for n, line in ipairs(claim[C_LINES]) do
     local offer = claim.scope.offers[line[1]]
-    local usable = offer and offer[2][1] and pools[offer[2][1][1]]
     -- a line of no units was dropped or cancelled before its order is held again
-    if line[2] > 0 and not usable then
-      if not external then
-        return { "UNKNOWN_SKU", n }
-      end
-      taken.unmapped[#taken.unmapped + 1] = n
+    if line[2] > 0 and not usable(offer) then
+      return { "UNKNOWN_SKU", n }
     elseif line[2] > 0 then
       local room = 0
       for _, source in ipairs(offer[2]) do
         room = room + reachable(source, claim[C_CHANNEL])
       end
-      if room >= line[2] or external then
-        draw(claim, n, offer, account, taken)
+      if room >= line[2] then
+        draw(claim, n, offer, line[2], account, taken)
       elseif line[4] == "drop" then
         taken.dropped[#taken.dropped + 1] = n
         uncount(taken.counted, n)
       else
         return { "SOLD_OUT", n, offer }
       end
-      check_floor(claim, n, offer, taken)
+      check_floor(claim, n, line, offer, taken)
     end
   end
   if #taken.dropped == #claim[C_LINES] then
@@ -238,7 +236,7 @@ local function take(claim, account, external, taken)
 end
 
 local function nothing_taken()
-  return { draws = {}, counted = {}, short = {}, dropped = {}, unmapped = {}, below_floor = {} }
+  return { draws = {}, counted = {}, dropped = {}, below_floor = {} }
 end
 
 -- How long a claim may stay unpaid: by payment method, else its campaign, else its channel.
@@ -338,7 +336,7 @@ local function reserved_event(claim, hold, taken, payload, replaced)
   payloads[#payloads + 1] = payload
   return {
     "R", claim[ORDER], hold[SINCE], moves, hold[ATTEMPT], hold[STATE], hold[PAY_BY], hold[UNTIL],
-    taken.draws, taken.counted, taken.short, taken.dropped, taken.unmapped, taken.below_floor,
+    taken.draws, taken.counted, {}, taken.dropped, {}, taken.below_floor,
     hold[FINGERPRINT], hold[TENANT], hold[CHANNEL], hold[CAMPAIGN], hold[BUYER], hold[CURRENCY],
     hold[TOTAL], claim[ACTOR], #payloads, claim[PAYMENT], replaced, claim[SETTLE],
     hold[STAGES] and { unpack(hold[STAGES]) }, -- a copy: a payment may follow in the same batch

@@ -22,7 +22,8 @@ SEP = "\x1f"
 DATABASE = "database-1"
 FINGERPRINT, STATE, ATTEMPT, TOTAL, PAY_BY, UNTIL = 3, 1, 2, 9, 10, 11
 LINES, DRAWS, COUNTERS, PAYMENTS, CANCELS, WARNED = 12, 13, 14, 15, 16, 17
-STAGES, PAID = 21, 22
+SINCE, STAGES, PAID = 18, 21, 22
+SEEN, PROGRESS, LINE_KEYS, SHORTS, UNMAPPED, BELOW = 23, 24, 25, 26, 27, 28
 GRANTED, OWED, AVAILABLE, HELD, SOLD, SEQ, SUCCESSOR, ENDED = range(8)
 HOUR, DAY = 3_600_000, 86_400_000
 
@@ -102,9 +103,12 @@ def channel(
     hold_ms: int = 900_000,
     grace_ms: int = 60_000,
     by_method: dict[str, int] | None = None,
+    *more: str,
+    version: int = 1,
 ) -> list[Any]:
-    body = [1, authority, hold_ms, grace_ms, by_method or {}]
-    return [SEP.join(("channel", "main", name)), 1, body]
+    """A channel; `more` are counts_at and expires_by, which an older rule does not name."""
+    body = [version, authority, hold_ms, grace_ms, by_method or {}, *more]
+    return [SEP.join(("channel", "main", name)), version, body]
 
 
 def campaign(  # noqa: PLR0913, PLR0917 - one default a field
@@ -164,6 +168,9 @@ class World:
 
     async def reserve(self, *claims: Any) -> list[Any]:
         return await self.call("reserve", *claims, payloads=[b"{}"] * len(claims))
+
+    async def sync(self, *snapshots: Any) -> list[Any]:
+        return await self.call("sync", *snapshots, payloads=[b"{}"] * len(snapshots))
 
     async def grant(self, pool: str, delta: int) -> list[Any]:
         self.numbers[pool] += 1

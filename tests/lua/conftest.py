@@ -6,6 +6,7 @@ import pytest
 
 from engine.infra.cell import client
 from tests.lua.builders import DAY, World, campaign, channel, offer, world_on
+from tests.lua.marketplace import tmall
 
 
 @pytest.fixture
@@ -36,6 +37,16 @@ async def stocked(world: World) -> World:
         await world.grant(pool, units)
     await world.call("rule", offer("A", "p"), offer("B", "q", ("shared", 5)))
     return world
+
+
+@pytest.fixture
+async def shop(stocked: World) -> World:
+    """The same stock, for sale in a marketplace as well."""
+    b = ("q", ("shared", 5))
+    await stocked.call(
+        "rule", tmall(), offer("A", "p", channel="tmall"), offer("B", *b, channel="tmall")
+    )
+    return stocked
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from tests.lua.model_parts import (
     GRACE_MS,
     HOLD_MS,
     Ask,
+    Channel,
     Draw,
     Hold,
     Limit,
@@ -21,25 +22,28 @@ from tests.lua.model_parts import (
     Source,
     Stage,
 )
-from tests.lua.model_pay import SETTLED_WORD, Paying
+from tests.lua.model_pay import SETTLED_WORD
 from tests.lua.model_stock import KEEP_MS
+from tests.lua.model_sync import Snap, Syncing
 
 __all__ = [
     "GRACE_MS",
     "HOLD_MS",
     "Ask",
+    "Channel",
     "Hold",
     "Limit",
     "Line",
     "Model",
     "Offer",
+    "Snap",
     "Source",
     "Stage",
 ]
 
 
-class Model(Paying):
-    """All scripts; those of pools and of payments are inherited."""
+class Model(Syncing):
+    """All scripts; those of pools, of payments and of snapshots are inherited."""
 
     # scripts -----------------------------------------------------------------------------
 
@@ -48,18 +52,19 @@ class Model(Paying):
             answer = ["REPEATED", seen.state, seen.pay_by, seen.total, seen.dropped]
             same = seen.ask.fingerprint == ask.fingerprint
             return answer + seen.told if same else ["CONFLICT"]
+        if self.channels[ask.channel].authority != "gate":
+            return ["WRONG_CALL"]
         return self.split(ask) if ask.split_from else self.first_reserve(ask)
 
     def first_reserve(self, ask: Ask) -> list[Any]:
-        gate = ask.channel != self.external
         for n, line in enumerate(ask.lines, 1):
-            if gate and line.sku in self.paused:
+            if line.sku in self.paused:
                 return ["PAUSED", "sku", n]
-        if gate and ask.campaign and self.now >= self.ends_at:
+        if ask.campaign and self.now >= self.ends_at:
             return ["ENDED", self.ends_at]
         before = deepcopy((self.pools, self.holds, self.newest, self.done))
         try:
-            return self.accept(ask, gate=gate)
+            return self.accept(ask)
         except Refused as refusal:
             self.pools, self.holds, self.newest, self.done = before
             word, *detail = refusal.args
@@ -68,26 +73,36 @@ class Model(Paying):
             line, pools = detail
             return [word, line, int(not any(self.pools[p].available for p in pools)), pools]
 
-    def accept(self, ask: Ask, *, gate: bool) -> list[Any]:
+    def restore(self, ask: Ask, pay_by: int, since: int) -> list[Any]:
+        """As it was promised, at an opening: nothing is asked but whether the units are there."""
+        if seen := self.holds.get(ask.order_id):
+            return ["REPEATED", seen.state, seen.pay_by, seen.total, seen.dropped]
+        before = deepcopy((self.pools, self.holds, self.newest, self.done))
+        try:
+            return self.accept(ask, (pay_by, since))[:5]
+        except Refused as refusal:
+            self.pools, self.holds, self.newest, self.done = before
+            return ["SHORT", refusal.args[1]]
+
+    def accept(self, ask: Ask, promised: tuple[int, int] | None = None) -> list[Any]:
+        pay_by, since = promised or (0 if ask.settle else self.now + HOLD_MS, self.now)
         replaced = self.newest.get((ask.campaign, ask.buyer)) if ask.replace and ask.buyer else None
-        if replaced:
+        if replaced and (not promised or self.holds[replaced].since < since):
             self.end(self.holds[replaced], "R")
-        if gate:
+        if not promised:
             self.check_limits(ask)
-        draws, dropped, short, unmapped = self.take(ask, "sold" if ask.settle else "held")
+        draws, dropped = self.take(ask, "sold" if ask.settle else "held")
         skus = {line.sku for line in ask.lines}
         kept = deepcopy(ask)
         for n in dropped:
             kept.lines[n - 1].units = kept.lines[n - 1].payable = 0
-        pending = not ask.settle and gate
-        pay_by = self.now + HOLD_MS if pending else 0
         hold = Hold(
             kept, "C" if ask.settle else "P", sum(line.payable for line in kept.lines), pay_by,
-            pay_by + GRACE_MS if pending else 0, draws, dropped, skus, due=pay_by,
+            pay_by + GRACE_MS if pay_by else 0, draws, dropped, skus, due=pay_by, since=since,
         )  # fmt: skip
         self.sell_on_deposit(hold)
         self.keep(hold)
-        answer = ["RESERVED", hold.state, pay_by, hold.total, dropped, short, [], unmapped]
+        answer = ["RESERVED", hold.state, pay_by, hold.total, dropped]
         return answer + hold.told
 
     def keep(self, hold: Hold) -> None:
@@ -95,8 +110,10 @@ class Model(Paying):
         self.holds[ask.order_id] = hold
         if ask.settle:
             self.done["o/" + ask.order_id] = self.now + KEEP_MS
-        elif ask.channel != self.external and ask.buyer:
-            self.newest[ask.campaign, ask.buyer] = ask.order_id
+        elif ask.buyer:
+            other = self.holds.get(self.newest.get((ask.campaign, ask.buyer), ""))
+            if not other or other.since <= hold.since:
+                self.newest[ask.campaign, ask.buyer] = ask.order_id
         self.accepted += 1
 
     def sell_on_deposit(self, hold: Hold) -> None:
@@ -124,14 +141,14 @@ class Model(Paying):
         hold = Hold(
             deepcopy(ask), "P", sum(line.payable for line in ask.lines), source.pay_by,
             source.until, draws, [], {line.sku for line in ask.lines}, warned=source.warned,
-            due=source.until if source.warned else source.pay_by,
+            due=source.until if source.warned else source.pay_by, since=self.now,
         )  # fmt: skip
         hold.split_stages(source)
         self.keep(hold)
         if not any(line.units for line in source.ask.lines):
             source.total = 0
             self.finish(source, "R")
-        answer = ["RESERVED", "P", hold.pay_by, hold.total, [], [], [], []]
+        answer = ["RESERVED", "P", hold.pay_by, hold.total, []]
         return answer + hold.told
 
     @staticmethod
@@ -169,16 +186,22 @@ class Model(Paying):
         for draw in hold.draws:
             self.give_back(draw.pool, "held", draw.units)
         hold.draws = []
+        hold.caps.clear()
         self.finish(hold, state)
 
-    def release(  # noqa: C901, PLR0911 - one return a verdict
-        self, order_id: str, cancel_id: str, lines: list[list[int]], *, duplicate: bool
-    ) -> list[Any]:
+    def release(  # noqa: C901, PLR0911, PLR0912 - one return a verdict
+        self, order_id: str, cancel_id: str, lines: list[list[int]], *, duplicate: bool,
+        refunded: bool = False,
+    ) -> list[Any]:  # fmt: skip
         hold = self.holds.get(order_id)
         if not hold:
             return ["UNKNOWN_ORDER"]
         if cancel_id in hold.cancels:
             return ["REPEATED", hold.state, hold.total]
+        if refunded and hold.state == "E":
+            hold.cancels.append(cancel_id)
+            self.finish(hold, "R")
+            return ["RELEASED", "R", hold.total]
         if hold.state != "P" and not (duplicate and hold.state == "C"):
             return [SETTLED_WORD[hold.state]]
         left = Counter({n: line.units for n, line in enumerate(hold.ask.lines, 1)})
@@ -195,6 +218,8 @@ class Model(Paying):
             self.release_line(hold, n, units, account)
         hold.cancels.append(cancel_id)
         if not any(line.units for line in hold.ask.lines):
+            hold.total = 0
+            hold.caps.clear()
             self.finish(hold, "R")
         return ["RELEASED", hold.state, hold.total]
 
@@ -252,5 +277,5 @@ class Model(Paying):
                 continue
             del self.done[name]
             if hold and hold.state != "P":
-                del self.holds[name[2:]]
+                self.forgotten[name[2:]] = self.holds.pop(name[2:])
         return [len(names)]

@@ -1,6 +1,8 @@
 """The nouns of the plain model: what a claim asks for, and what a hold remembers of it."""
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 HOLD_MS, GRACE_MS = 1_000, 100
 
@@ -19,11 +21,15 @@ class Pool:
     seq: int = 0
     successor: str = ""
     ended: int = 0
+    debts: list[list[Any]] = field(default_factory=list)
+    round: int = 0
 
-    def free(self, units: int) -> None:
-        repaid = min(self.owed, units)
-        self.owed -= repaid
-        self.available += units - repaid
+
+@dataclass
+class Channel:
+    authority: str = "gate"
+    counts_at: str = "placed"
+    expires_by: str = "channel"
 
 
 @dataclass
@@ -115,6 +121,14 @@ class Hold:
     cancels: list[str] = field(default_factory=list)
     stages: list[Stage] = field(default_factory=list)
     paid: int = 0
+    since: int = 0
+    # of an order that a marketplace sold
+    version: str = ""
+    progress: int = 0
+    names: list[str] = field(default_factory=list)
+    shorts: list[list[Any]] = field(default_factory=list)
+    unmapped: list[int] = field(default_factory=list)
+    caps: Counter[str] = field(default_factory=Counter)
 
     @property
     def unpaid(self) -> int:

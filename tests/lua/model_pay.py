@@ -91,7 +91,7 @@ class Paying(Stock):
         written = self.offers
         self.offers = {key: self.offer_of_heirs(offer) for key, offer in written.items()}
         try:
-            draws, dropped, _, _ = self.take(hold.ask, "sold" if whole else "held")
+            draws, dropped = self.take(hold.ask, "sold" if whole else "held")
         finally:
             self.offers = written
         if dropped:

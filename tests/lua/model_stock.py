@@ -5,14 +5,26 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.kernel import limits
-from tests.lua.model_parts import Ask, Draw, Hold, Limit, Offer, Pool, Refused, Source
+from tests.lua.model_parts import (
+    GRACE_MS,
+    HOLD_MS,
+    Ask,
+    Channel,
+    Draw,
+    Hold,
+    Limit,
+    Offer,
+    Pool,
+    Refused,
+    Source,
+)
 
 KEEP_MS = limits.IDEMPOTENCY_KEEP_MS
 
 
 @dataclass
 class Stock:
-    """One cell. `external` names the channels whose orders are sold already."""
+    """One cell."""
 
     now: int
     ends_at: int
@@ -25,7 +37,10 @@ class Stock:
     paused: set[str] = field(default_factory=set)
     done: dict[str, int] = field(default_factory=dict)
     accepted: int = 0
-    external: str = "tmall"
+    channels: dict[str, Channel] = field(default_factory=dict)
+    forgotten: dict[str, Hold] = field(default_factory=dict)
+    hold_ms: int = HOLD_MS
+    grace_ms: int = GRACE_MS
 
     # what counts -------------------------------------------------------------------------
 
@@ -33,7 +48,7 @@ class Stock:
         return [hold for hold in self.holds.values() if hold.state in "PC"]
 
     def limited(self) -> list[Hold]:
-        return [hold for hold in self.counting() if hold.ask.channel != self.external]
+        return [hold for hold in self.counting() if not hold.version]
 
     def units_of(self, campaign: str, buyer: str, sku: str | None = None) -> int:
         """Units that a buyer has, of one SKU or of all."""
@@ -54,8 +69,10 @@ class Stock:
 
     def used(self, pool: str, channel: str, taking: list[Draw]) -> int:
         """How much of a cap a channel has used, with what is just being taken."""
-        drawn = [d for h in self.counting() if h.ask.channel == channel for d in h.draws]
-        return sum(d.units for d in (*drawn, *taking) if d.capped and d.pool == pool)
+        of = [hold for hold in self.counting() if hold.ask.channel == channel]
+        drawn = [draw for hold in of if not hold.version for draw in hold.draws]
+        told = sum(hold.caps[pool] for hold in of)
+        return told + sum(d.units for d in (*drawn, *taking) if d.capped and d.pool == pool)
 
     # taking ------------------------------------------------------------------------------
 
@@ -103,23 +120,19 @@ class Stock:
             pool = self.pools[pool].successor
         return pool
 
-    def take(self, ask: Ask, account: str) -> tuple[list[Draw], list[int], list[Any], list[int]]:
-        """Take every line: draws, dropped, short, unmapped."""
+    def take(self, ask: Ask, account: str) -> tuple[list[Draw], list[int]]:
+        """Take every line: draws, dropped."""
         draws: list[Draw] = []
-        dropped, short, unmapped = [], [], []
+        dropped = []
         for n, line in enumerate(ask.lines, 1):
             offer = self.offers.get((ask.campaign, ask.channel, line.sku))
             if not line.units:
                 continue
             if not offer:
-                if ask.channel != self.external:
-                    raise Refused("UNKNOWN_SKU", n)
-                unmapped.append(n)
-                continue
+                raise Refused("UNKNOWN_SKU", n)
             room = sum(self.reach(source, ask.channel, draws) for source in offer.sources)
-            if room >= line.units or ask.channel == self.external:
-                missing = self.draw(ask, n, offer, account, draws)
-                short += [[n, missing]] if missing else []
+            if room >= line.units:
+                self.draw(ask, n, offer, account, draws)
             elif line.on_short == "drop":
                 dropped.append(n)
             else:
@@ -127,9 +140,9 @@ class Stock:
         if len(dropped) == len(ask.lines):
             offer = self.offers[ask.campaign, ask.channel, ask.lines[dropped[0] - 1].sku]
             raise Refused("SOLD_OUT", dropped[0], [source.pool for source in offer.sources])
-        return draws, dropped, short, unmapped
+        return draws, dropped
 
-    def draw(self, ask: Ask, n: int, offer: Offer, account: str, draws: list[Draw]) -> int:
+    def draw(self, ask: Ask, n: int, offer: Offer, account: str, draws: list[Draw]) -> None:
         need = ask.lines[n - 1].units
         for source in offer.sources:
             units = min(need, self.reach(source, ask.channel, draws))
@@ -137,15 +150,6 @@ class Stock:
                 self.shift(source.pool, account, units)
                 draws.append(Draw(n, source.pool, units, offer.caps(source.pool)))
                 need -= units
-        first = self.heir(offer.sources[0].pool)
-        if need:
-            found = min(need, self.pools[first].available) if first != offer.sources[0].pool else 0
-            self.shift(first, account, found)
-            self.pools[first].owed += need - found
-            setattr(self.pools[first], account, getattr(self.pools[first], account) + need - found)
-            draws.append(Draw(n, first, need, offer.caps(first)))
-            return need - found
-        return 0
 
     def shift(self, pool: str, account: str, units: int) -> None:
         """From available to held or sold."""
@@ -162,7 +166,33 @@ class Stock:
             units -= repaid
             self.pools[pool].granted -= units
             self.pools[heir].granted += units
-        self.pools[heir].free(units)
+        self.free(heir, units)
+
+    def free(self, pool: str, units: int) -> None:
+        """For sale, unless units are owed here or, to who draws from here first, elsewhere."""
+        known = self.pools[pool]
+        repaid = min(known.owed, units)
+        known.owed -= repaid
+        units -= repaid
+        for debt in known.debts:
+            other = self.pools[debt[0]]
+            part = min(units, debt[1], other.owed) if debt[2] == other.round else 0
+            known.granted -= part
+            other.granted += part
+            other.owed -= part
+            debt[1] -= part
+            units -= part
+        known.available += units
+
+    def begin_to_owe(self, pool: str, others: list[str]) -> None:
+        """One unit more; the pools before this one of the offer will help to repay it."""
+        known = self.pools[pool]
+        known.round += not known.owed
+        known.owed += 1
+        for other in (self.pools[name] for name in others):
+            due = [one[1] for one in other.debts if one[0] == pool and one[2] == known.round]
+            other.debts = [one for one in other.debts if one[0] != pool]
+            other.debts.append([pool, sum(due) + 1, known.round])
 
     # scripts of pools ---------------------------------------------------------------------
 
@@ -176,7 +206,7 @@ class Stock:
         known.seq = seq
         if delta >= 0:
             known.granted += delta
-            known.free(delta)
+            self.free(pool, delta)
             return ["GRANTED", delta]
         taken = min(-delta, known.available)
         known.granted -= taken
@@ -197,7 +227,7 @@ class Stock:
         giver.available -= units
         giver.granted -= units
         taker.granted += units
-        taker.free(units)
+        self.free(target, units)
         if end:
             giver.ended, giver.successor = 1, target
         self.done["v/" + move_id] = self.now + KEEP_MS

@@ -22,7 +22,8 @@ def seen(packed: list[Any]) -> list[Any]:
         [one[:3] for one in packed[b.LINES]], packed[b.DRAWS],
         {payment_id: (outcome, paid) for payment_id, outcome, paid in packed[b.PAYMENTS]},
         packed[b.CANCELS], bool(packed[b.WARNED]),
-        (packed[b.STAGES:b.PAID] or [[]])[0] or [], (packed[b.PAID:] or [0])[0],
+        (packed[b.STAGES:b.PAID] or [[]])[0] or [], (packed[b.PAID:] or [0])[0] or 0,
+        (packed[b.SEEN:] or ["", 0, [], [], []])[:5],
     ]  # fmt: skip
 
 
@@ -33,17 +34,19 @@ def told(hold: Hold) -> list[Any]:
         [[one.sku, one.units, one.payable] for one in hold.ask.lines],
         [[draw.line, draw.pool, draw.units] for draw in hold.draws], hold.payments,
         cancels, hold.warned, [packed_stage(one) for one in hold.stages], hold.paid,
+        [hold.version, hold.progress, hold.names, hold.shorts, hold.unmapped],
     ]  # fmt: skip
 
 
-def counted(hold: Hold, external: str) -> Iterator[tuple[str, int]]:
+def counted(hold: Hold) -> Iterator[tuple[str, int]]:
     """The fields of `counters` that one hold stands behind, each with its own units."""
     ask = hold.ask
     total: Counter[str] = Counter()
     for draw in hold.draws:
-        if draw.capped:
+        if draw.capped and not hold.version:
             total[SEP.join(("c", draw.pool, ask.channel))] += draw.units
-    gate = ask.channel != external
+    total.update({SEP.join(("c", pool, ask.channel)): n for pool, n in hold.caps.items()})
+    gate = not hold.version
     for line in ask.lines if gate else ():
         if line.sku == "A":
             total[SEP.join(("b", "main", ask.campaign, "A", ask.buyer))] += line.units
@@ -89,6 +92,14 @@ class LogReader:
             assert self.found[replaced]["paid"] == 0
             self.found[replaced] |= {"state": "R", "draws": [], "stages": []}
 
+    def on_X(self, order_id: str, rest: list[Any]) -> None:  # noqa: N802
+        made, state, pay_by, until, _, _, draws = rest[:7]
+        assert made or order_id in self.found
+        self.found[order_id] = {
+            "state": state, "pay_by": pay_by, "until": until, "draws": draws, "paid": 0,
+            "stages": [],
+        }  # fmt: skip
+
     def on_A(self, order_id: str, rest: list[Any]) -> None:  # noqa: N802
         paid, pay_by, until, stages = rest
         self.found[order_id]["paid"] += paid[1]
@@ -107,7 +118,8 @@ class LogReader:
 
     def on_L(self, order_id: str, rest: list[Any]) -> None:  # noqa: N802
         state, _, draws, paid = rest[5:]
-        assert paid == self.found[order_id]["paid"]
+        told = self.found[order_id]["state"] == "E"  # by `expire`
+        assert paid == (0 if told else self.found[order_id]["paid"])
         self.found[order_id] |= {"state": state, "draws": draws}
         if state == "R":
             self.found[order_id]["stages"] = []

@@ -24,6 +24,7 @@ from tests.lua.builders import (
     payment,
     promised,
 )
+from tests.lua.marketplace import snap, tmall
 
 ORDERS = ("pending", "other", "paid", "expired", "overdue")
 
@@ -56,7 +57,7 @@ async def setting(world: World) -> None:
     await world.call(
         "rule",
         channel(by_method={"fast": 1_000}),
-        channel("tmall", "external"),
+        tmall(),
         campaign(limits=[["campaign", "buyer_id", 50, "units"]]),
         offer("A", "p", limit=20, floor=50),
         offer("B", "q", ("shared", 9)),
@@ -114,6 +115,30 @@ async def _presale(world: World) -> None:
     await world.call("move", ["m0", "old", "p", -1, 1, "over"])
 
 
+async def _marketplace(world: World) -> None:
+    """Two of its orders are known: one that is owed units, one that is paid."""
+    await world.call(
+        "rule",
+        tmall(expires_by="us"),
+        offer("A", ("p", 30), floor=50, channel="tmall"),
+        offer("B", "q", ("shared", 9), channel="tmall"),
+    )
+    await world.sync(
+        snap("theirs", 1, 0, line("A", 2), line("B", 20)),
+        snap("their other", 0, 3, line("A", 2)),
+    )
+
+
+async def _marketplace_restoring(world: World) -> None:
+    await _marketplace(world)
+    await _restoring(world)
+
+
+# an order of two units of A, paid, that Postgres knows and the cell has forgotten
+FORGOTTEN = [
+    1, "C", 1, "v1", "main", "tmall", "d11", "", "CNY", 200, 0, 0, [["A", 2, 200, ""]],
+    [[1, "p", 1], [1, "p", 1]], [], [], [], 0, 1, [], [], [], 0, "1", 3, [""], [], [], [],
+]  # fmt: skip
 RESERVE = [
     claim("new", line("A", 1, payable=1), line("B"), buyer="b1", replace=1),
     claim("settled", line("B"), settle="cod"),
@@ -152,6 +177,16 @@ SCENES = {
     "return": Scene("return", [["r1", "paid", [["p", 1]]]]),
     "rule": Scene("rule", [offer("A", "q", version=2), [offer("B")[0], 2, []]]),
     "trim": Scene("trim", ["9999999999999-0"]),
+}
+CHANGES = [
+    snap("theirs", 2, 1, line("A", 1, 1), line("B", 4)),
+    snap("their other", 1, 5),
+    snap("revived", 2, 2, line("A"), recalled=FORGOTTEN),
+    snap("unheard of", 1, 0, line("A", 30), line("B"), line("", 1)),
+]
+SCENES |= {
+    "sync": Scene("sync", CHANGES, _marketplace, payloads=(b"{}",) * 4),
+    "resync": Scene("resync", CHANGES, _marketplace_restoring, "0", 2, (b"{}",) * 4),
 }
 assert {scene.script for scene in SCENES.values()} == set(scripts.names())
 

@@ -11,7 +11,7 @@ from tests.lua.builders import DATABASE, KEYS, World, key, unpack
 from tests.lua.scenes import SCENES, Scene, documented_keys, rewind, setting, snapshot
 
 GUARDED = [name for name in SCENES if not name.startswith(("open", "close"))]
-NEED_MEMORY = {"reserve", "rule", "checkpoint"}
+NEED_MEMORY = {"reserve", "sync", "rule", "checkpoint"}
 
 
 async def run(world: World, scene: Scene, keys: Any = KEYS, **over: Any) -> list[Any]:
@@ -51,7 +51,7 @@ async def test_it_is_fenced_and_changes_nothing(bare: World, name: str, how: str
             await bare.redis.hset(key("cell"), "run_id", "0" * 40)
         case "closed":
             await bare.call("close", "why", epoch=epoch)
-        case "other phase" if scene.script == "restore":
+        case "other phase" if scene.script in {"restore", "resync"}:
             await bare.cell.call("open", [DATABASE, "0-0"], argument="open", epoch=epoch)
         case "other phase" if name == "extend":
             await bare.redis.hset(key("cell"), "phase", "unheard of")

@@ -5,13 +5,13 @@ from tests.lua.builders import (
     STATE,
     WARNED,
     World,
-    channel,
     claim,
     key,
     line,
     offer,
     payment,
 )
+from tests.lua.marketplace import snap, tmall
 
 
 async def test_a_warning_then_the_end(stocked: World) -> None:
@@ -88,7 +88,7 @@ async def test_nothing_expires_while_deadlines_still_move(stocked: World) -> Non
 
 
 async def test_a_marketplace_order_never_expires(stocked: World) -> None:
-    await stocked.call("rule", channel("tmall", "external"), offer("A", "p", channel="tmall"))
-    await stocked.reserve(claim("o1", channel="tmall"))
+    await stocked.call("rule", tmall(), offer("A", "p", channel="tmall"))
+    await stocked.sync(snap("o1", 1, 0))
     await stocked.advance(100 * DAY)
     assert await stocked.call("expire", 10) == [0, 0]

@@ -1,6 +1,7 @@
 """`move`: free units change the pool while orders run; a pool may end into another."""
 
-from tests.lua.builders import DAY, ENDED, SUCCESSOR, World, channel, claim, line, offer
+from tests.lua.builders import DAY, ENDED, SUCCESSOR, World, claim, line, offer
+from tests.lua.marketplace import snap, tmall
 
 
 async def test_free_units_move_once(stocked: World) -> None:
@@ -25,8 +26,8 @@ async def test_held_units_stay(stocked: World) -> None:
 
 
 async def test_it_repays_what_the_other_pool_owes(stocked: World) -> None:
-    await stocked.call("rule", channel("tmall", "external"), offer("A", "p", channel="tmall"))
-    await stocked.reserve(claim("o1", line("A", 12), channel="tmall"))
+    await stocked.call("rule", tmall(), offer("A", "p", channel="tmall"))
+    await stocked.sync(snap("o1", 1, 0, line("A", 12)))
     await stocked.call("move", ["m1", "shared", "p", 5, 0, ""])
     assert await stocked.pool("p") == [15, 0, 3, 12, 0]
 

@@ -13,12 +13,12 @@ from tests.lua.builders import (
     World,
     campaign,
     cancel,
-    channel,
     claim,
     line,
     offer,
     payment,
 )
+from tests.lua.marketplace import snap, tmall
 
 
 async def test_all_of_it(stocked: World) -> None:
@@ -140,8 +140,9 @@ async def test_units_of_an_ended_pool_go_to_its_successors_successor(stocked: Wo
 
 
 async def test_an_ended_pool_repays_its_own_debt_first(stocked: World) -> None:
-    await stocked.call("rule", channel("tmall", "external"), offer("A", "p", channel="tmall"))
-    await stocked.reserve(claim("o1", line("A", 10)), claim("o2", line("A", 3), channel="tmall"))
+    await stocked.call("rule", tmall(), offer("A", "p", channel="tmall"))
+    await stocked.reserve(claim("o1", line("A", 10)))
+    await stocked.sync(snap("o2", 1, 0, line("A", 3)))
     await stocked.call("move", ["m1", "p", "shared", -1, 1, ""])
     await stocked.call("release", cancel("o1"))
     assert await stocked.pool("p") == [3, 0, 0, 3, 0]
@@ -167,3 +168,61 @@ async def test_the_number_of_cancels_is_bounded(stocked: World) -> None:
     assert (await stocked.hold("o1"))[LINES][0][1] == 100 - limits.CANCELS_PER_ORDER_MAX
     (whole,) = await stocked.call("release", cancel("o1", "all"))
     assert whole == ["RELEASED", "R", 0]
+
+
+async def test_a_refund_ends_a_pending_hold_whole_and_once(stocked: World) -> None:
+    await stocked.reserve(claim("o1", line("A", 2), line("B", 3), buyer="b1"))
+    refunded = cancel("o1", "refund:r1", kind="refunded")
+    words = await stocked.call("release", refunded, refunded)
+    assert words == [["RELEASED", "R", 0], ["REPEATED", "R", 0]]
+    assert [(await stocked.pool(pool))[2:4] for pool in ("p", "q")] == [[10, 0], [2, 0]]
+    (event,) = await stocked.events("L")
+    assert event[4:6] == ["refund:r1", "refunded"]
+    assert event[8:10] == [[[1, 2, 200], [2, 3, 300]], "R"]
+
+
+async def test_an_expired_hold_is_released_by_its_refund_and_never_held_again(
+    stocked: World,
+) -> None:
+    await stocked.reserve(claim("o1", line("A", 2), buyer="b1"))
+    await stocked.advance(10**7)
+    await stocked.call("expire", 10)
+    pools, refunded = await stocked.pool("p"), cancel("o1", "refund:r1", kind="refunded")
+    await stocked.advance(1_000)
+    assert await stocked.call("release", refunded) == [["RELEASED", "R", 200]]
+    assert await stocked.call("release", refunded) == [["REPEATED", "R", 200]]
+    assert await stocked.pool("p") == pools
+    (event,) = await stocked.events("L")
+    assert event[3] == []
+    assert event[4:] == ["refund:r1", "refunded", "changed mind", "key-1", [], "R", 200, [], 0]
+    expired, released = (await stocked.events("E"))[0][2], event[2]
+    assert await stocked.scores("done") == {"o/o1": released + limits.IDEMPOTENCY_KEEP_MS}
+    assert released > expired
+    for script in ("confirm", "rehold"):
+        late = payment("o1", f"late-{script}", amount=200)
+        assert await stocked.call(script, late) == [["ALREADY_RELEASED"]]
+    assert [event[5] for event in await stocked.events("M")] == ["cancelled"] * 2
+    assert await stocked.pool("p") == pools
+
+
+@pytest.mark.parametrize("kind", ["cancel", "split", "duplicate"])
+async def test_control_no_other_kind_ends_an_expired_hold(stocked: World, kind: str) -> None:
+    """Else it would be held again for what is given back, see the test before."""
+    await stocked.reserve(claim("o1", line("A", 2)))
+    await stocked.advance(10**7)
+    await stocked.call("expire", 10)
+    before = await stocked.dump()
+    assert await stocked.call("release", cancel("o1", kind=kind)) == [["EXPIRED"]]
+    assert await stocked.dump() == before
+    assert await stocked.call("rehold", payment("o1", amount=200)) == [["CONFIRMED"]]
+
+
+async def test_a_refund_of_what_has_ended_otherwise_changes_nothing(stocked: World) -> None:
+    await stocked.reserve(*(claim(f"o{n}") for n in (1, 2)))
+    await stocked.call("confirm", payment("o1"))
+    await stocked.call("release", cancel("o2"))
+    before = await stocked.dump()
+    refunds = (cancel(f"o{n}", "refund:r1", kind="refunded") for n in (1, 2, 3))
+    words = await stocked.call("release", *refunds)
+    assert words == [["ALREADY_CONFIRMED"], ["ALREADY_RELEASED"], ["UNKNOWN_ORDER"]]
+    assert await stocked.dump() == before

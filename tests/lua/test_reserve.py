@@ -20,12 +20,13 @@ from tests.lua.builders import (
     line,
     offer,
 )
+from tests.lua.marketplace import snap, tmall
 
 
 async def test_a_claim_takes_its_units(stocked: World) -> None:
     now = await stocked.now()
     (result,) = await stocked.reserve(claim("o1", line("A", 3), buyer="b1"))
-    assert result == ["RESERVED", "P", now + 900_000, 300, [], [], [], []]
+    assert result == ["RESERVED", "P", now + 900_000, 300, []]
     assert await stocked.pool("p") == [10, 0, 7, 3, 0]
     assert await stocked.scores("due") == {"o1": now + 900_000}
     assert await stocked.scores("done") == {}
@@ -149,13 +150,13 @@ async def test_a_price_below_the_floor_pauses_the_sku(stocked: World) -> None:
     await stocked.call("rule", offer("A", "p", floor=50, version=2))
     cheap, after = await stocked.reserve(claim("o1", line("A", 2, payable=99)), claim("o2"))
     assert cheap[0] == "RESERVED"
-    assert cheap[6] == [1]
+    assert (await stocked.events("R"))[0][13] == [1]
     assert after == ["PAUSED", "sku", 1]
     (event,) = await stocked.events("U")
     assert event[4:] == ["main", "A", 1, "floor_price", "o1"]
     exact = line("A", 2, payable=100)
     await stocked.call("pause", ["main", "sku", "A", 0, "me", "checked"])
-    assert (await stocked.reserve(claim("o3", exact)))[0][6] == []
+    assert (await stocked.reserve(claim("o3", exact)))[0][0] == "RESERVED"
 
 
 async def test_paused_not_started_and_ended(stocked: World) -> None:
@@ -295,61 +296,24 @@ async def test_replacements_in_one_batch_follow_each_other(stocked: World) -> No
 
 async def test_a_marketplace_order_is_never_replaced(stocked: World) -> None:
     await stocked.call(
-        "rule", channel("tmall", "external"), offer("A", "p", of="", channel="tmall"),
+        "rule", tmall(), offer("A", "p", of="", channel="tmall"),
         offer("A", "p", of=""),
     )  # fmt: skip
-    await stocked.reserve(claim("o1", channel="tmall", campaign="", buyer="b1"))
+    await stocked.sync(snap("o1", 1, 0, campaign="", buyer="b1"))
     await stocked.reserve(claim("o2", campaign="", buyer="b1", replace=1))
     assert (await stocked.hold("o1"))[STATE] == "P"
     assert await stocked.pool("p") == [10, 0, 8, 2, 0]
 
 
-async def test_an_external_claim_is_never_refused(stocked: World) -> None:
-    await stocked.call(
-        "rule",
-        channel("tmall", "external"),
-        campaign("over", ends_at=1, limits=[["campaign", "buyer_id", 1, "units"]]),
-        offer("A", "p", of="over", channel="tmall", limit=1),
-    )
-    await stocked.call("pause", ["main", "sku", "A", 1, "me", ""])
-    how = {"channel": "tmall", "campaign": "over"}
-    (result,) = await stocked.reserve(claim("o1", line("A", 12), line("Z", 2), **how))
-    assert result == ["RESERVED", "P", 0, 1400, [], [[1, 2]], [], [2]]
-    assert await stocked.pool("p") == [10, 2, 0, 12, 0]
-    assert await stocked.scores("due") == {}, "the marketplace owns the deadline"
-
-
-async def test_grants_and_releases_repay_what_is_owed_first(stocked: World) -> None:
-    await stocked.call("rule", channel("tmall", "external"), offer("A", "p", channel="tmall"))
-    await stocked.reserve(claim("mine", line("A", 4)), claim("o1", line("A", 11), channel="tmall"))
-    assert await stocked.pool("p") == [10, 5, 0, 15, 0]
-    assert await stocked.grant("p", 2) == ["GRANTED", 2]
-    assert await stocked.pool("p") == [12, 3, 0, 15, 0]
-    await stocked.call("release", ["mine", "x", "cancel", "", "k", []])
-    assert await stocked.pool("p") == [12, 0, 1, 11, 0]
-
-
-async def test_what_an_external_claim_owes_counts_towards_the_cap_until_it_is_back(
-    stocked: World,
+@pytest.mark.parametrize("authority", ["external", "record"])
+async def test_what_a_marketplace_has_sold_already_is_not_asked_for(
+    stocked: World, authority: str
 ) -> None:
-    await stocked.call("rule", channel("tmall", "external"), offer("B", ("q", 1), channel="tmall"))
-    await stocked.reserve(claim("o1", line("B", 3), channel="tmall"))
-    assert await stocked.pool("q") == [2, 2, 1, 3, 0]
-    for units in (3, 2, 1):
-        assert await stocked.counters() == {"c/q/tmall": str(units)}
-        await stocked.call("release", ["o1", f"c{units}", "cancel", "", "k", [[1, 1]]])
-    assert await stocked.counters() == {}
-
-
-async def test_what_an_ended_pool_cannot_give_its_successor_gives_or_owes(stocked: World) -> None:
-    """Nobody grants to a pool that is over, so nothing would ever repay it there."""
-    await stocked.call("rule", channel("tmall", "external"), offer("A", "p", channel="tmall"))
-    await stocked.call("move", ["m1", "p", "q", -1, 1, "over"])
-    assert (await stocked.reserve(claim("gate")))[0] == ["SOLD_OUT", 1, 1, ["p"]]
-    (result,) = await stocked.reserve(claim("o1", line("A", 15), channel="tmall"))
-    assert result[5] == [[1, 3]]
-    assert await stocked.pool("p") == [0, 0, 0, 0, 0]
-    assert await stocked.pool("q") == [12, 3, 0, 15, 0]
+    await stocked.call("rule", tmall(authority=authority), offer("A", "p", channel="tmall"))
+    before = await stocked.dump()
+    assert await stocked.reserve(claim("o1", channel="tmall")) == [["WRONG_CALL"]]
+    after = await stocked.dump()
+    assert {**after, key("cell"): 0} == {**before, key("cell"): 0}
 
 
 @pytest.mark.parametrize(
@@ -454,6 +418,6 @@ async def test_a_split_below_the_floor_is_named_and_pauses_its_sku(stocked: Worl
     (answer,) = await stocked.reserve(
         claim("part", line("A", 1, payable=1), buyer="b1", split_from="cart")
     )
-    assert (answer[0], answer[6]) == ("RESERVED", [1])
+    assert (answer[0], (await stocked.events("R"))[-1][13]) == ("RESERVED", [1])
     (refused,) = await stocked.reserve(claim("next", line("A", 1)))
     assert refused[0] == "PAUSED"

@@ -9,12 +9,12 @@ from tests.lua.builders import (
     DRAWS,
     FINGERPRINT,
     PAY_BY,
+    SOLD,
     STATE,
     UNTIL,
     World,
     campaign,
     cancel,
-    channel,
     claim,
     key,
     line,
@@ -80,20 +80,10 @@ async def test_units_that_are_gone_are_told_and_nothing_is_taken(restoring: Worl
     assert (await restoring.counters(), await restoring.unpacked("pools")) == before
 
 
-async def test_a_paid_claim_is_sold_and_an_external_one_may_owe(restoring: World) -> None:
-    await restoring.open(epoch=3)
-    tmall = offer("A", "p", channel="tmall", limit=1)
-    await restoring.call("rule", channel("tmall", "external"), tmall)
-    await restoring.cell.call("open", [DATABASE, "0-0"], argument="restoring", epoch=4)
-    restoring.cell.epoch = 4
-    words = await restore(
-        restoring,
-        promised(claim("paid", settle="paid"), 0, 3),
-        promised(claim("ext", line("A", 9), channel="tmall", buyer="b7"), 0, 3),
-    )
-    assert [word[:2] for word in words] == [["RESERVED", "C"], ["RESERVED", "P"]]
-    assert await restoring.pool("p") == [10, 2, 0, 11, 1]
-    assert not [name for name in await restoring.counters() if name.endswith("b7")]
+async def test_a_paid_claim_is_sold(restoring: World) -> None:
+    words = await restore(restoring, promised(claim("paid", settle="paid"), 0, 3))
+    assert [word[:2] for word in words] == [["RESERVED", "C"]]
+    assert (await restoring.pool("p"))[SOLD] == 1
 
 
 async def test_a_deadline_in_the_closed_time_moves_at_opening(restoring: World) -> None:

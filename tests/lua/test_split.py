@@ -22,6 +22,7 @@ from tests.lua.builders import (
     offer,
     payment,
 )
+from tests.lua.marketplace import snap, tmall
 from tests.lua.presale import GRACE, HOLD
 
 
@@ -44,7 +45,7 @@ async def test_units_change_hands_and_no_pool_moves(cart: World) -> None:
     pay_by = await cart.now() + HOLD
     await cart.advance(1_000)
     answer = await cart.reserve(part("new", line("B", 4, payable=390), line("A", 1)))
-    assert answer == [["RESERVED", "P", pay_by, 490, [], [], [], []]]
+    assert answer == [["RESERVED", "P", pay_by, 490, []]]
     assert await cart.unpacked("pools") == pools
     new, old = await cart.hold("new"), await cart.hold("cart")
     assert (new[STATE], new[PAY_BY], new[UNTIL]) == ("P", pay_by, pay_by + GRACE)
@@ -261,19 +262,20 @@ async def test_a_refusal_in_a_batch_leaves_what_came_before_it(cart: World) -> N
     assert (await cart.hold("cart"))[DRAWS] == [[2, "q", 2], [2, "shared", 3]]
 
 
-async def test_a_marketplaces_order_counts_for_nobody_and_is_not_replaced(cart: World) -> None:
-    await cart.call("rule", channel("tmall", "external"), offer("A", "p", channel="tmall"))
-    await cart.reserve(claim("theirs", line("A", 2), channel="tmall", buyer="b1"))
-    before = await cart.counters()
-    (word,) = await cart.reserve(part("new", line("A"), channel="tmall", of="theirs"))
-    assert word[:3] == ["RESERVED", "P", 0]
-    assert await cart.counters() == before
+async def test_a_marketplaces_order_is_not_split(cart: World) -> None:
+    await cart.call("rule", tmall(), offer("A", "p", channel="tmall"))
+    await cart.sync(snap("theirs", 1, 0, line("A", 2), buyer="b1"))
+    before = await cart.counters(), await cart.hold("theirs")
+    taking = part("new", line("A"), channel="tmall", of="theirs")
+    assert await cart.reserve(taking) == [["WRONG_CALL"]]
+    assert await cart.reserve(part("new", line("A"), of="theirs")) == [["SHORT", 0]]
+    assert (await cart.counters(), await cart.hold("theirs")) == before
 
 
 async def test_both_parts_of_a_presale_are_paid_in_stages(presale: World) -> None:
     await presale.reserve(claim("cart", line("A", 3), line("B", 2), buyer="b1"))
     (first,) = await presale.reserve(part("new", line("A", 1), line("B", 1)))
-    assert [one[:2] for one in first[8]] == [["deposit", 30], ["balance", 170]]
+    assert [one[:2] for one in first[5]] == [["deposit", 30], ["balance", 170]]
     (again,) = await presale.reserve(claim("cart"))
     assert [one[:2] for one in again[5]] == [["deposit", 60], ["balance", 240]]
     await presale.call("confirm", payment("cart", "d", 60))
@@ -284,10 +286,10 @@ async def test_both_parts_of_a_presale_are_paid_in_stages(presale: World) -> Non
 async def test_without_what_asked_for_a_deposit_all_is_due(presale: World) -> None:
     await presale.reserve(claim("cart", line("A", 1), line("B", 2), buyer="b1"))
     (first,) = await presale.reserve(part("new", line("A")))
-    assert first[8][0][:2] == ["deposit", 30]
+    assert first[5][0][:2] == ["deposit", 30]
     assert await presale.call("confirm", payment("cart", "d", 0)) == [["CONFLICT", 200, "CNY"]]
     (second,) = await presale.reserve(part("n2", line("B")))
-    assert len(second) == 8
+    assert len(second) == 5
 
 
 async def test_what_was_agreed_stays_agreed(presale: World) -> None:

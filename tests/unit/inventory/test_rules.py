@@ -54,9 +54,24 @@ def test_a_policy_fills_a_shared_pool_and_each_channels_own():
 
 def test_a_channel_says_how_long_an_order_may_stay_unpaid():
     plan = rules.channel_plan("main", "mall", ChannelFields("Mall", hold_seconds=300))
+    by_method = {"bank_transfer": 172_800_000}
     assert plan.rules == {
-        "channel\x1fmain\x1fmall": ["gate", 300_000, 60_000, {"bank_transfer": 172_800_000}]
+        "channel\x1fmain\x1fmall": ["gate", 300_000, 60_000, by_method, "placed", "us"]
     }
+
+
+@pytest.mark.parametrize(
+    ("said", "counts_at", "expires_by"),
+    [
+        ({}, "placed", "channel"),
+        ({"counts_at": "paid"}, "paid", "channel"),
+        ({"expires_by": "us"}, "placed", "us"),
+    ],
+)
+def test_a_marketplace_says_when_a_sale_counts_and_who_ends_it(said, counts_at, expires_by):
+    plan = rules.channel_plan("main", "tmall", ChannelFields("T", authority="external", **said))
+    (body,) = plan.rules.values()
+    assert (body[0], *body[4:]) == ("external", counts_at, expires_by)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,10 @@ EVERY = [
         "main", "mall", "d11", "b", "CNY", 10**14, "key-1", 1, PAID, "other", "",
         STAGES,
     ),
+    events.Synced(
+        *HEAD, 1, "C", 8, 9, [("A", 1, 100, "")], ["line-1"], [(1, "pool", 1)], [("c/x", 1, 0)],
+        [("pool", 1, 1)], [2], [1], 1, [1],
+    ),
     events.Confirmed(*HEAD, PAID, 1),
     events.DepositPaid(*HEAD, PAID, 8, 9, STAGES[1:]),
     events.Reheld(*HEAD, PAID, 2, [(1, "pool", 1)], [], "P", 8, 9, STAGES[1:]),
