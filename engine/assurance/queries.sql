@@ -88,9 +88,14 @@ SELECT pool_id, sum(held)::bigint AS held, sum(sold)::bigint AS sold
 FROM (
   SELECT
     d ->> 1 AS pool_id,
-    CASE WHEN o.payment_state IN ('unpaid', 'deposit_paid') THEN (d ->> 2)::bigint ELSE 0 END AS held,
-    CASE WHEN o.payment_state IN ('unpaid', 'deposit_paid') THEN 0 ELSE (d ->> 2)::bigint END AS sold
-  FROM orders AS o, jsonb_array_elements(o.draws) AS d
+    CASE WHEN o.pending THEN (d ->> 2)::bigint ELSE 0 END AS held,
+    CASE WHEN o.pending THEN 0 ELSE (d ->> 2)::bigint END AS sold
+  FROM (
+    SELECT
+      cell, draws,
+      payment_state IN ('unpaid', 'deposit_paid') AND source_status IN ('', 'unpaid') AS pending
+    FROM orders
+  ) AS o, jsonb_array_elements(o.draws) AS d
   WHERE o.cell = $1
   UNION ALL
   SELECT d ->> 0, 0, (d ->> 1)::bigint
@@ -110,6 +115,7 @@ SELECT
     SELECT count(*) FROM orders AS o
     WHERE
       o.cell = $1 AND o.payment_state = 'paid'
+      AND o.version = '' -- what a marketplace's buyer paid, it alone knows
       AND o.payable > coalesce((
         SELECT sum(p.amount) FROM payments AS p WHERE p.order_id = o.order_id AND p.state = 'applied'
       ), -1)
@@ -120,9 +126,20 @@ SELECT
       p.state = 'applied'
       AND NOT EXISTS (
         SELECT FROM orders AS o
-        WHERE o.order_id = p.order_id AND o.payment_state IN ('deposit_paid', 'paid', 'refund_due')
+        WHERE
+          o.order_id = p.order_id AND (
+            o.version <> '' OR o.payment_state IN (
+              'deposit_paid', 'paid', 'refund_due', 'partly_refunded', 'refunded'
+            )
+          )
       )
-  ) AS applied_without_paid;
+  ) AS applied_without_paid,
+  (
+    SELECT count(*) FROM pools AS p
+    WHERE
+      p.cell = $1
+      AND p.owed <> coalesce((SELECT sum(s.units) FROM shorts AS s WHERE s.pool_id = p.pool_id), 0)
+  ) AS owed_to_nobody;
 
 -- name: duplicates_settled
 -- A second hold is given back by a script call; until its log entry is folded, the pools hold units

@@ -70,6 +70,8 @@ def count_faults(found: Mapping[str, int]) -> Iterable[str]:
         yield f"{found['paid_without_payment']} orders are paid without a payment"
     if found["applied_without_paid"]:
         yield f"{found['applied_without_paid']} payments are applied to orders that are not paid"
+    if found["owed_to_nobody"]:
+        yield f"{found['owed_to_nobody']} pools owe other units than their orders lack"
 
 
 def verdict(certificate: Certificate) -> str:

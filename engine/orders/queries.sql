@@ -24,21 +24,14 @@ RETURNING epoch;
 -- name: disown
 UPDATE cells SET owner = '', owner_until = '-infinity' WHERE cell = $1 AND owner = $2;
 
--- name: post
--- Write ledger rows and move the pools by what was written, never by what was asked.
-WITH posted AS (
-  INSERT INTO ledger (cell, log_id, n, kind, reference, pool_id, granted, owed, available, held, sold)
-  SELECT $1, *
-  FROM unnest(
-    $2::text[], $3::integer[], $4::text[], $5::text[], $6::text[],
-    $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[]
-  )
-  RETURNING pool_id, granted, owed, available, held, sold
-), change AS (
+-- name: move_pools
+-- Move the pools by what these entries wrote into the ledger, never by what was asked.
+WITH change AS (
   SELECT
     pool_id, sum(granted)::bigint AS granted, sum(owed)::bigint AS owed,
     sum(available)::bigint AS available, sum(held)::bigint AS held, sum(sold)::bigint AS sold
-  FROM posted
+  FROM ledger
+  WHERE cell = $1 AND log_id = any($2::text[])
   GROUP BY pool_id
 )
 UPDATE pools AS p
@@ -56,36 +49,235 @@ WHERE p.pool_id = c.pool_id
 RETURNING p.pool_id, p.tenant, p.sku, p.broken;
 
 -- name: insert_orders
+-- Some of them are here already, under another log id: those are passed over.
 INSERT INTO orders (
-  cell, fulfilment_state, order_id, tenant, channel, channel_order_id, campaign, buyer_id, kind,
+  cell, order_id, tenant, channel, channel_order_id, campaign, buyer_id, kind,
   state, payment_state, stock_state, currency, payable, pay_by, held_until, attempt, fingerprint,
-  placed_at, accepted_at, log_id, actor, attention, draws, counters, stages, document
+  placed_at, accepted_at, log_id, actor, attention, draws, counters, stages, document,
+  fulfilment_state, version, source_status
 )
 SELECT
-  $1, 'unrouted', order_id, tenant, channel, channel_order_id, campaign, buyer_id, kind,
+  $1, order_id, tenant, channel, channel_order_id, campaign, buyer_id, kind,
   state, payment_state, stock_state, currency, payable,
   to_timestamp(nullif(pay_by, 0) / 1000.0), to_timestamp(nullif(held_until, 0) / 1000.0),
   attempt, fingerprint, to_timestamp(placed_at / 1000.0), to_timestamp(accepted_at / 1000.0),
-  log_id, actor, attention, draws::jsonb, counters::jsonb, stages::jsonb, document::jsonb
+  log_id, actor, attention, draws::jsonb, counters::jsonb, stages::jsonb, document::jsonb,
+  fulfilment_state, version, source_status
 FROM unnest(
   $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
   $9::text[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::bigint[], $15::bigint[],
   $16::integer[], $17::text[], $18::bigint[], $19::bigint[], $20::text[], $21::text[], $22::text[],
-  $23::text[], $24::text[], $25::text[], $26::text[]
+  $23::text[], $24::text[], $25::text[], $26::text[], $27::text[], $28::text[], $29::text[]
 ) AS o (
   order_id, tenant, channel, channel_order_id, campaign, buyer_id, kind, state, payment_state,
   stock_state, currency, payable, pay_by, held_until, attempt, fingerprint, placed_at, accepted_at,
-  log_id, actor, attention, draws, counters, stages, document
+  log_id, actor, attention, draws, counters, stages, document, fulfilment_state, version,
+  source_status
 )
 ON CONFLICT DO NOTHING
 RETURNING order_id;
 
--- name: insert_lines
-INSERT INTO order_lines (order_id, line_no, sku, quantity, open_quantity, payable, short)
+-- name: adopt_snapshots
+-- What a newer snapshot says of orders that are here. When and by whom an order first came stays; so
+-- does how far we have come with it where the marketplace does not know of it yet, and a refund that
+-- it does not tell of.
+UPDATE orders AS o
+SET
+  campaign = u.campaign, buyer_id = u.buyer_id, kind = u.kind, state = u.state,
+  payment_state = CASE
+    WHEN
+      u.payment_state = 'paid' AND o.payment_state IN ('partly_refunded', 'refunded')
+      AND EXISTS (SELECT FROM refunds AS r WHERE r.order_id = o.order_id AND r.state = 'done')
+      THEN o.payment_state
+    ELSE u.payment_state
+  END,
+  stock_state = u.stock_state,
+  fulfilment_state = CASE
+    WHEN u.fulfilment_state = 'unrouted' AND o.fulfilment_state IN ('routed', 'released')
+      THEN o.fulfilment_state
+    ELSE u.fulfilment_state
+  END,
+  currency = u.currency, payable = u.payable, pay_by = to_timestamp(nullif(u.pay_by, 0) / 1000.0),
+  held_until = to_timestamp(nullif(u.held_until, 0) / 1000.0), fingerprint = u.fingerprint,
+  placed_at = to_timestamp(u.placed_at / 1000.0), draws = u.draws::jsonb,
+  counters = u.counters::jsonb, document = u.document::jsonb, version = u.version,
+  source_status = u.source_status
+FROM unnest(
+  $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+  $9::text[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[], $14::bigint[], $15::text[],
+  $16::text[], $17::text[], $18::text[], $19::text[]
+) AS u (
+  order_id, campaign, buyer_id, kind, state, payment_state, stock_state, currency,
+  fulfilment_state, payable, pay_by, held_until, fingerprint, placed_at, draws, counters, document,
+  version, source_status
+)
+WHERE o.order_id = u.order_id;
+
+-- name: adopt_lines
+-- A line that is told of no more keeps the quantity it once had; what is short, the debts say.
+INSERT INTO order_lines AS l (
+  order_id, line_no, sku, quantity, open_quantity, payable, short, channel_line_id
+)
 SELECT *
 FROM unnest(
-  $1::text[], $2::integer[], $3::text[], $4::integer[], $5::integer[], $6::bigint[], $7::integer[]
-);
+  $1::text[], $2::integer[], $3::text[], $4::integer[], $5::integer[], $6::bigint[], $7::integer[],
+  $8::text[]
+)
+ON CONFLICT (order_id, line_no) DO UPDATE
+SET
+  sku = excluded.sku,
+  quantity = CASE WHEN excluded.quantity = 0 THEN l.quantity ELSE excluded.quantity END,
+  open_quantity = excluded.open_quantity, payable = excluded.payable,
+  channel_line_id = excluded.channel_line_id;
+
+-- name: clear_marks
+-- Blocks of a former snapshot ($1 orders) that the newest does not give ($2, $3, $4) any more; and a
+-- refund that waited for the snapshot which shows it: all units that were refunded are gone there.
+DELETE FROM blocks AS b
+USING orders AS o
+WHERE
+  b.order_id = any($1::text[]) AND o.order_id = b.order_id
+  AND (
+    b.by = 'engine' AND b.code IN ('unmapped_sku', 'price')
+    AND (b.order_id, b.code, b.line_id) NOT IN (
+      SELECT * FROM unnest($2::text[], $3::text[], $4::text[])
+    )
+    OR b.code = 'refund_requested'
+    AND (o.payment_state IN ('partly_refunded', 'refunded') OR o.state <> 'open')
+    AND EXISTS (SELECT FROM refunds AS r WHERE r.order_id = b.order_id AND r.state = 'done')
+    AND NOT EXISTS (SELECT FROM refunds AS r WHERE r.order_id = b.order_id AND r.state = 'requested')
+    AND (
+      o.state <> 'open' OR NOT EXISTS (
+        SELECT FROM order_lines AS l
+        WHERE
+          l.order_id = b.order_id AND l.quantity - l.open_quantity < (
+            SELECT coalesce(sum((part ->> 1)::bigint), 0)
+            FROM refunds AS r CROSS JOIN jsonb_array_elements(r.lines) AS part
+            WHERE
+              r.order_id = l.order_id AND r.state = 'done' AND r.kind = 'cancel'
+              AND (part ->> 0)::integer = l.line_no
+          )
+      )
+    )
+  );
+
+-- name: owe
+-- An order whose row was refused is owed all the same.
+INSERT INTO shorts AS s (order_id, pool_id, line_no, units, placed_at)
+SELECT u.order_id, u.pool_id, u.line_no, u.units, coalesce(o.placed_at, now())
+FROM unnest($1::text[], $2::text[], $3::integer[], $4::bigint[])
+  AS u (order_id, pool_id, line_no, units)
+LEFT JOIN orders AS o ON o.order_id = u.order_id
+ON CONFLICT (order_id, pool_id) DO UPDATE
+SET units = s.units + excluded.units, line_no = excluded.line_no;
+
+-- name: repay
+-- $2 units come to pool $1: first to the order that gave them back ($3), which is owed as much less,
+-- then to whoever placed his order first. Each row is owed a unit at least, so $2 rows are enough.
+WITH turn AS (
+  (
+    SELECT order_id, units, placed_at, 0 AS later
+    FROM shorts
+    WHERE pool_id = $1 AND order_id = $3
+  )
+  UNION ALL
+  (
+    SELECT order_id, units, placed_at, 1
+    FROM shorts
+    WHERE pool_id = $1 AND order_id <> $3
+    ORDER BY placed_at, order_id
+    LIMIT $2::bigint
+  )
+), due AS (
+  SELECT
+    order_id, units,
+    least(units, greatest(0, $2::bigint - coalesce(sum(units) OVER before, 0)))::bigint AS part
+  FROM turn
+  WINDOW before AS (
+    ORDER BY later, placed_at, order_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+  )
+), gone AS (
+  DELETE FROM shorts AS s
+  USING due AS d
+  WHERE s.pool_id = $1 AND s.order_id = d.order_id AND d.part = d.units
+), fewer AS (
+  UPDATE shorts AS s
+  SET units = d.units - d.part
+  FROM due AS d
+  WHERE s.pool_id = $1 AND s.order_id = d.order_id AND d.part > 0 AND d.part < d.units
+)
+SELECT order_id, part, units - part AS lacking FROM due WHERE part > 0;
+
+-- name: lock_orders
+-- Before their blocks are touched, as everybody does who touches blocks: else two wait for each other.
+SELECT FROM orders WHERE order_id = any($1::text[]) ORDER BY order_id FOR UPDATE;
+
+-- name: settle_shorts
+-- Blocks, lines and states of these orders, as what they are owed says.
+WITH owed AS (
+  SELECT order_id, line_no, sum(units)::integer AS units
+  FROM shorts
+  WHERE order_id = any($1::text[])
+  GROUP BY order_id, line_no
+), lifted AS (
+  DELETE FROM blocks AS b
+  WHERE
+    b.order_id = any($1::text[]) AND b.code = 'short' AND b.by = 'engine'
+    AND NOT EXISTS (
+      SELECT FROM owed AS w
+      WHERE w.order_id = b.order_id AND b.line_id = w.order_id || '-' || w.line_no
+    )
+), blocked AS (
+  INSERT INTO blocks (order_id, code, line_id, reason, by)
+  SELECT order_id, 'short', order_id || '-' || line_no, 'sold beyond our stock', 'engine'
+  FROM owed
+  ON CONFLICT DO NOTHING
+), counted AS (
+  UPDATE order_lines AS l
+  SET short = coalesce(w.units, 0)
+  FROM order_lines AS k
+  LEFT JOIN owed AS w ON w.order_id = k.order_id AND w.line_no = k.line_no
+  WHERE
+    k.order_id = any($1::text[]) AND l.order_id = k.order_id AND l.line_no = k.line_no
+    AND l.short <> coalesce(w.units, 0)
+)
+UPDATE orders AS o
+SET
+  stock_state = CASE
+    WHEN EXISTS (SELECT FROM owed AS w WHERE w.order_id = o.order_id) THEN 'short'
+    WHEN o.payment_state IN ('unpaid', 'deposit_paid') AND o.source_status = 'unpaid' THEN 'held'
+    ELSE 'committed'
+  END
+WHERE
+  o.order_id = any($1::text[])
+  AND (o.stock_state = 'short' OR EXISTS (SELECT FROM owed AS w WHERE w.order_id = o.order_id));
+
+-- name: note_unmapped
+INSERT INTO unmapped_listings AS m (tenant, channel, item_id, sku_id, sku, reason)
+SELECT DISTINCT ON (tenant, channel, item_id, sku_id, sku) *
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
+  AS u (tenant, channel, item_id, sku_id, sku, reason)
+ON CONFLICT (tenant, channel, item_id, sku_id, sku) DO UPDATE
+SET reason = excluded.reason, last_seen = now(), orders = m.orders + 1;
+
+-- name: recall_holds
+-- Orders of marketplaces, as a cell that forgot them needs them.
+SELECT
+  o.order_id, o.tenant, o.channel, o.campaign, o.buyer_id, o.state, o.payment_state, o.stock_state,
+  o.currency, o.payable, o.pay_by, o.held_until, o.fingerprint, o.accepted_at, o.draws, o.counters,
+  o.version, o.source_status,
+  (
+    SELECT jsonb_agg(jsonb_build_array(l.sku, l.payable, l.channel_line_id) ORDER BY l.line_no)
+    FROM order_lines AS l
+    WHERE l.order_id = o.order_id
+  ) AS lines,
+  (
+    SELECT coalesce(jsonb_agg(jsonb_build_array(s.pool_id, s.units, s.line_no)), '[]')
+    FROM shorts AS s
+    WHERE s.order_id = o.order_id
+  ) AS shorts
+FROM orders AS o
+WHERE o.order_id = any($1::text[]) AND o.version <> '';
 
 -- name: patch_orders
 UPDATE orders AS o
@@ -119,7 +311,8 @@ WHERE l.order_id = u.order_id AND l.line_no = u.line_no;
 
 -- name: record_payments
 -- A payment that waited as `received` gets its outcome, and one that the cell had refused for its
--- amount what it was booked as later; one that is booked keeps what it is.
+-- amount what it was booked as later; one that is booked keeps what it is, but where a marketplace's
+-- newest snapshot says it anew.
 INSERT INTO payments (
   order_id, payment_id, state, reason, amount, currency, method, stage, paid_at, log_id, actor
 )
@@ -137,7 +330,11 @@ SET
   state = excluded.state, reason = excluded.reason, log_id = excluded.log_id,
   amount = excluded.amount, currency = excluded.currency, method = excluded.method,
   stage = excluded.stage, paid_at = excluded.paid_at, actor = excluded.actor
-WHERE payments.state = 'received' OR payments.reason = 'wrong_amount';
+WHERE
+  payments.state = 'received' OR payments.reason = 'wrong_amount'
+  OR EXISTS (
+    SELECT FROM orders AS o WHERE o.order_id = excluded.order_id AND o.version <> ''
+  );
 
 -- name: record_cancels
 INSERT INTO cancels (order_id, cancel_id, kind, reason, lines, actor, log_id)
@@ -153,12 +350,6 @@ SELECT order_id, code, line_id, reason, to_timestamp(at / 1000.0), actor
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[])
   AS b (order_id, code, line_id, reason, at, actor)
 ON CONFLICT DO NOTHING;
-
--- name: write_events
-INSERT INTO events (at, kind, order_id, log_id, actor, data)
-SELECT to_timestamp(at / 1000.0), kind, order_id, log_id, actor, data::jsonb
-FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
-  AS e (at, kind, order_id, log_id, actor, data);
 
 -- name: note_duplicates
 INSERT INTO duplicates (cell, log_id, order_id)
@@ -275,7 +466,8 @@ RETURNING order_id;
 SELECT
   order_id, tenant, channel, channel_order_id, campaign, buyer_id, kind, state, payment_state,
   stock_state, fulfilment_state, currency, payable, pay_by, held_until, attempt, fingerprint,
-  placed_at, accepted_at, recorded_at, log_id, attention, draws, stages, document
+  placed_at, accepted_at, recorded_at, log_id, attention, draws, stages, document, version,
+  source_status
 FROM orders
 WHERE order_id = $1;
 
@@ -302,7 +494,7 @@ WHERE o.order_id = $1;
 -- name: lock_order
 SELECT
   order_id, tenant, channel, cell, state, payment_state, stock_state, fulfilment_state, currency,
-  payable, attention, draws
+  payable, attention, draws, version
 FROM orders
 WHERE order_id = $1
 FOR UPDATE;
@@ -328,7 +520,7 @@ ORDER BY recorded_at, payment_id;
 SELECT code, line_id, reason, since, until, by
 FROM blocks
 WHERE order_id = $1 AND (until IS NULL OR until > now())
-ORDER BY since, code;
+ORDER BY since, code, line_id;
 
 -- name: order_events
 SELECT at, kind, actor, data FROM events WHERE order_id = $1 ORDER BY at, xid, id LIMIT $2;

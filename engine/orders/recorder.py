@@ -22,9 +22,9 @@ from engine.infra.tasks import raise_if_cancelled
 from engine.kernel import events, limits
 from engine.kernel.clock import Clock
 from engine.kernel.errors import Closed, EngineError, OutcomeUnknown
-from engine.kernel.events import LogEvent, Reserved
+from engine.kernel.events import LogEvent, Reserved, Synced
 from engine.orders import rules, store
-from engine.orders.types import Changes, EventRow, Logged
+from engine.orders.types import Logged
 
 _WAIT_MS: Final = 500
 _RETRY_S: Final = 0.2
@@ -70,7 +70,9 @@ class Recorder:
             try:
                 await self._session()
             except _AWAY as error:
-                _logger.warning("recorder_waits", reason=type(error).__name__, detail=str(error))
+                # what a server or driver says may quote the row
+                detail = error.detail if isinstance(error, EngineError) else ""
+                _logger.warning("recorder_waits", reason=type(error).__name__, detail=detail)
                 await asyncio.sleep(_RETRY_S)
 
     async def _session(self) -> None:
@@ -120,7 +122,7 @@ class Recorder:
         """
         decoded, unreadable = _up_to_checkpoint(entries)
         end = decoded[-1][0].log_id
-        claims = sum(isinstance(event, Reserved) for _, found in decoded for event in found)
+        claims = sum(rules.is_new(event) for _, found in decoded for event in found)
         broken: list[tuple[str, str]] = []
         async with connection.transaction():
             recorded = await store.advance(
@@ -166,16 +168,9 @@ class Recorder:
         packed = msgspec.msgpack.encode(logged.event)
         await store.bury(tx, self._cell.id, logged, reason, packed)
         _logger.error("dead_letter", order_id=logged.event.subject, log_id=logged.log_id)
-        if isinstance(logged.event, Reserved):
-            order = rules.unreadable_order(logged.log_id, logged.event, reason)
-            data = {"reason": reason}
-            event = EventRow(
-                logged.event.at, "order.needs_attention", order.order_id, logged.log_id, "engine",
-                data, of_new=True,
-            )  # fmt: skip
-            changes = Changes(orders={order.order_id: order}, events=[event])
+        if isinstance(logged.event, Reserved | Synced):
             async with tx.transaction():
-                await store.save(tx, self._cell.id, changes)
+                await store.save(tx, self._cell.id, rules.set_aside(logged, reason))
 
     async def _refuse_a_gap(self, at: str) -> None:
         """Close the cell when the log was cut beyond what Postgres has.
@@ -255,7 +250,7 @@ def _logged(decoded: Sequence[tuple[Entry, list[LogEvent]]]) -> list[Logged]:
     logged = []
     for entry, found in decoded:
         for event in found:
-            n = event.payload if isinstance(event, Reserved) else 0
+            n = event.payload if isinstance(event, Reserved | Synced) else 0
             payload = entry.payloads[n - 1] if 0 < n <= len(entry.payloads) else b""
             logged.append(Logged(entry.log_id, event, payload))
     return logged

@@ -16,8 +16,10 @@ from engine.kernel.events import (
     Released,
     Reserved,
     Returned,
+    Synced,
 )
 from engine.kernel.ids import line_id
+from engine.orders import synced
 from engine.orders.types import (
     CANCELLED,
     CLOSED,
@@ -51,6 +53,11 @@ def posts(log_id: str, events: Iterable[LogEvent]) -> list[Post]:
     return rows
 
 
+def is_new(event: LogEvent) -> bool:
+    """Whether the cell counts it among the orders it accepted."""
+    return isinstance(event, Reserved) or (isinstance(event, Synced) and event.created == 1)
+
+
 def fold(events: Iterable[Logged]) -> Changes:
     """Merge events, in the order of the log, into the rows they become.
 
@@ -63,11 +70,15 @@ def fold(events: Iterable[Logged]) -> Changes:
     return changes
 
 
-def _fold_one(changes: Changes, logged: Logged) -> None:  # noqa: C901, PLR0912 - one case a kind of event
+def _fold_one(changes: Changes, logged: Logged) -> None:  # noqa: C901, PLR0912, PLR0915 - one case a kind of event
     log_id, event, payload = logged
+    if any(move.owed for move in event.moves):
+        synced.follow_owed(changes, log_id, event)
     match event:
         case Reserved():
             _reserved(changes, log_id, event, payload)
+        case Synced():
+            synced.fold(changes, log_id, event, payload)
         case Confirmed():
             _applied(changes, log_id, event, event.payment)
             _patch(changes, event.subject, payment_state="paid", stock_state="committed", stages=[])
@@ -103,27 +114,21 @@ def _reserved(changes: Changes, log_id: str, event: Reserved, payload: bytes) ->
         return
     order = decode_order(payload)
     changes.orders[event.subject] = new_order(log_id, event, order, payload.decode())
-    short = dict(event.short)
     payables, _ = payable(order)
     for n, (line, units) in enumerate(zip(order.lines, payables, strict=True), start=1):
         kept = n not in event.dropped
         changes.lines[event.subject, n] = NewLine(
             event.subject, n, line.sku, line.quantity, line.quantity if kept else 0,
-            units if kept else 0, short.get(n, 0),
+            units if kept else 0, 0,
         )  # fmt: skip
     if event.payment.amount > event.total:
         _overpaid(changes, log_id, event)
     if event.payment.payment_id:
         row = PaymentRow(event.subject, event.payment, "applied", "", log_id, event.at)
         changes.payments.append(row)
-    for code, line_nos in (
-        ("short", list(short)),
-        ("unmapped_sku", event.unmapped),
-        ("price", event.below_floor),
-    ):
-        for n in line_nos:
-            where = line_id(event.subject, n)
-            changes.blocks.append(BlockRow(event.subject, code, where, "", event.at, "engine"))
+    for n in event.below_floor:
+        where = line_id(event.subject, n)
+        changes.blocks.append(BlockRow(event.subject, "price", where, "", event.at, "engine"))
     _replaced(changes, log_id, event)
     data = {"state": event.state, "total": event.total, "currency": event.currency}
     changes.events.append(
@@ -145,7 +150,7 @@ def new_order(log_id: str, event: Reserved, order: OrderIn, document: str) -> Ne
         kind=order.kind,
         state=OPEN,
         payment_state=settled,
-        stock_state="short" if event.short else "committed" if event.state == "C" else "held",
+        stock_state="committed" if event.state == "C" else "held",
         currency=event.currency,
         payable=event.total,
         pay_by=event.pay_by,
@@ -162,6 +167,32 @@ def new_order(log_id: str, event: Reserved, order: OrderIn, document: str) -> Ne
         stages=event.stages or [],
         document=document,
     )
+
+
+def set_aside(logged: Logged, reason: str) -> Changes:
+    """Return what becomes of a claim or snapshot that Postgres refused: a person can find it.
+
+    It counts in pools and debts as if it had been read.
+    """
+    log_id, event, _ = logged
+    changes = Changes()
+    assert isinstance(event, Reserved | Synced), "the others are not of one order"
+    if isinstance(event, Reserved):
+        order = unreadable_order(log_id, event, reason)
+    else:
+        order = synced.unreadable_order(log_id, event, reason)
+        synced.follow_owed(changes, log_id, event)
+    if isinstance(event, Synced) and not event.created:
+        changes.patches[order.order_id] = Patch(draws=order.draws, attention=reason)
+    else:
+        changes.orders[order.order_id] = order
+    kind, at = "order.needs_attention", event.at
+    changes.events.append(
+        EventRow(
+            at, kind, order.order_id, log_id, "engine", {"reason": reason}, of_new=is_new(event)
+        )
+    )
+    return changes
 
 
 def unreadable_order(log_id: str, event: Reserved, reason: str) -> NewOrder:

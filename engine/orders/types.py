@@ -62,11 +62,14 @@ class NewOrder:
     counters: list[Any]
     stages: list[Any]
     document: str
+    fulfilment_state: str = "unrouted"
+    version: str = ""
+    source_status: str = ""
 
 
 @dataclass(slots=True)
 class NewLine:
-    """A row of `order_lines`."""
+    """A row of `order_lines`; `short` is what was lacking when it was taken."""
 
     order_id: str
     line_no: int
@@ -75,6 +78,7 @@ class NewLine:
     open_quantity: int
     payable: int
     short: int
+    channel_line_id: str = ""
 
 
 @dataclass(slots=True)
@@ -141,12 +145,50 @@ class BlockRow(NamedTuple):
     by: str
 
 
+class Owed(NamedTuple):
+    """Units that a pool owes an order newly; `line_no` is the last line that drew from it."""
+
+    order_id: str
+    pool_id: str
+    line_no: int
+    units: int
+
+
+class Repaid(NamedTuple):
+    """Units by which a pool owes less: first to the order that gave them back, if it is one."""
+
+    pool_id: str
+    units: int
+    order_id: str
+    log_id: str
+    at: int
+
+
+class Unmapped(NamedTuple):
+    """A line whose SKU is not known, in the order of `note_unmapped`'s columns."""
+
+    tenant: str
+    channel: str
+    item_id: str
+    sku_id: str
+    sku: str
+    reason: str
+
+
 @dataclass(slots=True)
 class Changes:
-    """What a stretch of the log changes around orders, merged order by order."""
+    """What a stretch of the log changes around orders, merged order by order.
+
+    `snapshots` are whole rows of orders that Postgres has, as their newest snapshots say; `debts`
+    stand in the order of the log.
+    """
 
     orders: dict[str, NewOrder] = field(default_factory=dict)
     lines: dict[tuple[str, int], NewLine] = field(default_factory=dict)
+    snapshots: dict[str, NewOrder] = field(default_factory=dict)
+    snapshot_lines: dict[tuple[str, int], NewLine] = field(default_factory=dict)
+    debts: list[Owed | Repaid] = field(default_factory=list)
+    unmapped: list[Unmapped] = field(default_factory=list)
     patches: dict[str, Patch] = field(default_factory=dict)
     line_cuts: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
     payments: list[PaymentRow] = field(default_factory=list)

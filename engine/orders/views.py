@@ -31,7 +31,7 @@ _AXES: Final[dict[str, dict[str, str]]] = {
 
 
 class LineView(codec.Answer, frozen=True):
-    """A line: `open_quantity` is what was not cancelled or dropped."""
+    """A line: `open_quantity` is what was not cancelled or dropped, `short` what is owed of it."""
 
     line_id: str
     sku: str
@@ -78,6 +78,7 @@ class OrderView(codec.Answer, frozen=True):
     """An order; `recorded` false means Postgres learns of it in a moment and details follow.
 
     `stages` are what is still to be paid of an order that is paid in stages, the first is due.
+    `version` and `source_status` are of a marketplace's newest snapshot, "" for other orders.
     """
 
     order_id: str
@@ -102,6 +103,8 @@ class OrderView(codec.Answer, frozen=True):
     blocks: list[BlockView]
     timeline: list[TimelineEntry]
     document: dict[str, Any] | None
+    version: str = ""
+    source_status: str = ""
 
 
 class OrderSummary(codec.Answer, frozen=True):
@@ -197,7 +200,7 @@ class Reader:
         axes, stages = {**row}, shown(dues, row["currency"])
         if hold is not None and _is_ahead(hold, row):
             axes.update(_axes_of(hold))
-        pending = hold if hold is not None and hold.state == "P" else None
+        pending = hold if hold is not None and hold.state == "P" and not hold.version else None
         if pending is not None:  # what it asks for is decided there
             axes.update(payable=pending.total, pay_by=_moment(pending.pay_by))
             lines = [{**line, **_left(pending, line["line_no"])} for line in lines]
@@ -217,6 +220,7 @@ class Reader:
             blocks=[_block(block) for block in blocks],
             timeline=[_entry(event) for event in events],
             document=codec.decode_json(row["document"]),
+            version=row["version"], source_status=row["source_status"],
         )  # fmt: skip
         return {"tenant": row["tenant"], **msgspec.to_builtins(view)}
 
@@ -233,6 +237,8 @@ def _instant(text: str) -> datetime:
 
 def _is_ahead(hold: HoldRecord, row: asyncpg.Record) -> bool:
     """Whether the recorder has yet to learn what became of a hold."""
+    if hold.version:
+        return bool(hold.version != row["version"])
     ended = row["stock_state"] in {"held", "short"} and hold.state != "P"
     deposit = hold.state == "P" and hold.paid > 0 and row["payment_state"] == "unpaid"
     return ended or deposit or hold.attempt > row["attempt"]
@@ -240,7 +246,7 @@ def _is_ahead(hold: HoldRecord, row: asyncpg.Record) -> bool:
 
 def _axes_of(hold: HoldRecord) -> dict[str, str]:
     axes = _AXES[hold.state]
-    if hold.state == "C" and not hold.payments:
+    if hold.state == "C" and not hold.payments and not hold.version:
         return {**axes, "payment_state": "on_delivery"}  # nothing else is confirmed without money
     if hold.paid:
         return {**axes, "payment_state": "deposit_paid" if hold.state == "P" else "refund_due"}
@@ -259,7 +265,7 @@ def _from_hold(order_id: OrderId, hold: HoldRecord) -> dict[str, Any]:
         payable=codec.Money(hold.total, hold.currency),
         pay_by=rfc3339(hold.pay_by) if hold.pay_by else None, placed_at=None, attempt=hold.attempt,
         recorded=False, lines=lines, payments=[], stages=_stages(hold), blocks=[], timeline=[],
-        document=None,
+        document=None, version=hold.version,
     )  # fmt: skip
     return {"tenant": hold.tenant, **msgspec.to_builtins(view)}
 

@@ -7,7 +7,7 @@ bounded, and a full queue is refused at once. A caller that leaves changes nothi
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from engine.infra.tasks import raise_if_cancelled
 from engine.kernel import limits
@@ -22,19 +22,23 @@ class Batcher(Generic[I, R]):
 
     `send` returns one result an item, in order; a result that is an exception is raised to that
     item's caller, an exception raised by `send` to all of them. `weigh` says how many lines an item
-    has, against the bound of lines in one call.
+    has, against the bound of lines in one call. Nothing is sent while items of `after` wait.
     """
 
     def __init__(
         self,
         send: Callable[[Sequence[I]], Awaitable[Sequence[R | EngineError]]],
         weigh: Callable[[I], int] = lambda _: 1,
+        after: "Batcher[Any, Any] | None" = None,
     ) -> None:
         """Bind to a sender; nothing runs until `run`."""
         self._send = send
         self._weigh = weigh
         self._queue: deque[tuple[I, asyncio.Future[R]]] = deque()
         self._wake = asyncio.Event()
+        self._after = after
+        self._drained = asyncio.Event()
+        self._drained.set()
         self._running = False
         self._sent_at: float | None = None  # by the loop's clock, while a call is in flight
 
@@ -49,6 +53,7 @@ class Batcher(Generic[I, R]):
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._queue.append((item, future))
         self._wake.set()
+        self._drained.clear()
         return future
 
     @property
@@ -71,15 +76,25 @@ class Batcher(Generic[I, R]):
     async def run(self) -> None:
         """Send batches until cancelled."""
         self._running = True
+        if self._queue:
+            self._drained.clear()
         try:
             while True:
                 await self._wake.wait()
                 raise_if_cancelled()
                 self._wake.clear()
                 while self._queue:
+                    if self._after is not None:
+                        await self._after.drained()
                     await self._send_one()
         finally:
             self._running = False
+            self._drained.set()
+
+    async def drained(self) -> None:
+        """Wait until nothing waits for the next batch, or nobody sends it."""
+        while self._queue and self._running:
+            await self._drained.wait()
 
     async def _send_one(self) -> None:
         batch = self._take()
@@ -111,4 +126,6 @@ class Batcher(Generic[I, R]):
             if batch and lines > limits.LINES_PER_CALL_MAX:
                 break
             batch.append(self._queue.popleft())
+        if not self._queue:
+            self._drained.set()
         return batch

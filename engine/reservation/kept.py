@@ -1,26 +1,29 @@
-"""Accepted claims that Postgres may not have yet: kept until the recorder has passed them.
+"""What was accepted and Postgres may not have yet: kept until the recorder has passed it.
 
-Should the cell come back without them, they are submitted again while it is being opened, with
-their id, instant and deadline. Claims and payments are kept in the order of the log.
+Should the cell come back without them, claims are submitted again while it is being opened, with
+their id, instant and deadline, and so are snapshots, which are judged by their version. All is kept
+in the order of the log.
 """
 
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from engine.infra.cell import Cell
 from engine.infra.log import position
 from engine.kernel import limits
 from engine.kernel.errors import Closed, Overloaded
 from engine.reservation import store
-from engine.reservation.types import Claim, Held, Paid, PaymentClaim
+from engine.reservation.types import Claim, Held, Paid, PaymentClaim, SnapshotClaim, Synced
 
 # A split whose cart another process hands in waits for it, for less than a lease lasts: the cart of
 # a process that is dead will not come.
 _LATER_POLL_S: Final = 0.05
 _LATER_LOOKS: Final = 60
+
+K = TypeVar("K", "KeptClaim", "KeptSnapshot")
 
 
 @dataclass(slots=True)
@@ -34,6 +37,15 @@ class KeptClaim:
     accepted_at: int
 
 
+@dataclass(slots=True)
+class KeptSnapshot:
+    """One snapshot that changed its order."""
+
+    at: tuple[int, int]
+    claim: SnapshotClaim
+    payload: bytes
+
+
 class Kept:
     """What one process has accepted and not yet seen recorded."""
 
@@ -43,14 +55,15 @@ class Kept:
         # says nothing about these: they are let go of only under the same epoch.
         self.epoch = 0
         self._claims: deque[KeptClaim] = deque()
+        self._snapshots: deque[KeptSnapshot] = deque()
         self._payments: OrderedDict[tuple[str, str], tuple[PaymentClaim, Paid]] = OrderedDict()
 
     def __len__(self) -> int:
-        """How many claims and payments are kept."""
-        return len(self._claims) + len(self._payments)
+        """How many claims, snapshots and payments are kept."""
+        return len(self._claims) + len(self._snapshots) + len(self._payments)
 
     def require_room(self) -> None:
-        """Refuse new claims while the recorder is too far behind.
+        """Refuse anything new while the recorder is too far behind.
 
         Raises:
             Overloaded: the bound is reached.
@@ -62,6 +75,10 @@ class Kept:
         """Keep one accepted claim."""
         at = position(held.log_id)
         self._claims.append(KeptClaim(at, claim, payload, held.pay_by, accepted_at))
+
+    def snapshot(self, synced: Synced, claim: SnapshotClaim, payload: bytes) -> None:
+        """Keep one snapshot that changed its order."""
+        self._snapshots.append(KeptSnapshot(position(synced.log_id), claim, payload))
 
     def payment(self, payment: PaymentClaim, paid: Paid) -> None:
         """Keep one booked payment; booked once more after an opening it has a new position."""
@@ -78,6 +95,8 @@ class Kept:
         at = position(last_id)
         while self._claims and self._claims[0].at <= at:
             self._claims.popleft()
+        while self._snapshots and self._snapshots[0].at <= at:
+            self._snapshots.popleft()
         while self._payments:
             key = next(iter(self._payments))
             if position(self._payments[key][1].log_id) > at:
@@ -87,6 +106,7 @@ class Kept:
     def clear(self) -> None:
         """Let go of everything: somebody else answers for it."""
         self._claims.clear()
+        self._snapshots.clear()
         self._payments.clear()
 
     def payments(self) -> list[PaymentClaim]:
@@ -94,7 +114,7 @@ class Kept:
         return [payment for payment, _ in self._payments.values()]
 
     async def restore(self, cell: Cell, epoch: int) -> int:
-        """Submit all kept claims to a cell that is being opened; return how many it lacked.
+        """Submit all that is kept to a cell that is being opened; return how much it lacked.
 
         Raises:
             Closed: the cell could not take one of them back, or another epoch came.
@@ -107,6 +127,8 @@ class Kept:
                 break
             await asyncio.sleep(_LATER_POLL_S)
         self._claims = deque(sorted(self._claims, key=lambda one: one.at))
+        lacking += await _resync(cell, epoch, list(self._snapshots))
+        self._snapshots = deque(sorted(self._snapshots, key=lambda one: one.at))
         return lacking
 
 
@@ -129,9 +151,21 @@ async def _restore(
     return lacking, later
 
 
-def _chunks(claims: Sequence[KeptClaim]) -> list[list[KeptClaim]]:
+async def _resync(cell: Cell, epoch: int, kept: Sequence[KeptSnapshot]) -> int:
+    lacking = 0
+    for chunk in _chunks(kept):
+        claims, payloads = [one.claim for one in chunk], [one.payload for one in chunk]
+        log_id, results = await store.resync(cell, epoch, claims, payloads)
+        for one, result in zip(chunk, results, strict=True):
+            if result[0] in {"CREATED", "UPDATED"}:
+                lacking += 1
+                one.at = position(log_id)
+    return lacking
+
+
+def _chunks(claims: Sequence[K]) -> list[list[K]]:
     """Cut into calls that stay below the bounds of claims and of lines."""
-    chunks: list[list[KeptClaim]] = []
+    chunks: list[list[K]] = []
     lines = limits.LINES_PER_CALL_MAX
     for one in claims:
         lines += len(one.claim.lines)

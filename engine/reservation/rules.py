@@ -28,8 +28,12 @@ def claim_of(order: OrderIn, *, tenant: str, actor: str, now_ms: int) -> Claim:
     Raises:
         ValidationFailed: identifiers, money or quantities that do not fit together.
     """
-    _check_identifiers(order)
-    currency = _currency(order)
+    check_identifiers(order)
+    for n, line in enumerate(order.lines):
+        codec.identifier(line.sku, f"/lines/{n}/sku")
+        if line.on_short == "owe":
+            codec.refuse(f"/lines/{n}/on_short", "owe is for what a marketplace has already sold")
+    currency = currency_of(order)
     payables, total = payable(order)
     lines = tuple(
         (line.sku, line.quantity, units, line.on_short)
@@ -96,7 +100,7 @@ def buyer_keys(order: OrderIn) -> tuple[tuple[str, str], ...]:
 
 def codec_ms(order: OrderIn, now_ms: int) -> int:
     """Return when the order was placed, ms; an order that does not say was placed now."""
-    return now_ms if order.placed_at is None else _ms(order.placed_at, "/placed_at")
+    return now_ms if order.placed_at is None else ms_of(order.placed_at, "/placed_at")
 
 
 def split_from(order: OrderIn, tenant: str) -> str:
@@ -143,8 +147,12 @@ def _line_payable(line: LineIn, n: int) -> int:
     return units
 
 
-def _ms(moment: datetime, pointer: str) -> int:
-    """Beyond these years a moment can be written to Postgres and no longer be read."""
+def ms_of(moment: datetime, pointer: str) -> int:
+    """Return a moment in ms.
+
+    Raises:
+        ValidationFailed: not in 2000 to 2199; what Postgres can keep, Python cannot always read.
+    """
     return to_ms(codec.instant(moment, pointer))
 
 
@@ -152,7 +160,12 @@ def _amount(money: codec.Money | None) -> int:
     return 0 if money is None else money.amount
 
 
-def _currency(order: OrderIn) -> str:
+def currency_of(order: OrderIn) -> str:
+    """Return the one currency of an order.
+
+    Raises:
+        ValidationFailed: it has two.
+    """
     currency = order.lines[0].unit_price.currency
     for steps, money in _money_in(order):
         if money.currency != currency:
@@ -177,19 +190,18 @@ def _money_in(order: OrderIn) -> Iterator[tuple[tuple[str | int, ...], codec.Mon
             yield ("amounts", name), money
 
 
-def _check_identifiers(order: OrderIn) -> None:
+def check_identifiers(order: OrderIn) -> None:
+    """Refuse names of channel, order, buyer or campaign that cannot be names.
+
+    Raises:
+        ValidationFailed: with the place.
+    """
     codec.identifier(order.channel, "/channel")
     codec.identifier(order.channel_order_id, "/channel_order_id")
     if order.buyer_id:
         codec.identifier(order.buyer_id, "/buyer_id")
     if order.campaign:
         codec.identifier(order.campaign, "/campaign")
-    for n, line in enumerate(order.lines):
-        codec.identifier(line.sku, f"/lines/{n}/sku")
-        if line.on_short == "owe":
-            raise ValidationFailed(
-                [Fault(f"/lines/{n}/on_short", "owe is for orders a marketplace has already sold")]
-            )
 
 
 def _check_payments(order: OrderIn) -> None:
@@ -210,6 +222,6 @@ def _payment(
                 [Fault("/payments/0/amount", f"must be the {total} {currency} the order asks for")]
             )
         payment_id = codec.identifier(given.payment_id, "/payments/0/payment_id")
-        paid_at = 0 if given.paid_at is None else _ms(given.paid_at, "/payments/0/paid_at")
+        paid_at = 0 if given.paid_at is None else ms_of(given.paid_at, "/payments/0/paid_at")
         return payment_id, total, currency, given.method, paid_at, given.stage, actor
     return POSTED_PAYMENT, total, currency, order.payment.method, 0, "full", actor

@@ -1,8 +1,8 @@
-"""The verbs: reserve, confirm, release; each turns what many requests ask into one call."""
+"""The verbs: reserve, sync, confirm, release; each turns what many requests ask into one call."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from engine.infra.cell import Cell
 from engine.kernel import limits
@@ -11,6 +11,7 @@ from engine.kernel.errors import (
     EngineError,
     IdempotencyConflict,
     OutcomeUnknown,
+    Overloaded,
     SoldOut,
     WrongAmount,
 )
@@ -27,7 +28,11 @@ from engine.reservation.types import (
     PaymentClaim,
     ReleaseClaim,
     Result,
+    Snapshot,
+    Synced,
 )
+
+R = TypeVar("R")
 
 _REFUND_REASONS: Final[Mapping[str, str]] = {
     "ALREADY_CONFIRMED": "second_payment",
@@ -49,14 +54,23 @@ class Reservations:
         self.kept = Kept()
         self.flags = SoldOutFlags(cell, clock.monotonic)
         self._asking: set[OrderId] = set()
-        self._reserve = Batcher(self._send_claims, lambda one: len(one.claim.lines))
+        # what is sold already comes first: nobody else can be told that it is sold out
+        self._sync = Batcher(self._send_snapshots, lambda one: len(one.claim.lines))
+        self._reserve = Batcher(self._send_claims, lambda one: len(one.claim.lines), self._sync)
         self._confirm = Batcher(self._send_payments)
         self._release = Batcher(self._send_releases)
+        self._look = Batcher(self._look_up)
 
     @property
     def batchers(self) -> Mapping[str, Batcher[Any, Any]]:
-        """What sends to the cell, by verb: whoever asks for readiness looks at them."""
-        return {"reserve": self._reserve, "confirm": self._confirm, "release": self._release}
+        """What asks the cell, by verb: whoever asks for readiness looks at them."""
+        return {
+            "sync": self._sync,
+            "reserve": self._reserve,
+            "confirm": self._confirm,
+            "release": self._release,
+            "look": self._look,
+        }
 
     async def run(self) -> None:
         """Send batches and follow the log until cancelled."""
@@ -85,6 +99,41 @@ class Reservations:
         held = self._reserve.submit(_Submission(claim, payload))
         self._asking.add(claim.order_id)
         return await held
+
+    async def reserve_all(
+        self, claims: Sequence[Claim], payloads: Sequence[bytes]
+    ) -> list[Held | EngineError]:
+        """Hold stock for many claims; each result is what `reserve` would give or raise for it."""
+        flagged = [claim for claim in claims if self._flagged(claim)]
+        usable = bool(flagged) and await self.flags.caught_up()
+        results: list[asyncio.Future[Held] | EngineError] = []
+        for claim, payload in zip(claims, payloads, strict=True):
+            refusal = self._flagged(claim) if usable else None
+            results.append(refusal or self._submit(claim, payload))
+        return await _outcomes(results)
+
+    def _submit(self, claim: Claim, payload: bytes) -> "asyncio.Future[Held] | Overloaded":
+        try:
+            self.kept.require_room()
+            held = self._reserve.submit(_Submission(claim, payload))
+        except Overloaded as full:
+            return full
+        self._asking.add(claim.order_id)
+        return held
+
+    async def sync_all(self, snapshots: Sequence[Snapshot]) -> list[Synced | EngineError]:
+        """Make orders what their marketplaces say; one outcome each, in order.
+
+        A lane of its own: it waits for no claim, and claims wait for it.
+        """
+        results: list[asyncio.Future[Synced] | EngineError] = []
+        for one in snapshots:
+            try:
+                self.kept.require_room()
+                results.append(self._sync.submit(one))
+            except Overloaded as full:
+                results.append(full)
+        return await _outcomes(results)
 
     def _flagged(self, claim: Claim) -> SoldOut | None:
         """Return a flag's answer; the same order on its way to the cell may well be accepted."""
@@ -115,7 +164,9 @@ class Reservations:
         Raises:
             OutcomeUnknown: the cell does not answer; it may well remember it.
         """
-        return await store.hold(self.cell, order_id)
+        if not self._look.running:  # a command that asks for one order and ends
+            return (await store.holds(self.cell, [order_id]))[0]
+        return await self._look.submit(order_id)
 
     async def same_log(self) -> bool:
         """Whether what is kept still stands in the cell's log where it was written."""
@@ -160,6 +211,17 @@ class Reservations:
                 self.flags.raise_for(one.claim, result)
         return results
 
+    async def _send_snapshots(self, batch: Sequence[Snapshot]) -> list[Synced | EngineError]:
+        claims = [one.claim for one in batch]
+        results = await store.sync(self.cell, claims, [one.payload for one in batch])
+        for one, result in zip(batch, results, strict=True):
+            if isinstance(result, Synced) and result.word in {"created", "updated"}:
+                self.kept.snapshot(result, one.claim, one.payload)
+        return results
+
+    async def _look_up(self, batch: Sequence[OrderId]) -> list[HoldRecord | EngineError | None]:
+        return [*await store.holds(self.cell, batch)]
+
     async def _send_payments(self, batch: Sequence[PaymentClaim]) -> list[Paid | EngineError]:
         log_id, words = await store.confirm(self.cell, batch)
         results = [self._paid(one, word, log_id) for one, word in zip(batch, words, strict=True)]
@@ -179,6 +241,34 @@ class Reservations:
 
     async def _send_releases(self, batch: Sequence[ReleaseClaim]) -> list[Result | EngineError]:
         return [*await store.release(self.cell, batch)]
+
+
+async def _outcomes(
+    submitted: Sequence["asyncio.Future[R] | EngineError"],
+) -> list[R | EngineError]:
+    """Wait for all and return results and refusals as they stand; nothing is raised."""
+    waiting = [one for one in submitted if not isinstance(one, EngineError)]
+    if waiting:
+        await asyncio.wait(waiting)
+    results: list[R | EngineError] = []
+    for one in submitted:
+        if isinstance(one, EngineError):
+            results.append(one)
+            continue
+        outcome = _outcome(one)
+        results.append(outcome)
+    return results
+
+
+def _outcome(done: "asyncio.Future[R]") -> R | EngineError:
+    if done.cancelled():
+        return OutcomeUnknown("the process ends; send it again")
+    failure = done.exception()
+    if failure is None:
+        return done.result()
+    if isinstance(failure, EngineError):
+        return failure
+    raise failure
 
 
 def _paid(word: Result, log_id: str) -> Paid | EngineError:  # noqa: PLR0911 - one case a word

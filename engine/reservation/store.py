@@ -4,8 +4,8 @@ Every function settles a batch in one script call and returns one result per ite
 value, or the refusal as an exception that is not raised, because its neighbours may have succeeded.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final, cast
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final, Literal, cast
 
 from redis.exceptions import RedisError
 
@@ -21,10 +21,12 @@ from engine.kernel.errors import (
     LimitReached,
     NotStarted,
     OutcomeUnknown,
+    Overloaded,
     Paused,
     SoldOut,
     UnknownSku,
     ValidationFailed,
+    WrongCall,
 )
 from engine.kernel.types import Fault, OrderId
 from engine.reservation.stages import Due
@@ -35,10 +37,15 @@ from engine.reservation.types import (
     PaymentClaim,
     ReleaseClaim,
     Result,
+    SnapshotClaim,
+    Synced,
     decode_hold,
 )
 
 _SCAN_COUNT: Final = 1_000
+_SYNCED: Final[Mapping[str, Literal["created", "updated", "unchanged", "stale"]]] = {
+    "CREATED": "created", "UPDATED": "updated", "UNCHANGED": "unchanged", "STALE": "stale",
+}  # fmt: skip
 _ENDED_AS: Final = {
     "ALREADY_CONFIRMED": "paid",
     "ALREADY_RELEASED": "cancelled",
@@ -62,6 +69,22 @@ async def restore(
 ) -> tuple[str, list[Result]]:
     """Put accepted claims back while a cell is being opened; return the log id and verdicts."""
     reply = await cell.call("restore", claims, payloads, argument="0", epoch=epoch)
+    return reply.log_id, reply.results
+
+
+async def sync(
+    cell: Cell, snapshots: Sequence[SnapshotClaim], payloads: Sequence[bytes]
+) -> list[Synced | EngineError]:
+    """Make orders what these snapshots say; safe to repeat, in any order."""
+    reply = await cell.call("sync", snapshots, payloads)
+    return [_synced(result, reply.log_id) for result in reply.results]
+
+
+async def resync(
+    cell: Cell, epoch: int, snapshots: Sequence[SnapshotClaim], payloads: Sequence[bytes]
+) -> tuple[str, list[Result]]:
+    """Judge snapshots once more while a cell is being opened; return the log id and verdicts."""
+    reply = await cell.call("resync", snapshots, payloads, argument="0", epoch=epoch)
     return reply.log_id, reply.results
 
 
@@ -93,17 +116,18 @@ async def prune(cell: Cell, count: int = limits.CLAIMS_PER_CALL_MAX) -> int:
     return cast("int", (await cell.call("prune", [count])).results[0])
 
 
-async def hold(cell: Cell, order_id: OrderId) -> HoldRecord | None:
-    """Return an order as the cell remembers it, None when it does not.
+async def holds(cell: Cell, order_ids: Sequence[OrderId]) -> list[HoldRecord | None]:
+    """Return orders as the cell remembers them, None for one that it does not.
 
     Raises:
         OutcomeUnknown: the cell does not answer.
     """
     try:
-        packed = await cell.redis.hget(keys.of(cell.id, "holds"), order_id)
+        packed = await cell.redis.hmget(keys.of(cell.id, "holds"), list(order_ids))
     except (RedisError, OSError) as error:
         raise OutcomeUnknown("the cell does not answer") from error
-    return None if packed is None else decode_hold.decode(cast("bytes", packed))
+    found = cast("list[bytes | None]", packed)
+    return [None if one is None else decode_hold.decode(one) for one in found]
 
 
 async def open_epoch(cell: Cell) -> int:
@@ -160,15 +184,28 @@ class EmptyPools(SoldOut):
 
 def _held(claim: Claim, result: Result, log_id: str) -> Held | EngineError:
     match result:
-        case ["RESERVED", state, pay_by, total, dropped, short, _, _, *stages]:
+        case ["RESERVED", state, pay_by, total, dropped, *stages]:
             held = (state, pay_by, total, dropped, False, log_id)
-            found = [(n, units) for n, units in short]
-            return Held(claim.order_id, *held, short=found, stages=_stages(stages))
+            return Held(claim.order_id, *held, stages=_stages(stages))
         case ["REPEATED", state, pay_by, total, dropped, *stages]:
             again = (state, pay_by, total, dropped, True)
             return Held(claim.order_id, *again, stages=_stages(stages))
         case _:
             return _refusal(claim, result, log_id)
+
+
+def _synced(result: Result, log_id: str) -> Synced | EngineError:
+    match result:
+        case [word, _, version, short, unmapped, below] if word in _SYNCED:
+            return Synced(_SYNCED[word], version, short, unmapped, below, log_id)
+        case ["WRONG_CALL"]:
+            return WrongCall("orders of this channel are asked for by POST /v1/orders")
+        case ["UNKNOWN_CHANNEL"]:
+            return Overloaded("the cell has not been told of this channel yet")
+        case ["CONFLICT"]:
+            return InConflict("its snapshots have named too many different lines")
+        case _:
+            raise AssertionError(f"sync answered {result[0]!r}, which is not in its header")
 
 
 def _stages(told: Sequence[list[list[Any]]]) -> list[Due]:
@@ -196,6 +233,8 @@ def _refusal(  # noqa: C901, PLR0911, PLR0912 - one case a word
             return Paused(scope=scope)
         case ["UNKNOWN_SKU", n]:
             return UnknownSku(line=n, sku=claim.lines[n - 1][0])
+        case ["WRONG_CALL"]:
+            return WrongCall("its channel's orders come by POST /v1/orders:sync")
         case ["SHORT", 0]:
             return InConflict("the order it is split from is another buyer's sale, or partly paid")
         case ["SHORT", n]:

@@ -1,5 +1,6 @@
 """Nouns of a reservation: the order as posted, the claim made of it, and what the cell answered."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -12,6 +13,7 @@ from engine.reservation.stages import Due
 PENDING: Final = "P"  # a hold's state; the others are C confirmed, R released, E expired
 
 Quantity = Annotated[int, msgspec.Meta(ge=1, le=QUANTITY_MAX)]
+Small = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Text = Annotated[str, msgspec.Meta(max_length=512)]
 
 
@@ -96,7 +98,7 @@ class ShipTo(Wire, frozen=True):
     postcode: Text = ""
     consignee_id: Text = ""
     merge_key: Text = ""
-    revision: int = 1
+    revision: Small = 1
 
 
 class Promise(Wire, frozen=True):
@@ -172,7 +174,7 @@ class OrderIn(Wire, frozen=True):
     fulfilled_by: Literal["merchant", "platform"] = "merchant"
     buyer_note: Text = ""
     seller_note: Text = ""
-    flag: int = 0
+    flag: Small = 0
     version: Text = ""
     source_status: Text = ""
 
@@ -203,6 +205,60 @@ class Claim(NamedTuple):
     split_from: str = ""
 
 
+class SnapshotClaim(NamedTuple):
+    """What `sync` reads of a snapshot: a claim's fields, and those of `lua/include/snapshot.lua`.
+
+    `fingerprint` is the digest of the whole snapshot, `lines` are (sku, units wanted, payable), the
+    sku "" when nobody here knows it. `state` is P unpaid, C sold, R closed; `recalled` is the hold
+    as Postgres has it, for an order the cell may have forgotten.
+    """
+
+    order_id: OrderId
+    fingerprint: str
+    tenant: str
+    channel: str
+    campaign: str
+    buyer: str
+    currency: str
+    total: int
+    settle: str
+    method: str
+    replace: int
+    lines: tuple[tuple[str, int, int], ...]
+    payment: tuple[()]
+    buyer_keys: tuple[()]
+    placed_at: int
+    actor: str
+    split_from: str
+    version: str
+    state: str
+    progress: int
+    line_keys: tuple[str, ...]
+    recalled: Sequence[Any] = ()
+
+
+class Snapshot(NamedTuple):
+    """A snapshot on its way to the cell; `payload` is what the recorder reads of it."""
+
+    claim: SnapshotClaim
+    payload: bytes
+
+
+class Synced(msgspec.Struct, frozen=True, gc=False):
+    """What became of a snapshot.
+
+    `version` is the newest that the cell has seen; `short` are (line, units, sku) that were lacking
+    when it was judged, some of them perhaps repaid since; `unmapped` and `below_floor` are lines.
+    """
+
+    word: Literal["created", "updated", "unchanged", "stale"]
+    version: str
+    short: list[tuple[int, int, str]]
+    unmapped: list[int]
+    below_floor: list[int]
+    log_id: str
+
+
 class Held(msgspec.Struct, frozen=True, gc=False):
     """An accepted claim, first or repeated: `state` is P, C, R or E; `pay_by` 0 means none."""
 
@@ -213,14 +269,13 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     dropped: list[int]
     repeated: bool
     log_id: str = ""
-    short: list[tuple[int, int]] = msgspec.field(default_factory=list)
     stages: list[Due] = msgspec.field(default_factory=list)
 
 
 class HoldRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A hold as the cell keeps it (fields as in `lua/include/hold.lua`)."""
 
-    version: int
+    layout: int
     state: str
     attempt: int
     fingerprint: str
@@ -243,6 +298,12 @@ class HoldRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
     buyer_keys: list[tuple[str, str]] = []
     stages: list[Any] = []
     paid: int = 0
+    version: str = ""
+    progress: int = 0
+    line_keys: list[str] = []
+    shorts: list[tuple[str, int, int]] = []
+    unmapped: list[int] = []
+    below_floor: list[int] = []
 
 
 class PaymentClaim(NamedTuple):

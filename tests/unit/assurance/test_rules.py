@@ -118,7 +118,7 @@ def test_what_is_wrong_about_a_pool(one, ledger, pool, said):
 
 COUNTS = {
     "accepted": 5, "recorded_then": 5, "recorded": 9, "orders": 8, "duplicates": 1,
-    "paid_without_payment": 0, "applied_without_paid": 0,
+    "paid_without_payment": 0, "applied_without_paid": 0, "owed_to_nobody": 0,
 }  # fmt: skip
 
 # fmt: off
@@ -129,6 +129,7 @@ COUNT_FAULTS = {
     "a duplicate too many": ({"duplicates": 2},           ["recorded 9, orders 8"]),
     "a payment is gone":    ({"paid_without_payment": 2}, ["2 orders are paid without a payment"]),
     "an order is not paid": ({"applied_without_paid": 3}, ["3 payments are applied to orders that are not paid"]),
+    "owed to no order":     ({"owed_to_nobody": 1}, ["1 pools owe other units than their orders lack"]),
     "all at once":          ({"accepted": 6, "orders": 7, "paid_without_payment": 1, "applied_without_paid": 1},
                              ["accepted 6", "recorded 9", "1 orders", "1 payments"]),
 }

@@ -30,7 +30,6 @@ STRETCHES = {
     "held":                      ([reserved()],                                                ("open",      "unpaid",      "held")),
     "arrived paid":              ([reserved(state="C", settle="paid", payment=PAID)],          ("open",      "paid",        "committed")),
     "on delivery":               ([reserved(state="C", settle="on_delivery")],                 ("open",      "on_delivery", "committed")),
-    "oversold elsewhere":        ([reserved(state="C", settle="paid", short=[(1, 1)])],        ("open",      "paid",        "short")),
     "paid":                      ([reserved(), CONFIRMED],                                     ("open",      "paid",        "committed")),
     "paid twice":                ([reserved(), CONFIRMED, refund_due("second_payment")],       ("open",      "paid",        "committed")),
     "cancelled":                 ([reserved(), released(ALL, "R")],                            ("cancelled", "unpaid",      "released")),
@@ -118,16 +117,12 @@ def test_a_dropped_gift_is_a_line_of_which_nothing_is_left():
     assert changes.lines["o", 1].open_quantity == 2
 
 
-def test_every_reason_to_hold_back_becomes_a_block_of_its_line():
-    changes = fold(reserved(short=[(1, 2)], unmapped=[2], below_floor=[1, 2]))
+def test_a_line_sold_too_cheaply_is_blocked():
+    changes = fold(reserved(below_floor=[1, 2]))
     assert [(block.code, block.line_id, block.by) for block in changes.blocks] == [
-        ("short", "o-1", "engine"),
-        ("unmapped_sku", "o-2", "engine"),
         ("price", "o-1", "engine"),
         ("price", "o-2", "engine"),
     ]
-    assert changes.lines["o", 1].short == 2
-    assert changes.orders["o"].stock_state == "short"
 
 
 def test_the_same_order_twice_in_one_stretch_is_one_order_and_a_duplicate():

@@ -198,3 +198,58 @@ async def test_a_caller_that_left_changes_nothing_for_the_others(cell, running):
     assert set(sent) >= set(stayed)
     assert len(set(sent) & set(left)) > 100
     assert cell.most_in_flight == 1
+
+
+async def test_what_is_sold_already_goes_before_what_is_asked_for(cell, running):
+    """Orders that marketplaces sold are booked first; an idle lane holds nobody up."""
+    sold = running()
+    made = Batcher(cell.send, after=sold)
+    task = asyncio.get_running_loop().create_task(made.run())
+    try:
+        assert await made.submit("alone") == ("done", "alone")
+        cell.go.clear()
+        first = [sold.submit("s1"), made.submit("g1")]
+        await turns()
+        rest = [made.submit("g2"), sold.submit("s2"), sold.submit("s3")]
+        await turns()
+        cell.go.set()
+        await asyncio.gather(*first, *rest)
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    assert cell.batches[1:3] == [["s1"], ["g1"]], "each lane has a call of its own in flight"
+    assert cell.batches[3:] == [["s2", "s3"], ["g2"]]
+
+
+async def test_a_lane_that_nobody_sends_holds_nobody_up(cell):
+    """Its process ends, or it never ran: what waits there must not stop the others."""
+    never = Batcher(cell.send)
+    never.submit("s")
+    made = Batcher(cell.send, after=never)
+    task = asyncio.get_running_loop().create_task(made.run())
+    try:
+        assert await made.submit("g") == ("done", "g")
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def test_a_lane_that_ends_lets_the_others_go_on(cell):
+    sold = Batcher(cell.send)
+    sending = asyncio.get_running_loop().create_task(sold.run())
+    made = Batcher(cell.send, after=sold)
+    task = asyncio.get_running_loop().create_task(made.run())
+    try:
+        cell.go.clear()
+        sold.submit("s1")
+        await turns()
+        sold.submit("s2")
+        asked = made.submit("g")
+        await turns()
+        sending.cancel()
+        await asyncio.wait([sending])
+        cell.go.set()
+        assert await asked == ("done", "g")
+    finally:
+        task.cancel()
+        await asyncio.wait([task])

@@ -1,4 +1,4 @@
-"""`POST /v1/orders`: the one call of a flash sale."""
+"""`POST /v1/orders`: the one call of a flash sale, and the parts that a batch shares with it."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -10,7 +10,7 @@ from aiohttp import web
 
 from engine.channels.registry import Registry
 from engine.infra.http import fast
-from engine.infra.http.auth import DIRECTORY, Principal, require, require_channel
+from engine.infra.http.auth import Principal, caller, require_channel
 from engine.infra.http.fast import Answer
 from engine.infra.http.openapi import Operation, operation
 from engine.infra.http.server import raw_body
@@ -21,6 +21,7 @@ from engine.kernel.clock import rfc3339
 from engine.kernel.errors import (
     Closed,
     Ended,
+    EngineError,
     IdempotencyConflict,
     InConflict,
     LimitReached,
@@ -83,12 +84,8 @@ async def post_order(request: web.Request) -> web.Response:
 
 async def order(app: web.Application, request: web.BaseRequest) -> Answer:
     """Hold stock for an order; 202, because Postgres learns of it a moment later."""
-    directory, headers = app[DIRECTORY], request.headers
-    authorization = headers.get("Authorization")
-    principal = directory.known(authorization) if authorization else None
-    if principal is None:
-        principal = await directory.authenticate(authorization)
-    require(principal, _SCOPE)
+    headers = request.headers
+    principal = await caller(app, request, _SCOPE)
     raw = await raw_body(request, limits.ORDER_BYTES_MAX)
     claim = await claim_of(app, principal, raw)
     held, word = await _reserve(app, claim, raw)
@@ -106,28 +103,48 @@ async def _reserve(app: web.Application, claim: Claim, raw: bytes) -> tuple[Held
     An ended campaign's orders leave the cell some days later, and so does an order that says it
     was placed long ago: both are looked up before they are refused or taken a second time.
     """
-    age_ms = app[RUNTIME].clock.now_ms() - claim.placed_at
-    if age_ms > limits.IDEMPOTENCY_KEEP_MS and (known := await app[RECALL](claim)) is not None:
+    if is_old(app, claim) and (known := await app[RECALL](claim)) is not None:
         return known
     try:
         held = await app[RESERVATIONS].reserve(claim, raw)
-    except Ended:
-        known = await app[RECALL](claim)
-        if known is None:
-            raise
-        return known
-    if held.repeated and claim.payment and not _is_paid_already(held, claim):
+    except Ended as refusal:
+        return await recalled(app, claim, refusal)
+    return held, await word_of(app, claim, held)
+
+
+def is_old(app: web.Application, claim: Claim) -> bool:
+    """Whether the cell may have forgotten an order of that age."""
+    return app[RUNTIME].clock.now_ms() - claim.placed_at > limits.IDEMPOTENCY_KEEP_MS
+
+
+async def recalled(app: web.Application, claim: Claim, refusal: EngineError) -> tuple[Held, str]:
+    """Return an order as Postgres has it.
+
+    Raises:
+        EngineError: the refusal, when it has none.
+    """
+    known = await app[RECALL](claim)
+    if known is None:
+        raise refusal
+    return known
+
+
+async def word_of(app: web.Application, claim: Claim, held: Held) -> str:
+    """Return the present status of an accepted order; one that came before may have gone on."""
+    if not held.repeated:
+        return _STATUS[held.state]
+    if claim.payment and not _is_paid_already(held, claim):
         # the same order again, now paid: the payment is booked as if it had come by its own call
         paid = await app[RESERVATIONS].confirm(PaymentClaim(claim.order_id, *claim.payment))
         if paid.outcome == "applied":
             held = msgspec.structs.replace(held, state="C")
     word = _STATUS[held.state]
-    if held.repeated and held.state != PENDING:
+    if held.state != PENDING:
         with suppress(*UNAVAILABLE):  # the cell's own word will do while Postgres is away
             known = await app[RECALL](claim)
             if known is not None and not _is_behind(*known, held):
                 word = known[1]
-    return held, word
+    return word
 
 
 def _is_paid_already(held: Held, claim: Claim) -> bool:
@@ -141,8 +158,12 @@ def _is_behind(recorded: Held, word: str, held: Held) -> bool:
     return recorded.state == PENDING or paid_after_expiry
 
 
-async def claim_of(app: web.Application, principal: Principal, raw: bytes) -> Claim:
+async def claim_of(
+    app: web.Application, principal: Principal, raw: bytes, asked_at: float | None = None
+) -> Claim:
     """Decode and check a body down to what the cell is asked.
+
+    `asked_at`: when the request came (monotonic seconds), for one with many orders.
 
     Raises:
         ValidationFailed: which field, and what is accepted there.
@@ -154,17 +175,19 @@ async def claim_of(app: web.Application, principal: Principal, raw: bytes) -> Cl
     if b"\\u0000" in raw:
         codec.refuse_nul(raw)
     require_channel(principal, order.channel)
-    await _require_gate(app[REGISTRY], principal.tenant, order)
+    await _require_gate(app[REGISTRY], principal.tenant, order, asked_at)
     now_ms = app[RUNTIME].clock.now_ms()
     return rules.claim_of(order, tenant=principal.tenant, actor=principal.key_id, now_ms=now_ms)
 
 
-async def _require_gate(registry: Registry, tenant: str, order: OrderIn) -> None:
+async def _require_gate(
+    registry: Registry, tenant: str, order: OrderIn, asked_at: float | None
+) -> None:
     authority = registry.known(tenant, order.channel)
     if authority == "gate":
         return
     if authority is None:
-        authority = await registry.authority(tenant, order.channel)
+        authority = await registry.authority(tenant, order.channel, asked_at)
     if authority is None:
         codec.refuse("/channel", "there is no such channel: make it by PUT /v1/channels/{channel}")
     if authority != "gate":

@@ -1,0 +1,146 @@
+"""What a marketplace's snapshot makes of an order, and who is repaid what is owed; pure."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from engine.kernel.events import LogEvent, Synced
+from engine.kernel.ids import line_id
+from engine.orders.types import (
+    CANCELLED,
+    CLOSED,
+    OPEN,
+    BlockRow,
+    Changes,
+    EventRow,
+    NewLine,
+    NewOrder,
+    Owed,
+    PaymentRow,
+    Repaid,
+    Unmapped,
+)
+from engine.snapshots.types import FactLine, Facts, decode_facts
+
+_REASONS: Final[Mapping[str, str]] = {
+    "unmapped": "its listing is mapped to no SKU",
+    "doubled": "its listing is mapped to several SKUs",
+    "unknown_sku": "nothing of this SKU is sold through this channel",
+}
+
+
+def fold(changes: Changes, log_id: str, event: Synced, payload: bytes) -> None:
+    """Make an order's row what its newest snapshot says.
+
+    Raises:
+        msgspec.MsgspecError: the payload is not what this version writes.
+    """
+    order_id, facts = event.subject, decode_facts(payload)
+    if event.created and order_id in changes.orders:
+        changes.twice.append((log_id, order_id, event.at))
+        return
+    row = _row(log_id, event, facts)
+    first = changes.orders.get(order_id)
+    if first is not None:
+        row.accepted_at, row.log_id, row.actor = first.accepted_at, first.log_id, first.actor
+    if event.created or first is not None:
+        changes.orders[order_id] = row
+    else:
+        changes.snapshots[order_id] = row
+        changes.patches.pop(order_id, None)  # this says all of it
+    into = changes.lines if order_id in changes.orders else changes.snapshot_lines
+    by_number = dict(zip(event.numbers, facts.lines, strict=True))
+    for n in range(1, len(event.lines) + 1):
+        into[order_id, n] = _line(event, n, by_number.get(n))
+    for payment in facts.payments:
+        changes.payments.append(PaymentRow(order_id, payment, "applied", "", log_id, event.at))
+    changes.blocks = [one for one in changes.blocks if one.order_id != order_id]
+    _mark(changes, event, facts, by_number)
+    data = {
+        "version": facts.version, "source_status": facts.source_status, "state": row.state,
+        "payment_state": row.payment_state, "total": facts.total, "currency": facts.currency,
+        "short": sum(units for _, units, _ in event.owed),
+    }  # fmt: skip
+    kind = "order.synced" if event.created else "order.changed"
+    changes.events.append(
+        EventRow(event.at, kind, order_id, log_id, facts.actor, data, of_new=bool(event.created))
+    )
+
+
+def follow_owed(changes: Changes, log_id: str, event: LogEvent) -> None:
+    """Note what an event owes newly, and what it repays, in the order of the log."""
+    repaid = [move for move in event.moves if move.owed < 0]
+    for move in repaid:
+        row = Repaid(move.pool_id, -move.owed, event.subject, log_id, event.at)
+        changes.debts.append(row)
+    if isinstance(event, Synced):
+        for pool_id, units, line_no in event.owed:
+            changes.debts.append(Owed(event.subject, pool_id, line_no, units))
+
+
+def unreadable_order(log_id: str, event: Synced, reason: str) -> NewOrder:
+    """Return a row a person can find for a snapshot that is unreadable; the dead letter has all."""
+    return NewOrder(
+        order_id=event.subject, tenant="main", channel="",
+        channel_order_id=f"unreadable:{event.subject}", campaign="", buyer_id="", kind="sale",
+        state=OPEN, payment_state="unpaid", stock_state=_stock_state(event), currency="",
+        payable=0, pay_by=event.pay_by, held_until=event.held_until, attempt=1, fingerprint="",
+        placed_at=event.at, accepted_at=event.at, log_id=log_id, actor="engine", attention=reason,
+        draws=[list(draw) for draw in event.draws], counters=[], stages=[], document="{}",
+    )  # fmt: skip
+
+
+def _row(log_id: str, event: Synced, facts: Facts) -> NewOrder:
+    return NewOrder(
+        order_id=event.subject, tenant=facts.tenant, channel=facts.channel,
+        channel_order_id=facts.channel_order_id, campaign=facts.campaign, buyer_id=facts.buyer,
+        kind=facts.kind, state=_state(event, facts), payment_state=facts.payment_state,
+        stock_state=_stock_state(event), currency=facts.currency, payable=facts.total,
+        pay_by=event.pay_by, held_until=event.held_until, attempt=1, fingerprint=facts.digest,
+        placed_at=facts.placed_at, accepted_at=event.at, log_id=log_id, actor=facts.actor,
+        attention="", draws=[list(draw) for draw in event.draws],
+        counters=[list(entry) for entry in event.counted], stages=[],
+        document=facts.document.decode(), fulfilment_state=facts.fulfilment_state,
+        version=facts.version, source_status=facts.source_status,
+    )  # fmt: skip
+
+
+def _state(event: Synced, facts: Facts) -> str:
+    if facts.source_status == "closed":
+        return CANCELLED if event.state == "R" else CLOSED
+    return CLOSED if event.state == "E" else OPEN
+
+
+def _stock_state(event: Synced) -> str:
+    if event.state in {"R", "E"}:
+        return "released"
+    if not event.draws:
+        return "none"
+    return "committed" if event.state == "C" else "held"
+
+
+def _line(event: Synced, n: int, fact: FactLine | None) -> NewLine:
+    """Return a line's row; one that the snapshot does not tell of any more wants nothing."""
+    sku, _, _, _ = event.lines[n - 1]
+    if fact is None:
+        return NewLine(event.subject, n, sku, 0, 0, 0, 0, event.line_keys[n - 1])
+    return NewLine(
+        event.subject, n, sku or fact.said, fact.quantity, fact.open, fact.payable, 0,
+        fact.channel_line_id,
+    )  # fmt: skip
+
+
+def _mark(changes: Changes, event: Synced, facts: Facts, by_number: Mapping[int, FactLine]) -> None:
+    """Block what nobody here knows, and what was sold too cheaply."""
+    for n in event.unmapped:
+        fact = by_number.get(n)
+        why = (fact.why if fact else "") or "unknown_sku"
+        where = line_id(event.subject, n)
+        changes.blocks.append(
+            BlockRow(event.subject, "unmapped_sku", where, _REASONS[why], event.at, "engine")
+        )
+        if fact is not None:
+            alarm = (facts.tenant, facts.channel, fact.item_id, fact.sku_id, fact.said, why)
+            changes.unmapped.append(Unmapped(*alarm))
+    for n in event.below_floor:
+        where = line_id(event.subject, n)
+        changes.blocks.append(BlockRow(event.subject, "price", where, "", event.at, "engine"))

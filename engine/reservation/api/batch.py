@@ -1,0 +1,124 @@
+"""`POST /v1/orders:batch`: many orders in one request, each judged and answered by itself."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Annotated, Final, NamedTuple
+
+import msgspec
+from aiohttp import web
+
+from engine.infra.http import items
+from engine.infra.http.auth import principal_of
+from engine.infra.http.openapi import Operation, operation
+from engine.infra.http.server import raw_body
+from engine.infra.runtime import RUNTIME
+from engine.kernel import codec
+from engine.kernel.errors import Ended, EngineError, PayloadTooLarge
+from engine.kernel.limits import ORDER_BYTES_MAX, ORDERS_PER_BATCH_MAX
+from engine.reservation.api import single
+from engine.reservation.api.single import RECALL, RESERVATIONS, Accepted
+from engine.reservation.types import Claim, Held, OrderIn
+
+_SCOPE: Final = "orders:write"
+
+
+class OrdersIn(codec.Wire, frozen=True):
+    """Orders as for the single call."""
+
+    orders: Annotated[list[OrderIn], msgspec.Meta(min_length=1, max_length=ORDERS_PER_BATCH_MAX)]
+
+
+class Placing(codec.Answer, frozen=True):
+    """One order of a batch: `status` and `order` are what the single call would answer.
+
+    A refused one has the members of its problem document instead of `order`.
+    """
+
+    status: int
+    order: Accepted | msgspec.UnsetType = msgspec.UNSET
+    code: str | msgspec.UnsetType = msgspec.UNSET
+    detail: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class Placings(codec.Answer, frozen=True):
+    """One result an order, in their order."""
+
+    results: list[Placing]
+
+
+class _Asked(NamedTuple):
+    claim: Claim
+    raw: bytes
+
+
+async def post_orders(request: web.Request) -> web.Response:
+    """Hold stock for many orders; a bad one never spoils its neighbours."""
+    asked_at = request.app[RUNTIME].clock.monotonic()
+    principal = await principal_of(request, _SCOPE)
+    raws = items.cut(await raw_body(request))
+
+    async def decode(raw: bytes) -> _Asked:
+        if len(raw) > ORDER_BYTES_MAX:
+            raise PayloadTooLarge(f"an order has at most {ORDER_BYTES_MAX} bytes")
+        return _Asked(await single.claim_of(request.app, principal, raw, asked_at), raw)
+
+    asked = await items.decoded(raws, decode)
+    items.require_lines(sum(len(one.claim.lines) for one in asked if isinstance(one, _Asked)))
+    return items.answer(await _place(request.app, asked))
+
+
+async def _place(
+    app: web.Application, asked: Sequence[_Asked | EngineError]
+) -> list[dict[str, object] | EngineError]:
+    """Answer each, in order; all that the cell is asked goes there together."""
+    answers: dict[int, dict[str, object] | EngineError] = {}
+    fresh: dict[int, _Asked] = {}
+    for n, one in enumerate(asked):
+        if isinstance(one, EngineError):
+            answers[n] = one
+        elif single.is_old(app, one.claim) and (known := await app[RECALL](one.claim)) is not None:
+            answers[n] = _told(one.claim, *known)
+        else:
+            fresh[n] = one
+    outcomes = await app[RESERVATIONS].reserve_all(
+        [one.claim for one in fresh.values()], [one.raw for one in fresh.values()]
+    )
+    for (n, one), outcome in zip(fresh.items(), outcomes, strict=True):
+        try:
+            answers[n] = await _answer(app, one.claim, outcome)
+        except EngineError as refusal:
+            answers[n] = refusal
+    return [answers[n] for n in range(len(asked))]
+
+
+async def _answer(
+    app: web.Application, claim: Claim, outcome: Held | EngineError
+) -> dict[str, object] | EngineError:
+    if isinstance(outcome, Ended):
+        return _told(claim, *await single.recalled(app, claim, outcome))
+    if isinstance(outcome, EngineError):
+        return outcome
+    return _told(claim, outcome, await single.word_of(app, claim, outcome))
+
+
+def _told(claim: Claim, held: Held, word: str) -> dict[str, object]:
+    status = HTTPStatus.OK if held.repeated else HTTPStatus.ACCEPTED
+    return {"status": int(status), "order": single.accepted(claim, held, word)}
+
+
+def routes() -> list[web.RouteDef]:
+    """Return the routes of this module."""
+    return [web.post("/v1/orders:batch", post_orders)]
+
+
+OPERATIONS: Final[list[Operation]] = [
+    operation(
+        "POST",
+        "/v1/orders:batch",
+        "Place many orders of gate channels",
+        _SCOPE,
+        request=OrdersIn,
+        responses={200: Placings},
+        problems=[PayloadTooLarge],
+    ),
+]

@@ -1,0 +1,136 @@
+"""`POST /v1/orders:sync`: what marketplaces say of the orders that they have sold."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+from aiohttp import web
+
+from engine.channels.registry import Registry
+from engine.infra.http import items
+from engine.infra.http.auth import Principal, principal_of, require_channel
+from engine.infra.http.openapi import Operation, operation
+from engine.infra.http.server import raw_body
+from engine.infra.runtime import RUNTIME
+from engine.kernel import codec, limits
+from engine.kernel.errors import EngineError, Overloaded, PayloadTooLarge, WrongCall
+from engine.kernel.types import OrderId
+from engine.listings.registry import LISTINGS
+from engine.reservation.api import REGISTRY, RESERVATIONS
+from engine.reservation.types import Snapshot, Synced
+from engine.snapshots import rules
+from engine.snapshots.types import (
+    SnapshotIn,
+    SnapshotsIn,
+    SyncResult,
+    SyncResults,
+    Understood,
+    decode_snapshot,
+)
+
+# Holds as Postgres has them, of those of these orders that it knows (`lua/include/hold.lua`).
+RecallHolds = Callable[[Sequence[OrderId]], Awaitable[Mapping[OrderId, Sequence[Any]]]]
+RECALL_HOLDS: Final[web.AppKey[RecallHolds]] = web.AppKey("recall_holds")
+
+_SCOPE: Final = "orders:sync"
+
+
+async def post_snapshots(request: web.Request) -> web.Response:
+    """Make orders what these snapshots say; a bad one never spoils its neighbours."""
+    app = request.app
+    asked_at = app[RUNTIME].clock.monotonic()
+    principal = await principal_of(request, _SCOPE)
+    raws = items.cut(await raw_body(request))
+    understood = await items.decoded(raws, lambda raw: _understood(app, principal, raw, asked_at))
+    good = [one.snapshot for one in understood if isinstance(one, Understood)]
+    items.require_lines(sum(len(one.claim.lines) for one in good))
+    outcomes = iter(await app[RESERVATIONS].sync_all(await _with_forgotten(app, good)))
+    results = [
+        one if isinstance(one, EngineError) else _answer(one.snapshot, next(outcomes))
+        for one in understood
+    ]
+    return items.answer(results)
+
+
+async def _understood(
+    app: web.Application, principal: Principal, raw: bytes, asked_at: float
+) -> Understood:
+    """Decode, check and resolve one snapshot; `asked_at` is when its request came.
+
+    Raises:
+        ValidationFailed: which field, and what is accepted there.
+        WrongCall: orders of this channel are asked for.
+        Overloaded: whether its listings are known cannot be said.
+    """
+    if len(raw) > limits.ORDER_BYTES_MAX:
+        raise PayloadTooLarge(f"an order has at most {limits.ORDER_BYTES_MAX} bytes")
+    order = decode_snapshot(raw)
+    if order.extensions:
+        codec.open_document(order.extensions, "/extensions")
+    if b"\\u0000" in raw:
+        codec.refuse_nul(raw)
+    require_channel(principal, order.channel)
+    await _require_external(app[REGISTRY], principal.tenant, order.channel, asked_at)
+    found = _resolved(app, principal, order, raw)
+    if found.unknown:  # a link that was mapped a moment ago is not, and only Postgres can say so
+        if not await app[LISTINGS].fresh(asked_at):
+            raise Overloaded("its listings cannot be looked up now; nothing was done")
+        found = _resolved(app, principal, order, raw)
+    return found
+
+
+def _resolved(
+    app: web.Application, principal: Principal, order: SnapshotIn, raw: bytes
+) -> Understood:
+    tenant, listings = principal.tenant, app[LISTINGS]
+    return rules.snapshot_of(
+        order,
+        raw,
+        lambda item_id, sku_id: listings.resolve(tenant, order.channel, item_id, sku_id),
+        tenant=tenant,
+        actor=principal.key_id,
+    )
+
+
+async def _require_external(registry: Registry, tenant: str, channel: str, asked_at: float) -> None:
+    authority = await registry.authority(tenant, channel, asked_at)
+    if authority is None:
+        codec.refuse("/channel", "there is no such channel: make it by PUT /v1/channels/{channel}")
+    if authority == "gate":
+        raise WrongCall("orders of gate channels come by POST /v1/orders")
+
+
+async def _with_forgotten(app: web.Application, snapshots: Sequence[Snapshot]) -> list[Snapshot]:
+    """Give those that the cell may have forgotten what Postgres knows of them."""
+    oldest = app[RUNTIME].clock.now_ms() - limits.IDEMPOTENCY_KEEP_MS
+    old = [one.claim.order_id for one in snapshots if one.claim.placed_at < oldest]
+    if not old:
+        return list(snapshots)
+    known = await app[RECALL_HOLDS](old)
+    return [
+        one._replace(claim=one.claim._replace(recalled=known.get(one.claim.order_id, ())))
+        for one in snapshots
+    ]
+
+
+def _answer(snapshot: Snapshot, outcome: Synced | EngineError) -> SyncResult | EngineError:
+    if isinstance(outcome, EngineError):
+        return outcome
+    return rules.result_of(snapshot.claim.order_id, outcome)
+
+
+def routes() -> list[web.RouteDef]:
+    """Return the routes of this slice."""
+    return [web.post("/v1/orders:sync", post_snapshots)]
+
+
+OPERATIONS: Final[list[Operation]] = [
+    operation(
+        "POST",
+        "/v1/orders:sync",
+        "Tell of orders that a marketplace has sold",
+        _SCOPE,
+        request=SnapshotsIn,
+        responses={200: SyncResults},
+        problems=[PayloadTooLarge],
+    ),
+]
