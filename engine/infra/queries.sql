@@ -23,3 +23,77 @@ LIMIT $3;
 
 -- name: advance_reader
 UPDATE event_cursors SET xid = $2::bigint::text::xid8, id = $3 WHERE reader = $1;
+
+-- name: lock_parking_reader
+-- $1 reader; as lock_reader, with the order behind which it looks at parked events next.
+INSERT INTO event_cursors (reader) VALUES ($1)
+ON CONFLICT (reader) DO UPDATE SET reader = excluded.reader
+RETURNING xid::text::bigint AS xid, id, parked_after;
+
+-- name: parked_orders
+-- $1 reader, $2 order behind which to look, $3 at most how many parked events.
+SELECT order_id
+FROM parked_events
+WHERE reader = $1 AND order_id > $2
+ORDER BY order_id, xid, id
+LIMIT $3;
+
+-- name: unpark_events
+-- $1 reader, $2 orders, $3 limit; the oldest events first, so that of each order some first ones go.
+WITH free AS (
+  SELECT p.xid, p.id
+  FROM parked_events AS p
+  WHERE
+    p.reader = $1 AND p.order_id = any($2::text[])
+    AND NOT EXISTS (
+      SELECT FROM blocks AS b
+      WHERE b.order_id = p.order_id AND (b.until IS NULL OR b.until > now())
+    )
+  ORDER BY p.xid, p.id
+  LIMIT $3
+), gone AS (
+  DELETE FROM parked_events AS p
+  USING free AS f
+  WHERE p.reader = $1 AND p.xid = f.xid AND p.id = f.id
+  RETURNING p.xid, p.id
+)
+SELECT e.xid::text::bigint AS xid, e.id, e.at, e.kind, e.order_id, e.actor, e.data
+FROM gone AS g
+JOIN events AS e ON e.xid = g.xid AND e.id = g.id;
+
+-- name: read_or_park_events
+-- $1 reader, $2 xid and $3 id of the last event seen, $4 limit. Events of an order that is blocked,
+-- or that has some parked already, are parked; one statement, so all of it is of one moment.
+WITH fresh AS (
+  SELECT xid, id, at, kind, order_id, actor, data
+  FROM events
+  WHERE
+    (xid, id) > ($2::bigint::text::xid8, $3::bigint)
+    AND xid < pg_snapshot_xmin(pg_current_snapshot())
+  ORDER BY xid, id
+  LIMIT $4
+), parked AS (
+  INSERT INTO parked_events (reader, xid, id, order_id)
+  SELECT $1, f.xid, f.id, f.order_id
+  FROM fresh AS f
+  WHERE
+    EXISTS (
+      SELECT FROM blocks AS b
+      WHERE b.order_id = f.order_id AND (b.until IS NULL OR b.until > now())
+    )
+    OR EXISTS (
+      SELECT FROM parked_events AS p WHERE p.reader = $1 AND p.order_id = f.order_id
+    )
+  RETURNING xid, id
+)
+SELECT
+  f.xid::text::bigint AS xid, f.id, f.at, f.kind, f.order_id, f.actor, f.data,
+  p.id IS NOT NULL AS parked
+FROM fresh AS f
+LEFT JOIN parked AS p ON p.xid = f.xid AND p.id = f.id
+ORDER BY f.xid, f.id;
+
+-- name: advance_parking_reader
+UPDATE event_cursors
+SET xid = $2::bigint::text::xid8, id = $3, parked_after = $4
+WHERE reader = $1;

@@ -7,10 +7,12 @@ from typing import Annotated, Any, Final
 import msgspec
 from aiohttp import web
 
-from engine.infra.http.auth import Principal, principal_of
+from engine.infra.http import fast
+from engine.infra.http.auth import Principal, caller, principal_of
+from engine.infra.http.fast import Answer
 from engine.infra.http.openapi import PAGED, Operation, Query, operation
 from engine.infra.http.paging import read_page
-from engine.infra.http.server import body_of, json_response, path_id, query_id
+from engine.infra.http.server import body_of, json_response, path_id, query_id, raw_body
 from engine.kernel import codec, limits
 from engine.kernel.clock import to_ms
 from engine.kernel.errors import (
@@ -20,10 +22,11 @@ from engine.kernel.errors import (
     NotFound,
     OutcomeUnknown,
     WrongAmount,
+    WrongCall,
 )
 from engine.kernel.types import OrderId
 from engine.orders import views
-from engine.orders.service import Orders
+from engine.orders.service import REFUND_CANCEL, Orders
 from engine.orders.views import Reader
 from engine.reservation.rules import line_number
 from engine.reservation.types import PaymentClaim, PaymentIn, ReleaseClaim
@@ -70,24 +73,30 @@ class Cancelled(codec.Answer, frozen=True):
     payable: codec.Money
 
 
+_encode: Final = msgspec.json.Encoder().encode
 _decode_payment: Final = codec.Decoder(PaymentIn)
 _decode_cancel: Final = codec.Decoder(CancelIn)
 
 
 async def post_payment(request: web.Request) -> web.Response:
-    """Book a payment; 202 when the cell is closed and it waits for the opening."""
-    principal = await principal_of(request, _WRITE)
+    """Answer a payment that came the ordinary way."""
     order_id = OrderId(path_id(request, "order_id"))
-    payment = await body_of(request, _decode_payment, limits.ORDER_BYTES_MAX)
+    return fast.respond(await pay(request.app, order_id, request))
+
+
+async def pay(app: web.Application, order_id: OrderId, request: web.BaseRequest) -> Answer:
+    """Book a payment; 202 when the cell is closed and it waits for the opening."""
+    principal = await caller(app, request, _WRITE)
+    payment = _decode_payment(await raw_body(request, limits.ORDER_BYTES_MAX))
     codec.identifier(payment.payment_id, "/payment_id")
     codec.plain_text(payment.method, "/method", limits.IDENTIFIER_LENGTH_MAX)
     claim = PaymentClaim(
         order_id, payment.payment_id, payment.amount.amount, payment.amount.currency,
         payment.method, _paid_at(payment), payment.stage, principal.key_id,
     )  # fmt: skip
-    result = await request.app[ORDERS].pay(principal, claim)
-    body = Paid(order_id, payment.payment_id, result.state, result.reason)
-    return json_response(body, 202 if result.state == "received" else 200)
+    result = await app[ORDERS].pay(principal, claim)
+    body = _encode(Paid(order_id, payment.payment_id, result.state, result.reason))
+    return Answer(202 if result.state == "received" else 200, {}, body)
 
 
 async def post_cancel(request: web.Request) -> web.Response:
@@ -96,6 +105,8 @@ async def post_cancel(request: web.Request) -> web.Response:
     order_id = OrderId(path_id(request, "order_id"))
     cancel = await body_of(request, _decode_cancel, limits.ORDER_BYTES_MAX)
     codec.identifier(cancel.cancel_id, "/cancel_id")
+    if cancel.cancel_id.startswith(REFUND_CANCEL):
+        codec.refuse("/cancel_id", f"must not begin with {REFUND_CANCEL}, which refunds have")
     codec.plain_text(cancel.reason, "/reason", 512)
     claim = ReleaseClaim(
         order_id, cancel.cancel_id, "cancel", cancel.reason, principal.key_id,
@@ -214,7 +225,7 @@ OPERATIONS: Final[list[Operation]] = [
         _WRITE,
         request=PaymentIn,
         responses={200: Paid, 202: Paid},
-        problems=[NotFound, WrongAmount, IdempotencyConflict, Closed, OutcomeUnknown],
+        problems=[NotFound, WrongAmount, IdempotencyConflict, WrongCall, Closed, OutcomeUnknown],
     ),
     operation(
         "POST",
@@ -223,6 +234,6 @@ OPERATIONS: Final[list[Operation]] = [
         _WRITE,
         request=CancelIn,
         responses={200: Cancelled},
-        problems=[NotFound, NotCancellable, Closed, OutcomeUnknown],
+        problems=[NotFound, NotCancellable, WrongCall, Closed, OutcomeUnknown],
     ),
 ]

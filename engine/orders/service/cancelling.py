@@ -1,0 +1,123 @@
+"""A cancel of a confirmed order: decided in Postgres, under the order's row lock."""
+
+from typing import Any, Final, NamedTuple
+
+import asyncpg
+
+from engine.infra.postgres import Connection
+from engine.kernel import codec
+from engine.kernel.errors import NotCancellable
+from engine.orders import store
+from engine.orders.store import SQL
+from engine.orders.types import OPEN, Changes, EventRow, Patch
+from engine.reservation.types import ReleaseClaim
+
+# A refund that takes units back is a cancel too; what it is called no other may be.
+REFUND_CANCEL: Final = "refund:"
+
+_PARTLY_REFUNDED: Final = "partly_refunded"
+_NOT_CONFIRMED: Final = frozenset({"unpaid", "deposit_paid"})
+
+
+class CancelResult(NamedTuple):
+    """What is left of the order after a cancel."""
+
+    state: str
+    payable: int
+    currency: str
+    log_id: str = ""
+
+
+def is_pending(row: asyncpg.Record) -> bool:
+    """Whether only the cell may decide: confirmed orders are Postgres' once they are folded.
+
+    What is owed (`short`) may be pending or confirmed; its money tells.
+    """
+    waits = row["stock_state"] == "short" and row["payment_state"] in _NOT_CONFIRMED
+    return row["state"] == OPEN and (row["stock_state"] == "held" or waits)
+
+
+async def cancel_confirmed(
+    tx: Connection, order: asyncpg.Record, claim: ReleaseClaim, now_ms: int
+) -> CancelResult:
+    """Cancel under the row lock; the units go back by the script `return`, from the queue.
+
+    `order` is the locked row; the same cancel_id again changes nothing.
+
+    Raises:
+        NotCancellable: it is not open any more, or a line has fewer units left.
+    """
+    known = await tx.fetchrow(SQL["cancel"], claim.order_id, claim.cancel_id)
+    if known is not None:
+        return CancelResult(order["state"], order["payable"], order["currency"])
+    if order["state"] != "open" or order["fulfilment_state"] not in {"unrouted", "routed"}:
+        raise NotCancellable(f"the order is {order['state']}, {order['fulfilment_state']}")
+    lines = await tx.fetch(SQL["order_lines"], claim.order_id)
+    cut = _cut(claim, lines)
+    whole = sum(line["open_quantity"] for line in lines) == sum(units for _, units, _ in cut)
+    left, back = _take_back(codec.decode_json(order["draws"]), cut)
+    money = sum(amount for _, _, amount in cut)
+    if whole:
+        money = order["payable"]
+    await tx.execute(SQL["cancel_order"], claim.order_id, whole, money, codec.encode(left).decode())
+    if order["payment_state"] == _PARTLY_REFUNDED:
+        await store.save(tx, order["cell"], Changes(patches={claim.order_id: _money_due(whole)}))
+    await tx.execute(
+        SQL["cut_lines"], [claim.order_id] * len(cut), *map(list, zip(*cut, strict=True))
+    )
+    await tx.execute(
+        SQL["record_cancels"], [claim.order_id], [claim.cancel_id], [claim.kind], [claim.reason],
+        [codec.encode(cut).decode()], [claim.actor], [""],
+    )  # fmt: skip
+    return_id = f"{claim.order_id}:{claim.cancel_id}"
+    await tx.execute(
+        SQL["queue_return"], return_id, order["cell"], claim.order_id, codec.encode(back).decode()
+    )
+    kind = "order.cancelled" if whole else "order.lines_cancelled"
+    data = {"cancel_id": claim.cancel_id, "reason": claim.reason, "refund": money}
+    await store.write_events(tx, [EventRow(now_ms, kind, claim.order_id, "", claim.actor, data)])
+    state = "cancelled" if whole else "open"
+    return CancelResult(state, order["payable"] - money, order["currency"])
+
+
+def _money_due(whole: bool) -> Patch:  # noqa: FBT001 - one of two
+    """What the rest of the money says of an order whose payment was given back in part before."""
+    if whole:
+        return Patch(payment_state="refund_due", attention="")
+    return Patch(attention="a refund is due for cancelled lines")
+
+
+def _cut(claim: ReleaseClaim, lines: list[Any]) -> list[tuple[int, int, int]]:
+    """Return (line, units, money) of what is asked, checked against what is left."""
+    open_lines = {line["line_no"]: line for line in lines if line["open_quantity"] > 0}
+    asked: dict[int, int] = {}
+    for n, units in claim.lines:
+        asked[n] = asked.get(n, 0) + units
+    if not claim.lines:
+        asked = {n: line["open_quantity"] for n, line in open_lines.items()}
+    cut = []
+    for n, units in asked.items():
+        line = open_lines.get(n)
+        if line is None or units > line["open_quantity"]:
+            raise NotCancellable(f"line {n} has fewer units left", line=n)
+        cut.append((n, units, line["payable"] * units // line["open_quantity"]))
+    if not cut:
+        raise NotCancellable("nothing of the order is left")
+    return cut
+
+
+def _take_back(
+    draws: list[list[Any]], cut: list[tuple[int, int, int]]
+) -> tuple[list[list[Any]], list[list[Any]]]:
+    """Split what an order drew into what stays and what goes back, the last drawn first."""
+    left = [list(draw) for draw in draws]
+    back: list[list[Any]] = []
+    for n, units, _ in cut:
+        wanted = units
+        for draw in reversed(left):
+            part = min(wanted, draw[2]) if draw[0] == n else 0
+            if part:
+                draw[2] -= part
+                wanted -= part
+                back.append([draw[1], part, n])
+    return [draw for draw in left if draw[2] > 0], back
