@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import traceback
 from typing import Any, Final
 
 import orjson
@@ -30,6 +31,29 @@ def configure(level: str, process: str) -> None:
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(process=process)
+    logging.basicConfig(handlers=[_Libraries()], level=logging.WARNING, force=True)
+
+
+def without_words(failure: BaseException | None) -> dict[str, str]:
+    """Tell what failed and where, but not its message, which may repeat what a client sent."""
+    names, where = [], ""
+    while failure is not None:
+        state = getattr(failure, "sqlstate", None)  # Postgres' own word for what happened
+        names.append(type(failure).__name__ + (f" {state}" if state else ""))
+        where = "".join(traceback.format_tb(failure.__traceback__)) + where
+        failure = failure.__cause__ or failure.__context__
+    return {"error": ", from ".join(names), "where": where} if names else {}
+
+
+class _Libraries(logging.Handler):
+    """Puts what a library warns of into our log: its first line, without what was filled in."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        told = str(record.msg).partition("\n")[0]
+        failure = record.exc_info[1] if record.exc_info else None
+        level = min(record.levelno, logging.ERROR)
+        log = structlog.get_logger(record.name)
+        log.log(level, "library", logger=record.name, told=told, **without_words(failure))
 
 
 def _serialise(event: Any, **_options: Any) -> bytes:

@@ -1,7 +1,8 @@
 """Untrusted bytes to typed values, and values to bytes.
 
 A failure names the field as a JSON pointer. Decoding is strict: `"1"` and `1.0` are not integers,
-unknown fields are refused; of a key given twice the last one counts, as msgspec has it.
+unknown fields are refused. Of a key given twice the last one counts: to look for it would cost an
+order 1.8 us, and every process here decodes in this way, so none takes another value than the rest.
 """
 
 import re
@@ -128,7 +129,8 @@ def open_document(value: Mapping[str, Any], pointer: str) -> None:
             refuse(pointer, f"at most {_OPEN_NODES_MAX} values, {_OPEN_DEPTH_MAX} levels deep")
         if isinstance(one, str):
             plain_text(one, where, _INTEGER_MAX)
-        elif isinstance(one, int) and abs(one) > _INTEGER_MAX:
+        elif isinstance(one, int | float) and abs(one) > _INTEGER_MAX:
+            # jsonb gives 1e308 back as 309 digits, which nothing here can write again
             refuse(where, "must fit in 64 bits")
         elif isinstance(one, dict):
             for key, item in one.items():

@@ -1,4 +1,4 @@
-"""The one hot route, answered below the application: no router, no middleware, no header objects.
+"""The hot routes, answered below the application: no router, no middleware, no header objects.
 
 Everything the edge promises (request id, trace, security headers, problems) holds here too, as
 bytes that were put together beforehand. What is unusual (HTTP/1.0, `Expect`) goes the ordinary way.
@@ -8,6 +8,7 @@ Both ways call the same handler, so they cannot answer differently.
 import time
 from asyncio import BaseTransport, Transport
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Final, NamedTuple, cast
 
@@ -23,6 +24,7 @@ from engine.infra.http.server import (
     unexpected,
 )
 from engine.kernel.errors import EngineError, PayloadTooLarge
+from engine.kernel.limits import IDENTIFIER_LENGTH_MAX
 
 _JSON: Final = "application/json"
 _HTTP_1_1: Final = (1, 1)
@@ -37,6 +39,7 @@ class Answer(NamedTuple):
 
 
 Handler = Callable[[web.BaseRequest], Awaitable[Answer]]
+NamedHandler = Callable[[str, web.BaseRequest], Awaitable[Answer]]
 Ordinary = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
@@ -71,26 +74,38 @@ def respond(answer: Answer) -> web.Response:
 
 
 class Front:
-    """Answers one route itself and leaves the rest to the application."""
+    """Answers a route itself, and some below it, and leaves the rest to the application."""
 
-    def __init__(self, method: str, path: str, handler: Handler, ordinary: Ordinary) -> None:
-        """Bind; `ordinary` is the handler that the server would have called."""
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        handler: Handler,
+        ordinary: Ordinary,
+        below: Mapping[str, NamedHandler] | None = None,
+    ) -> None:
+        """Bind; `ordinary` is the handler that the server would have called.
+
+        `below` answer `path/NAME/KEY`, by key, for names of letters and digits.
+        """
         self._method = method
         self._path = path
         self._handler = handler
         self._ordinary = ordinary
+        self._below = below or {}
         self._next_id = request_ids()
         self._date = _Date()
         self._heads: dict[tuple[int, str], bytes] = {}
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; the server calls this for each."""
-        if not self._is_ours(request):
+        handler = self._handler_of(request)
+        if handler is None:
             return await self._ordinary(request)
         given = request.headers.get("X-Request-Id")
         request_id = given if given and sane_request_id(given) else self._next_id()
         try:
-            answer = await self._handler(request)
+            answer = await handler(request)
         except EngineError as refusal:
             answer = Answer(*problem.problem_bytes(refusal))
         except web.HTTPRequestEntityTooLarge:  # in chunks: how long it is was not known before
@@ -102,13 +117,24 @@ class Front:
         raw = self._raw(request, request_id, answer)
         return RawResponse(answer.status, raw, keep_alive=request.keep_alive)
 
-    def _is_ours(self, request: web.BaseRequest) -> bool:
-        return (
-            request.method == self._method
-            and request.rel_url.raw_path == self._path
-            and request.version == _HTTP_1_1
-            and "Expect" not in request.headers
-        )
+    def _handler_of(self, request: web.BaseRequest) -> Handler | None:
+        if (
+            request.method != self._method
+            or request.version != _HTTP_1_1
+            or "Expect" in request.headers
+        ):
+            return None
+        path = request.rel_url.raw_path
+        if path == self._path:
+            return self._handler
+        return self._below_of(path) if path.startswith(self._path + "/") else None
+
+    def _below_of(self, path: str) -> Handler | None:
+        name, _, key = path[len(self._path) + 1 :].partition("/")
+        named = self._below.get(key)
+        # whatever else a name may be, the ordinary way knows
+        plain = name.isascii() and name.isalnum() and len(name) <= IDENTIFIER_LENGTH_MAX
+        return partial(named, name) if named is not None and plain else None
 
     def _raw(self, request: web.BaseRequest, request_id: str, answer: Answer) -> bytes:
         headers = request.headers

@@ -3,12 +3,16 @@
 A request that cannot be parsed (a header too long, no HTTP at all) never becomes one of the
 application's; an `Expect` that nobody knows is refused above its middleware. Nothing of a request
 goes into the log from here: where it broke may be the middle of a key.
+
+Connections are watched from outside, all of them once a second: who is slow pays with deadlines,
+and a request that comes whole costs nothing for it.
 """
 
-import traceback
-from collections.abc import Callable
+import asyncio
+import resource
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, cast
 
 import structlog
 from aiohttp import StreamReader, web
@@ -16,46 +20,122 @@ from aiohttp.http import RawRequestMessage
 
 from engine.infra.http import problem
 from engine.infra.http.fast import Ordinary
-from engine.infra.http.server import request_ids, stamp
-from engine.kernel.errors import EngineError, ValidationFailed
+from engine.infra.http.server import SAFE_HEADERS, request_ids, stamp
+from engine.infra.logs import without_words
+from engine.kernel import limits
+from engine.kernel.errors import EngineError, Overloaded, ValidationFailed
 from engine.kernel.types import Fault
 
+_LOOKED_AT_ONCE: Final = 1_000  # connections; between two such looks the loop does other work
+_MOST_ANSWERS_S: Final = 0.05
+_OTHER_DESCRIPTORS: Final = 256  # the servers, files, and what the libraries keep open
+
 _log: Final = structlog.get_logger(__name__)
+
+
+class Patience(NamedTuple):
+    """How long, in seconds, a client may keep a connection busy with nothing, and how many may."""
+
+    headers: float = limits.HEADERS_WITHIN_S
+    body: float = limits.BODY_WITHIN_S
+    reading: float = limits.ANSWER_READ_WITHIN_S
+    look_every: float = 1.0
+    connections: int = limits.CONNECTIONS_MAX
 
 
 class Runner(web.AppRunner):
     """Runs an application on a server that answers everything as the application would."""
 
+    def __init__(
+        self, app: web.Application, *, patience: Patience | None = None, **named: Any
+    ) -> None:
+        super().__init__(app, **named)
+        self._patience = patience or Patience()
+
     async def _make_server(self) -> web.Server:
         plain = await super()._make_server()
-        return _Server(plain.request_handler, request_factory=plain.request_factory, **self._kwargs)
+        files = _descriptors()
+        room = max(files - _OTHER_DESCRIPTORS, files // 2)
+        patience = self._patience._replace(connections=min(self._patience.connections, room))
+        return _Server(
+            plain.request_handler,
+            patience,
+            request_factory=plain.request_factory,
+            **self._kwargs,
+        )
 
 
 class _Server(web.Server):
     """Serves with protocols of ours; aiohttp has no other way to choose what a bad request gets."""
 
-    def __init__(self, ordinary: Ordinary, **named: Any) -> None:
+    def __init__(self, ordinary: Ordinary, patience: Patience, **named: Any) -> None:
         self.next_id = request_ids()
+        self.patience = patience
         super().__init__(_answering(ordinary, self.next_id), **named)
+        self._timer: asyncio.Handle = self._loop.call_later(patience.look_every, self._look)
 
     def __call__(self) -> web.RequestHandler:
         return _Protocol(self, loop=self._loop, **self._kwargs)
+
+    def is_full(self) -> bool:
+        """Tell whether one connection more would be one too many."""
+        return len(self._connections) >= self.patience.connections
+
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as aiohttp has it
+        """End every connection, and the watch over them."""
+        self._timer.cancel()
+        await super().shutdown(timeout)
+
+    def _look(self) -> None:
+        self._look_at(cast("list[_Protocol]", self.connections))
+
+    def _look_at(self, left: Sequence["_Protocol"]) -> None:
+        if rest := left[_LOOKED_AT_ONCE:]:
+            self._timer = self._loop.call_soon(self._look_at, rest)
+        else:
+            self._timer = self._loop.call_later(self.patience.look_every, self._look)
+        now = self._loop.time()
+        for one in left[:_LOOKED_AT_ONCE]:
+            one.look(now)
 
 
 class _Protocol(web.RequestHandler):
     """One connection."""
 
-    __slots__ = ("_body", "_next_id")
+    __slots__ = ("_begun", "_body", "_half_closed", "_link", "_next_id", "_patience", "_since",
+                 "_stuck")  # fmt: skip
 
     def __init__(self, manager: _Server, **named: Any) -> None:
         super().__init__(manager, **named)
         self._next_id = manager.next_id
+        self._patience = manager.patience
         self._body: StreamReader | None = None  # of the last request that began
+        self._begun = -1  # how many requests were there when the head of one came in pieces
+        self._half_closed = False
+        self._link: asyncio.Transport | None = None  # aiohttp forgets its own before it is closed
+        self._stuck = ("", 0)
+        self._since = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take a connection, or say at once that there are too many."""
+        self._link = cast("asyncio.Transport", transport)
+        if cast("_Server", self._manager).is_full():
+            self._force_close = True  # whatever it sends is not read
+            refusal = Overloaded("this process has as many connections as it can serve")
+            self._link.write(_last_words(*problem.problem_bytes(refusal), self._next_id()))
+            self._link.close()
+        else:
+            super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         """Tell whoever reads a body that it broke; aiohttp puts the error behind its request."""
         super().data_received(data)
         if not self._messages:
+            if self._body is not None:
+                if self._body.is_eof():
+                    self._body = None  # what came was its end; what comes next is a head
+            elif data:  # aiohttp looks for more with nothing
+                self._begun = self._request_count
             return
         message, body = self._messages[-1]
         if isinstance(message, RawRequestMessage):
@@ -63,6 +143,58 @@ class _Protocol(web.RequestHandler):
         elif self._body is not None and not self._body.is_eof():
             self._messages.pop()  # the request gets its answer from its own handler
             self._body.set_exception(web.RequestPayloadError("the body is not HTTP"))
+
+    def eof_received(self) -> bool:  # type: ignore[override] # asyncio: true keeps it open
+        """Let a client that only stopped sending have its answers; what it began is void."""
+        whole = self._body is None or self._body.is_eof()
+        self._half_closed = whole and not self._is_idle()
+        if self._half_closed:
+            self._loop.call_later(_MOST_ANSWERS_S, self._part)  # else at the next look
+        return self._half_closed
+
+    def look(self, now: float) -> None:
+        """End this connection if it has been stuck in one place for too long."""
+        stuck = self._where()
+        if stuck != self._stuck:
+            self._stuck, self._since = stuck, now
+        if stuck[0] and now - self._since >= getattr(self._patience, stuck[0]):
+            self._end(stuck[0])
+        else:
+            self._part()
+
+    def _where(self) -> tuple[str, int]:
+        """Tell what of its client this connection waits for, and at which of its requests."""
+        if self._link is not None and self._link.get_write_buffer_size():
+            return "reading", 0
+        if self._is_idle():
+            at_head = self._begun == self._request_count
+            return ("headers", self._begun) if at_head else ("", 0)
+        # a body whose turn has not come waits for us, not for its client
+        if self._body is not None and not self._body.is_eof() and not self._messages:
+            return "body", self._request_count
+        return "", 0
+
+    def _end(self, waited_for: str) -> None:
+        if waited_for == "body":
+            assert self._body is not None, "only a body that is there is waited for"
+            self._body.set_exception(web.RequestPayloadError("the body took too long"))
+        elif waited_for == "reading":
+            assert self._link is not None, "somebody was sent something"
+            self._link.abort()
+        else:
+            late = problem.from_http(web.HTTPRequestTimeout())
+            head = {"Content-Type": late.headers["Content-Type"]}
+            body = cast("bytes", late.body)
+            if self.transport is not None:
+                self.transport.write(_last_words(late.status, head, body, self._next_id()))
+            self.force_close()
+
+    def _part(self) -> None:
+        if self._half_closed and self._is_idle():
+            self.force_close()
+
+    def _is_idle(self) -> bool:
+        return self._waiter is not None and not self._waiter.done()
 
     def handle_error(
         self,
@@ -76,7 +208,7 @@ class _Protocol(web.RequestHandler):
         if status == HTTPStatus.BAD_REQUEST:
             _log.info("not_http", request_id=request_id, error=type(exc).__name__)
         else:
-            _log.error("unexpected", request_id=request_id, **_without_words(exc))
+            _log.error("unexpected", request_id=request_id, **without_words(exc))
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun, another one cannot follow")
         response = problem.problem_response(self._refusal(status))
@@ -90,7 +222,7 @@ class _Protocol(web.RequestHandler):
         if isinstance(failure, web.RequestPayloadError) or self.transport is None:
             return
         reason = str(args[0]).partition(",")[0]  # what follows shows what a handler returned
-        _log.error("unexpected", reason=reason, **_without_words(failure))
+        _log.error("unexpected", reason=reason, **without_words(failure))
 
     def _refusal(self, status: int) -> EngineError:
         if status != HTTPStatus.BAD_REQUEST:
@@ -100,12 +232,22 @@ class _Protocol(web.RequestHandler):
         return ValidationFailed([Fault("", f"is not HTTP as this server reads it: {bounds}")])
 
 
-def _without_words(failure: BaseException | None) -> dict[str, str]:
-    """Tell what failed and where, but not its message, which may repeat the request."""
-    if failure is None:
-        return {}
-    where = "".join(traceback.format_tb(failure.__traceback__))
-    return {"error": type(failure).__name__, "where": where}
+def _last_words(status: int, own: dict[str, str], body: bytes, request_id: str) -> bytes:
+    """Return an answer to what never became a request; the connection ends after it."""
+    headers = own | SAFE_HEADERS | {"X-Request-Id": request_id, "Connection": "close"}
+    headers["Content-Length"] = str(len(body))
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{lines}\r\n".encode() + body
+
+
+def _descriptors() -> int:
+    """Return how many descriptors this process may have open, after asking for what it needs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = limits.CONNECTIONS_MAX + _OTHER_DESCRIPTORS
+    if soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return soft
 
 
 def _answering(ordinary: Ordinary, next_id: Callable[[], str]) -> Ordinary:

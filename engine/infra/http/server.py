@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from engine.infra.http import health, problem
 from engine.infra.http.auth import DIRECTORY, Directory
+from engine.infra.logs import without_words
 from engine.infra.postgres import UNAVAILABLE
 from engine.infra.runtime import RUNTIME, Runtime
 from engine.kernel import codec
@@ -182,10 +183,11 @@ def _named(text: str, place: str) -> str:
 def unexpected(error: Exception, request: web.BaseRequest, request_id: str) -> EngineError:
     """Return the answer to what no handler expected: nothing about it goes out, all is logged."""
     fields = {"request_id": request_id, "method": request.method, "path": request.path}
-    if isinstance(error, UNAVAILABLE):
+    # what the driver cannot send is a ValueError of its "interface": no server is away for that
+    if isinstance(error, UNAVAILABLE) and not isinstance(error, ValueError):
         _log.warning("server_away", reason=repr(error), **fields)
         return Overloaded("a server this call needs is away")
     if isinstance(error, web.RequestPayloadError):
         return ValidationFailed([Fault("", "the body could not be read to its end")])
-    _log.error("unexpected", exc_info=error, **fields)
+    _log.error("unexpected", **without_words(error), **fields)
     return EngineError("an unexpected error; it was logged")

@@ -1,4 +1,4 @@
-"""The hot route below the application answers what the application would, byte for byte."""
+"""The hot routes below the application answers what the application would, byte for byte."""
 
 import asyncio
 import re
@@ -41,20 +41,34 @@ async def ordinary(request):
     return fast.respond(await handle(request))
 
 
+async def handle_named(name, request):
+    """Answer with the name that stood in the path."""
+    answer = await handle(request)
+    return answer._replace(headers={"Location": f"/{name}"})
+
+
+async def ordinary_named(request):
+    return fast.respond(await handle_named(request.match_info["name"], request))
+
+
 @pytest.fixture
 async def servers():
     """The same handler behind the application alone, and with the front before it."""
     made = []
     for in_front in (False, True):
         app = web.Application(middlewares=[edge()], client_max_size=BODY_BYTES_MAX)
-        app.add_routes([web.post("/v1/orders", ordinary)])
+        app.add_routes([
+            web.post("/v1/orders", ordinary),
+            web.post("/v1/orders/{name}/payments", ordinary_named),
+        ])  # fmt: skip
         server = TestServer(app)
         await server.start_server()
         if in_front:
             serving = server.runner.server
             serving.request_handler = fast.Front(
-                "POST", "/v1/orders", handle, serving.request_handler
-            )
+                "POST", "/v1/orders", handle, serving.request_handler,
+                {"payments": handle_named},
+            )  # fmt: skip
         made.append(server)
     yield made
     for server in made:
@@ -114,6 +128,15 @@ REQUESTS = {
     "another path":         (b'"tea"',          {"path": "/v1/order"}),
     "another method":       (b'"tea"',          {"method": "PUT"}),
     "too large":            (BIG,               {}),
+    "below, by a name":     (b'"tea"',          {"path": "/v1/orders/ab12/payments"}),
+    "below, with a query":  (b'"tea"',          {"path": "/v1/orders/ab12/payments?a=b"}),
+    "below, a problem":     (b'"sold_out"',     {"path": "/v1/orders/ab12/payments"}),
+    "below, odd names":     (b'"tea"',          {"path": "/v1/orders/a-b/payments"}),
+    "below, escaped":       (b'"tea"',          {"path": "/v1/orders/a%2Fb/payments"}),
+    "below, no name":       (b'"tea"',          {"path": "/v1/orders//payments"}),
+    "below, another key":   (b'"tea"',          {"path": "/v1/orders/ab12/cancel"}),
+    "below, too deep":      (b'"tea"',          {"path": "/v1/orders/ab12/payments/x"}),
+    "below, too long":      (b'"tea"',          {"path": "/v1/orders/" + "a" * 200 + "/payments"}),
     "a broken encoding":    (b'"tea"',          {"Content_Encoding": "gzip"}),
 }
 # fmt: on

@@ -109,6 +109,8 @@ def _nested(depth):
         ({"a": 2**70}, "/e/a"),
         (_nested(20), "/e"),
         ({"a": [0] * 3_000}, "/e"),
+        ({"a": 2.0**63}, "/e/a"),
+        ({"a": [-1e308]}, "/e/a/0"),
     ],
 )
 def test_an_open_document_must_be_storable(value, pointer):
@@ -118,7 +120,7 @@ def test_an_open_document_must_be_storable(value, pointer):
 
 
 def test_an_open_document_takes_anything_else():
-    codec.open_document({"a": [None, True, 1.5, "双", {"b": {}}], "c": 2**60}, "/e")
+    codec.open_document({"a": [None, True, 1.5, "双", {"b": {}}], "c": 2**60, "d": 1e-320}, "/e")
 
 
 def test_instants_are_shifted_to_utc_and_bounded():
