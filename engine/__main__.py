@@ -3,7 +3,7 @@
 Imports are inside the commands, so that `--help` answers in a quarter of a second (aiohttp and
 redis alone cost more than that), and after the settings, so that a refusal is as quick. Data goes
 to stdout, everything else to stderr. Exit codes: 0 ok, 1 failed, 2 usage, 3 something that must be
-there is missing.
+there is missing, 99 a bound on speed was breached.
 """
 
 import sys
@@ -31,9 +31,11 @@ app = typer.Typer(
 config = typer.Typer(no_args_is_help=True, help="Look at the settings.")
 key = typer.Typer(no_args_is_help=True, help="API keys of the running instance.")
 order = typer.Typer(no_args_is_help=True, help="Look at one order.")
+imports = typer.Typer(no_args_is_help=True, help="Bring tables of your own into the instance.")
 app.add_typer(config, name="config")
 app.add_typer(key, name="key")
 app.add_typer(order, name="order")
+app.add_typer(imports, name="import")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Ephemeral = Annotated[
@@ -130,6 +132,31 @@ def demo(
 
 
 @app.command()
+def bench(  # noqa: PLR0913 - each is an option
+    *,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="In under 90 s: fewer loads, fewer orders.")
+    ] = False,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only this load; again, or by commas, for more.")
+    ] = None,
+    pairs: Annotated[int | None, typer.Option(min=1, help="Measurements of each load.")] = None,
+    orders: Annotated[int | None, typer.Option(min=1, help="Orders a measurement.")] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(dir_okay=False, help="A report kept from --json; exit 99 if slower by 15 %."),
+    ] = None,
+    ephemeral: Ephemeral = False,
+    as_json: Json = False,
+) -> None:
+    """Measure what an order costs here, against a bare handler and a row lock."""
+    from engine.simulation.bench.run import Options, run
+
+    options = Options(quick, tuple(only or ()), pairs, orders, against)
+    raise typer.Exit(run(_settings(ephemeral=ephemeral or None), options, as_json=as_json))
+
+
+@app.command()
 def doctor() -> None:
     """Say what this machine, its servers and its settings lack."""
     from engine.infra.servers.doctor import examine
@@ -218,6 +245,32 @@ def show(order_id: str) -> None:
     from engine.app import order_show
 
     raise typer.Exit(order_show(settings, order_id))
+
+
+@imports.command("listings")
+def import_listings(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would become of the rows.")
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Take all other SKUs from the links in the file.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Import what links of channels stand for; all rows of the file or, if one is wrong, none.
+
+    The file is CSV in UTF-8 with the header channel,item_id,sku_id,sku,units_per.
+    """
+    settings = _attached(valkey=False)
+    import asyncio
+
+    from engine.listings.importer import run
+
+    raise typer.Exit(
+        asyncio.run(run(settings, file, replace=replace, dry_run=dry_run, as_json=as_json))
+    )
 
 
 def _settings(**flags: object) -> Settings:

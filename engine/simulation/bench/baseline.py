@@ -1,0 +1,64 @@
+"""Now against a report that was kept: ratios to the bare handler, because machines differ."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from engine.simulation.bench.machine import Machine, Versions
+from engine.simulation.bench.report import ANSWERS, Change, Report, Row
+
+ALLOWED: Final = 0.15
+_NEGLIGIBLE: Final = 0.1  # of the bare handler: what costs less is never what an order costs
+
+
+class Unusable(ValueError):
+    """The file is not a report of this bench."""
+
+
+def read(path: Path) -> Report:
+    """Return a report as `--json` wrote it.
+
+    Raises:
+        Unusable: with what is wrong.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Report)
+    except OSError as error:
+        raise Unusable(f"cannot be read: {error.strerror}") from None
+    except msgspec.MsgspecError as error:
+        raise Unusable(f"is not what `tidegate bench --json` writes: {error}") from None
+
+
+def compare(then: Mapping[str, Row], now: Mapping[str, Row]) -> list[Change]:
+    """Return how CPU per order changed, leg by leg, where both runs have it.
+
+    Worse is only what is certain: the whole interval of now lies beyond what is allowed.
+    """
+    return [change for name in now for change in _changes(name, then.get(name), now[name])]
+
+
+def remarks(then: Report, machine: Machine, versions: Versions) -> list[str]:
+    """Say what makes the comparison weaker than one on one machine."""
+    was = (then.machine.cpu, then.machine.cores, then.versions.python)
+    now = (machine.cpu, machine.cores, versions.python)
+    if was == now:
+        return []
+    cpu, cores, python = was
+    said = f"the baseline is of {cpu}, {cores} cores, Python {python}"
+    return [f"{said}: ratios to the bare handler move with the machine, too, if less"]
+
+
+def _changes(name: str, then: Row | None, now: Row) -> Iterator[Change]:
+    if then is None:
+        return
+    for leg in sorted(now.to_bare.keys() & then.to_bare.keys() - {ANSWERS}):
+        was, figure = then.to_bare[leg].median, now.to_bare[leg]
+        if max(was, figure.median) < _NEGLIGIBLE or not was:
+            continue
+        low = figure.low / was - 1
+        yield Change(
+            name=name, leg=leg, then=was, now=figure, change=figure.median / was - 1, low=low,
+            worse=low > ALLOWED,
+        )  # fmt: skip

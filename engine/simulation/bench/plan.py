@@ -1,0 +1,17 @@
+"""What one run is asked to do."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from engine.simulation.bench.report import Report
+from engine.simulation.bench.scenarios import Scenario
+
+
+class Plan(NamedTuple):
+    """Scenarios with the floor first; `orders` a measurement, before a scenario's own share."""
+
+    scenarios: Sequence[Scenario]
+    pairs: int
+    orders: int
+    quick: bool = False
+    baseline: Report | None = None

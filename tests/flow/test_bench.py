@@ -1,0 +1,135 @@
+"""The bench, tiny: that it measures what it says, fails when an order is lost, and leaves nothing.
+
+Rates of so few orders mean nothing; nothing here looks at one.
+"""
+
+import asyncio
+from dataclasses import replace
+
+import asyncpg
+import msgspec
+import pytest
+
+from engine import settings as settings_of
+from engine.infra.servers import home
+from engine.simulation.bench import cpu, meter, run
+from engine.simulation.bench.run import Options
+
+
+@pytest.fixture
+def folders(monkeypatch):
+    """The temporary directories that are made from here on."""
+    made, make = [], home._temporary  # noqa: SLF001 - where it is cannot be told otherwise
+
+    def noted():
+        path, lock = make()
+        made.append(path)
+        return path, lock
+
+    monkeypatch.setattr(home, "_temporary", noted)
+    return made
+
+
+def measured(capsys, settings, *only, **options):
+    given = Options(only=only, pairs=options.pop("pairs", 2), orders=300, **options)
+    code = run.run(settings, given, as_json=True)
+    told = capsys.readouterr()
+    return code, msgspec.json.decode(told.out) if told.out else None, told.err
+
+
+def rows(report):
+    return {row["name"]: row for row in report["rows"]}
+
+
+async def schemas(url):
+    connection = await asyncpg.connect(url)
+    try:
+        named = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'bench_%'"
+        return await connection.fetchval(named)
+    finally:
+        await connection.close()
+
+
+def test_an_instance_of_its_own_is_measured_and_certified(capsys, folders):
+    own_instance = replace(settings_of.load(), ephemeral=True)
+    code, report, said = measured(capsys, own_instance, "bare,single")
+    assert code == run.DONE, said
+    found = rows(report)
+    assert found["bare"]["statuses"] == found["single"]["statuses"] == {"202": 600}
+    assert found["single"]["orders"] == 600
+    assert report["faults"] == []
+    assert report["certificate"]["holds"] is True
+    assert report["certificate"]["accepted"] == report["certificate"]["recorded_there"] >= 600
+    if cpu.visible():
+        costs = found["single"]["cpu_us"]
+        assert costs.keys() >= {"generator", "ingest", "cell", "recorder", "postgres", "total"}
+        assert all(cost["median"] > 0 for cost in costs.values())
+        assert found["single"]["to_bare"]["ingest"]["median"] > 0
+    assert "round 2 of 2" in said
+    (folder,) = folders
+    assert not folder.exists()
+
+
+def test_over_servers_of_others_their_cpu_is_not_made_up(capsys, settings):
+    code, report, said = measured(capsys, settings, "paid,sold-out,cell,latency")
+    assert code == run.DONE, said
+    found = rows(report)
+    assert found["paid"]["statuses"] == {"200": 600, "202": 600}
+    assert found["sold-out"]["statuses"] == {"409": 600}
+    assert found["cell"]["orders"] == 640
+    assert found["latency"]["statuses"] == {"202": 600}
+    assert "this postgres is not ours: its CPU is not shown" in report["notes"]
+    assert not {"cell", "postgres"} & found["paid"]["cpu_us"].keys()
+
+
+def test_what_a_user_would_write_is_measured_and_leaves_no_table(capsys, settings):
+    code, report, said = measured(capsys, settings, "rowlock")
+    assert code == run.DONE, said
+    assert rows(report)["rowlock"]["statuses"] == {"202": 120}
+    assert asyncio.run(schemas(settings.database_url)) == 0
+
+
+def test_a_lost_order_fails_the_bench(capsys, settings, monkeypatch):
+    """The control of all that hold: nothing else differs from them."""
+
+    async def one_fewer(self, shelf):
+        return await counted(self, shelf) - 1
+
+    counted = meter.Meter.recorded_orders
+    monkeypatch.setattr(meter.Meter, "recorded_orders", one_fewer)
+    code, report, said = measured(capsys, settings, "single", pairs=1)
+    assert code == run.FAILED
+    assert report["faults"] == ["500 orders were accepted and 499 are recorded"]
+    assert "no matter of speed" in said
+
+
+def test_an_order_that_certainly_costs_more_than_the_baseline_ends_with_99(
+    capsys, settings, tmp_path
+):
+    code, report, said = measured(capsys, settings, "single", pairs=1)
+    assert code == run.DONE, said
+    kept = tmp_path / "kept.json"
+    for row in report["rows"]:
+        for figure in row["to_bare"].values():
+            figure["median"] /= 100
+    kept.write_bytes(msgspec.json.encode(report))
+    code, report, said = measured(capsys, settings, "single", pairs=1, against=kept)
+    assert code == run.SLOWER
+    assert [one["leg"] for one in report["changes"] if one["worse"]] == ["ingest", "recorder"]
+    assert "write a new baseline" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"only": ("speed",)}, "--only speed: there are bare, single"),
+        ({"against": "kept.json"}, "cannot be read"),
+    ],
+)
+def test_nonsense_is_refused_before_anything_starts(capsys, tmp_path, options, said):
+    if "against" in options:
+        options = {"against": tmp_path / "kept.json"}
+    assert run.run(settings_of.load(), Options(**options), as_json=False) == run.USAGE
+    told = capsys.readouterr()
+    assert said in told.err
+    assert "starting" not in told.err

@@ -1,0 +1,140 @@
+"""The arithmetic of the bench: medians, intervals, pairs, and the comparison with a baseline."""
+
+from random import Random
+from statistics import median
+
+import msgspec
+import pytest
+
+from engine.simulation.bench import baseline, report
+from engine.simulation.bench.figures import figure, interval, ratios
+from engine.simulation.bench.machine import Machine, Versions
+from engine.simulation.bench.report import Row
+
+#    values         low high coverage in %
+# fmt: off
+INTERVALS = {
+    "one value knows nothing": ([5],           5,  5, 0.0),
+    "two cover half":          ([1, 2],        1,  2, 50.0),
+    "six are the first to do": (range(1, 7),   1,  6, 96.9),
+    "seven":                   (range(1, 8),   1,  7, 98.4),
+    "eight":                   (range(1, 9),   1,  8, 99.2),
+    "nine leave out one each": (range(1, 10),  2,  8, 96.1),
+    "fifteen":                 (range(1, 16),  4, 12, 96.5),
+}
+# fmt: on
+
+
+@pytest.mark.parametrize(("values", "low", "high", "coverage"), INTERVALS.values(), ids=INTERVALS)
+def test_the_interval_of_a_median(values, low, high, coverage):
+    shuffled = list(values)
+    Random(1).shuffle(shuffled)
+    found = interval(shuffled)
+    assert (found.low, found.high) == (low, high)
+    assert round(found.coverage * 100, 1) == coverage
+
+
+def test_the_interval_covers_the_median_as_often_as_it_says():
+    """Of a skewed distribution, too: nothing is assumed about it."""
+    rng, inside = Random(7), 0
+    for _ in range(4_000):
+        found = interval([rng.expovariate(1) for _ in range(9)])
+        inside += found.low <= 0.6931 <= found.high
+    assert inside / 4_000 == pytest.approx(0.961, abs=0.012)
+
+
+def test_a_figure_tells_the_middle_half_and_all():
+    found = figure([10, 12, 9, 8, 30, 11, 1, 10])
+    assert found.median == 10
+    assert found.spread == pytest.approx(0.2)
+    assert found.reach == pytest.approx(2.9)
+    assert found.n == 8
+
+
+def test_pairs_are_divided_one_by_one_and_an_empty_floor_is_left_out():
+    """The ratio of medians would be another number: pairs share their minute of the machine."""
+    values, floors = [10.0, 30.0, 80.0], [10.0, 20.0, 40.0]
+    assert median(ratios(values, floors)) == 1.5
+    assert ratios([1.0, 2.0], [0.0, 4.0]) == [0.5]
+
+
+# Against a baseline.
+
+
+def row(name="single", **legs):
+    return Row(name=name, title="t", to_bare={leg: figure(values) for leg, values in legs.items()})
+
+
+def compared(then, now):
+    return baseline.compare({then.name: then}, {now.name: now})
+
+
+#    now: seven ratios, where the baseline's median is 2.0                    worse
+# fmt: off
+CHANGES = {
+    "the same":                        ([2.0, 2.1, 1.9, 2.0, 2.0, 2.1, 1.9],    False),
+    "more, but by less than 15 %":     ([2.2, 2.25, 2.2, 2.2, 2.28, 2.2, 2.2],  False),
+    "certainly more than 15 %":        ([2.4, 2.5, 2.4, 2.31, 2.4, 2.4, 2.6],   True),
+    "far more, but one pair says no":  ([3.0, 3.1, 3.0, 2.29, 3.0, 3.0, 3.0],   False),
+    "less":                            ([1.0, 1.1, 1.0, 1.0, 1.0, 1.0, 1.0],    False),
+}
+# fmt: on
+
+
+@pytest.mark.parametrize(("now", "worse"), CHANGES.values(), ids=CHANGES)
+def test_only_what_is_certain_is_worse(now, worse):
+    (change,) = compared(row(ingest=[2.0] * 7), row(ingest=now))
+    assert change.worse is worse
+    assert change.change == pytest.approx(median(now) / 2 - 1)
+    assert change.low == pytest.approx(min(now) / 2 - 1)
+
+
+def test_what_costs_nearly_nothing_and_what_is_no_cost_is_not_judged():
+    then = row(ingest=[1.0], cell=[0.01], answers=[1.0])
+    (change,) = compared(then, row(ingest=[1.0], cell=[0.09], answers=[0.1]))
+    assert change.leg == "ingest"
+
+
+def test_a_cost_that_was_nothing_is_judged_once_it_is_something():
+    (change,) = compared(row(cell=[0.01]), row(cell=[0.5]))
+    assert change.worse
+
+
+def test_what_only_one_of_both_has_is_not_compared():
+    assert compared(row(ingest=[1.0]), row(cell=[1.0])) == []
+    assert compared(row("single", ingest=[1.0]), row("hot", ingest=[9.0])) == []
+
+
+def a_report(**given):
+    told = {
+        "machine": Machine(cpu="c", cores=2, system="s", load=[0.0], commit=""),
+        "versions": Versions(python="3", valkey="v", postgres="p", packages={}),
+        "durability": "fsync", "api_processes": 1, "quick": True, "pairs": 7, "orders": 10,
+        "rows": [], "bars": [], "noise": None, "certificate": None, "changes": [], "notes": [],
+        "faults": [], "seconds": 1.0,
+    }  # fmt: skip
+    return report.Report(**(told | given))
+
+
+def test_a_report_is_read_back_as_it_was_written(tmp_path):
+    path = tmp_path / "kept.json"
+    kept = a_report(rows=[row(ingest=[1.5, 1.6])])
+    path.write_bytes(msgspec.json.encode(kept))
+    assert baseline.read(path) == kept
+
+
+def test_another_machine_is_said():
+    here = a_report()
+    assert baseline.remarks(here, here.machine, here.versions) == []
+    there = msgspec.structs.replace(here.machine, cores=64)
+    (said,) = baseline.remarks(here, there, here.versions)
+    assert "the baseline is of c, 2 cores, Python 3" in said
+
+
+@pytest.mark.parametrize("text", [None, "", "{}", "no"])
+def test_what_is_no_report_is_refused(tmp_path, text):
+    path = tmp_path / "kept.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(baseline.Unusable, match=r"cannot be read|is not what"):
+        baseline.read(path)
