@@ -1,4 +1,7 @@
-"""`tidegate demo`: a whole instance, a sale over real HTTP, a killed server, and the proof."""
+"""`tidegate demo`: a whole instance, a sale over real HTTP, a killed server, and the proof.
+
+Beside the own mall two shops on marketplaces sell, whose orders nobody may refuse.
+"""
 
 import asyncio
 import signal
@@ -28,10 +31,12 @@ from engine.settings import Settings
 from engine.simulation import demand as demands
 from engine.simulation import naive, orderfile, proof, summary
 from engine.simulation.http import LoadClient
+from engine.simulation.marketplace import Marketplace, recorded, shops
+from engine.simulation.marketplace.syncing import Syncing
 from engine.simulation.naive import Oversold
 from engine.simulation.progress import Progress
 from engine.simulation.sale import Sale
-from engine.simulation.shop import Shop
+from engine.simulation.shop import Shop, campaign_of
 from engine.simulation.summary import Summary
 from engine.simulation.types import Demand
 
@@ -45,6 +50,7 @@ _VALKEY: Final = "valkey"
 _SETTLED_WITHIN_S: Final = 40.0
 _CERTIFIED_WITHIN_S: Final = 30.0
 _SHOW_EVERY_S: Final = 0.25
+_ADAPTER_CONNECTIONS: Final = 2  # of all marketplaces together, away from those of the buyers
 
 
 def run(settings: Settings, orders: Path | None, as_json: bool) -> int:  # noqa: FBT001 - as the command has it
@@ -74,6 +80,8 @@ def play(settings: Settings, demand: Demand) -> tuple[Summary, Certificate]:
     progress = Progress(SystemClock().monotonic)
     settings = _on_a_free_port(settings, progress.say)
     progress.say("starting Valkey, Postgres, one API process and one worker")
+    # a shell's background job was started with SIGINT ignored
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
     before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         with Supervisor(settings, api_processes=1, tell=progress.say) as supervisor:
@@ -87,6 +95,7 @@ def play(settings: Settings, demand: Demand) -> tuple[Summary, Certificate]:
             return found
     finally:
         signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGINT, interrupt)
         progress.end()
 
 
@@ -109,20 +118,25 @@ class _Demo:
         self._progress = progress
         self._clock = SystemClock()
         self._mark = token(4)
+        self._feeds: list[Syncing] = []
 
     async def run(self) -> tuple[Summary, Certificate]:
         """Sell, settle, compare, certify."""
         pool = await postgres.open_pool(self._settings.database_url or "")
+        address, key = self._supervisor.address, self._settings.admin_key or ""
+        specs = shops.beside(self._demand, SEED, campaign_of(self._mark), self._mark)
         try:
-            async with LoadClient(
-                self._supervisor.address, self._settings.admin_key or ""
-            ) as client:
-                shop = Shop(client, self._demand, self._mark, self._clock)
+            async with (
+                LoadClient(address, key) as client,
+                LoadClient(address, key, connections=_ADAPTER_CONNECTIONS) as adapters,
+            ):
+                shop = Shop(client, self._demand, self._mark, self._clock, specs)
+                await self._open(shop, adapters)
                 return await self._run(client, shop, pool)
         finally:
             pool.terminate()
 
-    async def _run(self, client: LoadClient, shop: Shop, pool: Pool) -> tuple[Summary, Certificate]:
+    async def _open(self, shop: Shop, adapters: LoadClient) -> None:
         demand, say = self._demand, self._progress.say
         say(
             f"{demand.title}: {len(demand.orders):,} orders for {sum(demand.wanted().values()):,}"
@@ -130,32 +144,43 @@ class _Demo:
         )
         await shop.open()
         say("the sale is open")
-        sale = Sale(client, shop, demand, Random(SEED))
+        for spec in shop.markets:
+            market = Marketplace(replace(spec, opens_at_ms=self._clock.now_ms()))
+            self._feeds.append(Syncing(adapters, market))
+            say(
+                f"{spec.channel} sells by itself: {len(market.truth):,} orders, it shows"
+                f" {sum(spec.published.values()):,} units of which we have"
+                f" {sum(spec.have[sku] for sku in spec.published):,}"
+            )
+
+    async def _run(self, client: LoadClient, shop: Shop, pool: Pool) -> tuple[Summary, Certificate]:
+        sale = Sale(client, shop, self._demand, Random(SEED))
         async with asyncio.TaskGroup() as tasks:
             telling = tasks.create_task(self._tell(sale))
             killing = tasks.create_task(self._kill(sale))
             selling = tasks.create_task(self._oversell(sale))
+            syncing = [tasks.create_task(feed.run()) for feed in self._feeds]
             await sale.run()
-            await asyncio.wait([selling])
+            await asyncio.wait([selling, *syncing])
             telling.cancel()
             killing.cancel()
         self._progress.end()
-        say("every buyer has an answer")
-        oversold = selling.result()
+        self._progress.say("every buyer and every marketplace has an answer")
         moving = await proof.settle(pool, shop.campaign, self._clock, _SETTLED_WITHIN_S)
-        say("nothing moves any more; comparing and certifying")
-        rows = await proof.rows_of(pool, shop.campaign, self._mark)
-        recorded = proof.compare(rows, sale.seen, demand)
-        if moving:
-            recorded.faults.append(f"{moving} holds, payments or returns never settled")
+        self._progress.say("nothing moves any more; comparing and certifying")
         certificate = await self._certify(pool)
-        return self._judge(sale, recorded, oversold, certificate), certificate
+        rows = await proof.rows_of(pool, shop.campaign, self._mark)
+        found = proof.compare(rows, sale.seen, self._demand)
+        if moving:
+            found.faults.append(f"{moving} holds, payments or returns never settled")
+        found.markets = await recorded.compare(pool, self._feeds, shop.campaign, certificate)
+        return self._judge(sale, found, selling.result(), certificate), certificate
 
     def _judge(
-        self, sale: Sale, recorded: proof.Recorded, oversold: Oversold, certificate: Certificate
+        self, sale: Sale, found: proof.Recorded, oversold: Oversold, certificate: Certificate
     ) -> Summary:
         return summary.summarise(
-            self._demand, sale.seen, recorded, oversold, certificate, self._progress.elapsed_s
+            self._demand, sale.seen, found, oversold, certificate, self._progress.elapsed_s
         )
 
     async def _certify(self, pool: Pool) -> Certificate:
@@ -191,6 +216,7 @@ class _Demo:
                     "retries": f"{seen.counts['retries']:,}",
                     "paid": f"{seen.counts['payments applied']:,}",
                     "cancels": f"{seen.counts['cancels']:,}",
+                    "synced": f"{sum(feed.counts['snapshots'] for feed in self._feeds):,}",
                 }
             )
             await asyncio.sleep(_SHOW_EVERY_S)

@@ -12,7 +12,9 @@ import asyncpg
 from engine.infra import queries
 from engine.infra.postgres import Pool
 from engine.kernel.clock import Clock
+from engine.simulation.marketplace.recorded import Markets
 from engine.simulation.seen import Seen, SeenOrder
+from engine.simulation.shop import CHANNEL
 from engine.simulation.types import Demand
 
 SQL: Final = queries.load("engine.simulation")
@@ -25,7 +27,10 @@ _IN_HAND: Final = {"held", "committed"}  # stock states in which an order has it
 
 @dataclass(slots=True)
 class Recorded:
-    """What Postgres has of one sale; `faults` are differences from what buyers were told."""
+    """What Postgres has of one sale; `faults` are differences from what its buyers were told.
+
+    All but `markets` is of the own mall.
+    """
 
     orders: int = 0
     payments: int = 0
@@ -35,6 +40,7 @@ class Recorded:
     paid: int = 0
     refund_due: int = 0
     units_in_hand: Counter[str] = field(default_factory=Counter)
+    markets: Markets = field(default_factory=Markets)
     faults: list[str] = field(default_factory=list)
 
 
@@ -42,7 +48,7 @@ async def settle(pool: Pool, campaign: str, clock: Clock, within_s: float) -> in
     """Wait until nothing of a sale moves by itself any more; return how much still does."""
     until = clock.monotonic() + within_s
     while True:
-        moving = int(await pool.fetchval(SQL["unsettled"], campaign))
+        moving = int(await pool.fetchval(SQL["unsettled"], campaign, CHANNEL))
         if not moving or clock.monotonic() > until:
             return moving
         await asyncio.sleep(_POLL_S)
@@ -60,21 +66,21 @@ class Rows(NamedTuple):
 async def rows_of(pool: Pool, campaign: str, mark: str) -> Rows:
     """Read a settled sale."""
     lines: dict[str, list[Row]] = {}
-    for row in await pool.fetch(SQL["sale_lines"], campaign):
+    for row in await pool.fetch(SQL["sale_lines"], campaign, CHANNEL):
         lines.setdefault(row["order_id"], []).append(row)
     return Rows(
         orders={
             row["channel_order_id"].removeprefix(f"{mark}-"): row
-            for row in await pool.fetch(SQL["sale_orders"], campaign)
+            for row in await pool.fetch(SQL["sale_orders"], campaign, CHANNEL)
         },
         lines=lines,
         payments={
             (row["order_id"], row["payment_id"]): row["state"]
-            for row in await pool.fetch(SQL["sale_payments"], campaign)
+            for row in await pool.fetch(SQL["sale_payments"], campaign, CHANNEL)
         },
         cancels={
             (row["order_id"], row["cancel_id"])
-            for row in await pool.fetch(SQL["sale_cancels"], campaign)
+            for row in await pool.fetch(SQL["sale_cancels"], campaign, CHANNEL)
         },
     )
 

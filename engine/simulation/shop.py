@@ -1,6 +1,7 @@
 """The operator of a played sale: sets it up over HTTP and opens it."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any, Final
@@ -10,6 +11,7 @@ from engine.kernel import codec
 from engine.kernel.clock import Clock, instant
 from engine.kernel.errors import EngineError
 from engine.simulation.http import LoadClient
+from engine.simulation.marketplace import Spec
 from engine.simulation.types import Demand, Order
 
 CHANNEL: Final = "demo"
@@ -21,6 +23,11 @@ _POLL_S: Final = 0.05
 _SETTERS: Final = 16
 
 
+def campaign_of(mark: str) -> str:
+    """Return the campaign of the run with this mark."""
+    return f"demo-{mark}"
+
+
 class ShopFailed(EngineError):
     """The sale could not be set up."""
 
@@ -28,11 +35,22 @@ class ShopFailed(EngineError):
 
 
 class Shop:
-    """One campaign on one channel; its orders carry the run's mark, so that runs do not meet."""
+    """One campaign of the own mall and of shops on marketplaces, each with its own quota.
 
-    def __init__(self, client: LoadClient, demand: Demand, mark: str, clock: Clock) -> None:
+    Orders carry the run's mark, so that runs do not meet.
+    """
+
+    def __init__(
+        self,
+        client: LoadClient,
+        demand: Demand,
+        mark: str,
+        clock: Clock,
+        markets: Sequence[Spec] = (),
+    ) -> None:
         """Take what to sell; nothing is sent before `open`."""
-        self.campaign = f"demo-{mark}"
+        self.campaign = campaign_of(mark)
+        self.markets = markets
         self._client = client
         self._demand = demand
         self._mark = mark
@@ -74,7 +92,7 @@ class Shop:
         return {"amount": amount, "currency": self._demand.currency}
 
     async def open(self) -> None:
-        """Make the channel, the SKUs and the campaign, and wait until the sale is open.
+        """Make the channels, the SKUs and the campaign, and wait until the sale is open.
 
         Raises:
             ShopFailed: what the API said.
@@ -85,6 +103,8 @@ class Shop:
             setters = [tasks.create_task(self._name(names[n::_SETTERS])) for n in range(_SETTERS)]
         for failure in filter(None, [setter.result() for setter in setters]):
             raise failure
+        for market in self.markets:
+            await self._open_market(market)
         starts_at = instant(self._clock.now_ms()) + _OPENS_AFTER
         path = f"/v1/campaigns/{self.campaign}"
         shown = await self._put(path, self._plan(starts_at.isoformat(), starts_at + _LASTS))
@@ -96,7 +116,8 @@ class Shop:
         demand = self._demand
         skus: list[dict[str, Any]] = []
         for sku, units in demand.stock.items():
-            one: dict[str, Any] = {"sku": sku, "quota": {CHANNEL: units}}
+            quota = {one.channel: one.have[sku] for one in self.markets if sku in one.have}
+            one: dict[str, Any] = {"sku": sku, "quota": {CHANNEL: units, **quota}}
             if sku in demand.limits:
                 one["per_buyer_limit"] = demand.limits[sku]
             skus.append(one)
@@ -104,11 +125,19 @@ class Shop:
             "name": demand.title,
             "starts_at": starts_at,
             "ends_at": ends_at.isoformat(),
-            "channels": [CHANNEL],
+            "channels": [CHANNEL, *(market.channel for market in self.markets)],
             "skus": skus,
             "hold_seconds": demand.hold_seconds,
             "grace_seconds": demand.grace_seconds,
         }
+
+    async def _open_market(self, market: Spec) -> None:
+        """Make the channel of a shop that sells by itself, and say what its listings stand for."""
+        fields = {"name": f"The demo's shop {market.channel}", "authority": "external"}
+        await self._put(f"/v1/channels/{market.channel}", fields)
+        listings = [{"channel": market.channel, **one._asdict()} for one in market.mapped]
+        body = codec.encode({"listings": listings, "replace": True})
+        await self._call("POST", "/v1/listings", body)
 
     async def _name(self, names: list[tuple[str, str]]) -> ShopFailed | None:
         """Make SKUs; a failure is returned, because a task group would wrap it."""

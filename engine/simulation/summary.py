@@ -10,6 +10,7 @@ from rich.table import Table
 from engine.assurance import report
 from engine.assurance.types import Certificate, PoolRow
 from engine.kernel import codec
+from engine.simulation.marketplace.beyond import Remedied
 from engine.simulation.naive import Oversold
 from engine.simulation.proof import Recorded
 from engine.simulation.seen import Seen, percentile
@@ -18,6 +19,7 @@ from engine.simulation.types import Demand
 _FAULTS_SHOWN_MAX: Final = 10
 _NOTES_SHOWN_MAX: Final = 10
 _POOLS_SHOWN_MAX: Final = 12
+_SYNCED: Final = ("created", "updated", "unchanged", "stale")
 
 
 class Latency(codec.Answer, frozen=True):
@@ -33,7 +35,8 @@ class Summary(codec.Answer, frozen=True):
     """One demo: `orders` counts orders, `answers` what their buyers met on the way.
 
     `accepted_ms` and `refused_ms` count from sending to the answer; `queued_ms` is how long buyers
-    waited from their time until then, for a connection: long when the machine is slow.
+    waited from their time until then, for a connection: long when the machine is slow. All these
+    are of the own mall; `beyond_stock` is what the `marketplaces` sold that we did not have.
     """
 
     demand: str
@@ -48,6 +51,8 @@ class Summary(codec.Answer, frozen=True):
     answers_per_second: int
     interruption_s: float | None
     naive: dict[str, Any]
+    marketplaces: dict[str, dict[str, int]]
+    beyond_stock: list[Remedied]
     certificate: dict[str, Any]
     notes: list[str]
     faults: list[str]
@@ -103,9 +108,16 @@ def summarise(
         answers_per_second=max(seen.answered_per_second.values(), default=0),
         interruption_s=None if seen.interruption_s is None else round(seen.interruption_s, 3),
         naive=naive._asdict(),
+        marketplaces=recorded.markets.counts,
+        beyond_stock=recorded.markets.beyond,
         certificate={**msgspec.to_builtins(certificate), "holds": certificate.holds},
         notes=[*demand.notes, *_cut_short(demand, counts["orders"])],
-        faults=[*seen.faults, *recorded.faults, *_verdicts(seen, naive, certificate)],
+        faults=[
+            *seen.faults,
+            *recorded.faults,
+            *recorded.markets.faults,
+            *_verdicts(seen, naive, certificate),
+        ],
         seconds=round(seconds, 1),
     )
 
@@ -165,6 +177,8 @@ def show(summary: Summary, certificate: Certificate, *, as_json: bool) -> None:
     if len(certificate.pools) > len(largest):
         console.print(f"the {len(largest)} largest of {len(certificate.pools):,} pools:")
     report.show(msgspec.structs.replace(certificate, pools=largest), as_json=False)
+    if summary.beyond_stock:
+        console.print(_beyond_stock(summary.beyond_stock))
     for fault in summary.faults[:_FAULTS_SHOWN_MAX]:
         console.print(f"fault: {fault}", markup=False)
     if len(summary.faults) > _FAULTS_SHOWN_MAX:
@@ -175,6 +189,20 @@ def show(summary: Summary, certificate: Certificate, *, as_json: bool) -> None:
 def _granted(row: PoolRow) -> int:
     side = row.recorded or row.cell
     return side.granted if side else 0
+
+
+def _beyond_stock(rows: list[Remedied]) -> Table:
+    table = Table(
+        title="sold by marketplaces beyond stock: recorded, and blocked until it is made good"
+    )
+    for name in ("shop", "sku"):
+        table.add_column(name)
+    for name in ("units owed", "orders"):
+        table.add_column(name, justify="right")
+    table.add_column("remedy")
+    for row in rows:
+        table.add_row(row.channel, row.sku, f"{row.units:,}", f"{row.orders:,}", row.remedy)
+    return table
 
 
 def _table(summary: Summary) -> Table:
@@ -195,6 +223,10 @@ def _table(summary: Summary) -> Table:
     ):
         values = f"{times.p50} / {times.p95} / {times.p99} / {times.max}"
         table.add_row(f"{what}: p50 / p95 / p99 / max ms", values)
+    for channel, counts in summary.marketplaces.items():
+        table.add_row(f"{channel}: orders by sync", f"{counts['orders']:,}")
+        told = " / ".join(f"{counts.get(name, 0):,}" for name in _SYNCED)
+        table.add_row(f"  {' / '.join(_SYNCED)}", told)
     table.add_row("slowest order, retries included", f"{summary.slowest_order_s} s")
     table.add_row("order answers in the busiest second", f"{summary.answers_per_second:,}")
     gap = "not measured" if summary.interruption_s is None else f"{summary.interruption_s} s"

@@ -35,6 +35,24 @@ def test_a_small_demo_proves_itself_and_says_so_in_one_json_document(capsys, mon
     assert found["orders"]["refund_due"] > 0
     assert 0 < found["interruption_s"] < 8
     assert "kill -9 of Valkey" in told.err
+    assert_marketplaces(found)
+
+
+def assert_marketplaces(found):
+    """All their orders are recorded, in spite of the feed, and what is owed can be named."""
+    shops = found["marketplaces"]
+    assert set(shops) == {"demo-tmall", "demo-douyin"}
+    for counts in shops.values():
+        assert counts["orders"] >= counts["created"] > 100  # one answer may have died with Valkey
+        assert counts["updated"] > 50
+        assert counts["stale"] > 0
+        assert counts["unchanged"] > 0
+    beyond = found["beyond_stock"]
+    assert {row["channel"] for row in beyond} <= set(shops)
+    assert found["certificate"]["sold_beyond_stock"] == sum(row["units"] for row in beyond) > 0
+    assert all(row["orders"] > 0 for row in beyond)
+    remedies = [row["remedy"] for row in beyond]
+    assert all("free units from demo" in one or one.startswith("grant ") for one in remedies)
 
 
 def test_a_malformed_file_is_refused_before_anything_starts(tmp_path, capsys):

@@ -4,6 +4,8 @@ import pytest
 
 from engine.assurance.types import Certificate
 from engine.simulation import summary
+from engine.simulation.marketplace.beyond import Remedied
+from engine.simulation.marketplace.recorded import Markets
 from engine.simulation.naive import Oversold
 from engine.simulation.proof import Recorded
 from engine.simulation.seen import Seen
@@ -21,11 +23,11 @@ def certificate(faults):
     )  # fmt: skip
 
 
-def judged(*, oversold=3, certified=(), recorded=(), seen=(), unknown=()):
+def judged(*, oversold=3, certified=(), recorded=(), seen=(), unknown=(), markets=None):
     told = Seen(faults=list(seen), unknown=set(unknown))
     told.counts["orders"] = 1
     naive = Oversold(4, 1, oversold, "TEA", 4, 1, 1, 0.1)
-    found = Recorded(faults=list(recorded))
+    found = Recorded(faults=list(recorded), markets=markets or Markets())
     return summary.summarise(DEMAND, told, found, naive, certificate(list(certified)), 1.0)
 
 
@@ -41,6 +43,7 @@ def test_all_holds():
         {"recorded": ["order T1 was accepted and is not recorded"]},
         {"seen": ["T1 was accepted as new twice"]},
         {"unknown": ["T1"]},
+        {"markets": Markets(faults=["tmall: order 7 is not recorded"])},
     ],
 )
 def test_one_fault_is_enough(fault):
@@ -60,3 +63,19 @@ def test_a_sale_cut_short_is_told():
     assert slow.notes == [
         "0 of 2 orders were sent in the 30 s that this sale lasts: the machine is slow or busy"
     ]
+
+
+def test_what_marketplaces_sold_beyond_stock_is_told_last_with_its_remedy(capsys):
+    """It is no fault: they may, and all of it is on record."""
+    markets = Markets(
+        counts={"tmall": {"orders": 7, "created": 7, "stale": 2, "snapshots": 9}},
+        beyond=[Remedied("tmall", "TEA", 12, 3, "move 12 free units from mall")],
+    )
+    found = judged(markets=markets)
+    assert found.proved
+    summary.show(found, certificate([]), as_json=False)
+    told = capsys.readouterr().out
+    assert "7 / 0 / 0 / 2" in told
+    assert told.index("certificate: holds") < told.index("move 12 free units from mall")
+    summary.show(found, certificate([]), as_json=True)
+    assert '"remedy": "move 12 free units from mall"' in capsys.readouterr().out
