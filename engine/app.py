@@ -20,6 +20,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from engine import worker
+from engine.aftersales import api as aftersales
+from engine.aftersales.service import Aftersales
 from engine.assurance import keeper, report
 from engine.assurance.restorer import Restorer
 from engine.campaigns import api as campaigns
@@ -41,19 +43,34 @@ from engine.kernel.clock import SystemClock
 from engine.kernel.errors import Misconfigured
 from engine.kernel.ids import token
 from engine.kernel.types import CellId, OrderId, Tenant
+from engine.listings import api as listings
+from engine.listings.registry import LISTINGS, Listings
 from engine.orders import api as orders
+from engine.orders.recall import recall_holds
 from engine.orders.service import Orders, last_id, recall
 from engine.orders.views import Reader
 from engine.reservation import api as reservation
 from engine.reservation.recorded import Recorded
 from engine.reservation.service import Reservations
 from engine.settings import Settings
+from engine.snapshots import api as snapshots
 from engine.worker import Loop
 
 _NO_POSTGRES: Final[tuple[type[Exception], ...]] = (*postgres.UNAVAILABLE, asyncpg.PostgresError)
 _KEEPALIVE_S: Final = 75.0
 _COLLECT_AFTER: Final = 50_000  # allocations; Python's own 700 is a few requests
-_SLICES: Final = (channels, catalogue, campaigns, inventory, reservation, orders, keys)
+_SLICES: Final = (
+    channels,
+    catalogue,
+    listings,
+    campaigns,
+    inventory,
+    reservation,
+    snapshots,
+    orders,
+    aftersales,
+    keys,
+)
 OPERATIONS: Final[list[Operation]] = [one for each in _SLICES for one in each.OPERATIONS]
 _logger: Final = structlog.get_logger()
 
@@ -202,14 +219,18 @@ async def _api(settings: Settings) -> int:
 
 
 def _put_in_front(runner: web.AppRunner, application: web.Application) -> None:
-    """Let the hot route be answered before the application is asked."""
+    """Let the hot routes be answered before the application is asked."""
     serving = runner.server
     assert isinstance(serving, web.Server)
 
     async def order(request: web.BaseRequest) -> fast.Answer:
         return await reservation.order(application, request)
 
-    serving.request_handler = fast.Front("POST", "/v1/orders", order, serving.request_handler)
+    async def pay(order_id: str, request: web.BaseRequest) -> fast.Answer:
+        return await orders.pay(application, OrderId(order_id), request)
+
+    ordinary, below = serving.request_handler, {"payments": pay}
+    serving.request_handler = fast.Front("POST", "/v1/orders", order, ordinary, below)
 
 
 async def build_api(process: Runtime) -> tuple[web.Application, list[Loop], Restorer]:
@@ -237,12 +258,15 @@ async def build_api(process: Runtime) -> tuple[web.Application, list[Loop], Rest
     )
     application[reservation.RESERVATIONS] = reservations
     application[reservation.REGISTRY] = registry
+    application[LISTINGS] = mapped = Listings(pool, clock)
     application[reservation.RECORDED] = recorded
     application[orders.ORDERS] = Orders(reservations, pool, clock, settings.cell)
     application[reservation.RECALL] = lambda claim: recall(pool, claim)
+    application[aftersales.AFTERSALES] = Aftersales(reservations, pool, clock, settings.cell)
+    application[snapshots.RECALL_HOLDS] = lambda order_ids: recall_holds(pool, order_ids)
     application[orders.READER] = Reader(reservations, pool)
     loops: list[Loop] = [
-        directory.run, registry.run, reservations.run, recorded.run, restorer.run,
+        directory.run, registry.run, mapped.run, reservations.run, recorded.run, restorer.run,
     ]  # fmt: skip
     return application, loops, restorer
 
