@@ -60,6 +60,9 @@ local function judge(claim, id)
   post(claim[2], GRANTED, -units)
   post(claim[3], GRANTED, units)
   free(claim[3], units)
+  if claim[5] == 1 then
+    bequeath(claim[2], claim[3])
+  end
   keep()
   if claim[5] == 1 then
     from[ENDED], from[SUCCESSOR], dirty[claim[2]] = 1, claim[3], true

@@ -7,11 +7,11 @@ The log's next id comes after everything Postgres has, so that a rebuilt cell wh
 is still read. Deadlines that fell into the closed time are moved afterwards, by `extend`.
 
 Called by  engine/assurance/store.py
-Cost       O(1)
+Cost       O(pools) in the second step
 
 KEYS[1]    tg:{c}:cell      hash    epoch, run_id, phase, and the deadlines still to move
 KEYS[2]    tg:{c}:log       stream  says that it was opened
-KEYS[3]    tg:{c}:pools     hash    empty in a new cell
+KEYS[3]    tg:{c}:pools     hash    empty in a new cell; what is free there repays what is owed
 
 ARGV[1]    epoch            the new one, as it stands in Postgres
 ARGV[2]    step             "restoring" | "open"
@@ -23,6 +23,8 @@ Returns    msgpack {"OK", now, log_id, {closed_at}}
 ]]
 --- @include "server"
 --- @include "write"
+--- @include "read"
+--- @include "pools"
 --- @include "ids"
 
 local claims = cmsgpack.unpack(ARGV[3])
@@ -61,11 +63,19 @@ if after(last_id, log_id) and tonumber(string.match(last_id, "(%d+)-")) >= clock
   local ms, seq = string.match(last_id, "(%d+)-(%d+)")
   id = ms .. "-" .. string.format("%.0f", seq + 1)
 end
+local pool_ids = redis.call("HKEYS", KEYS[3])
+table.sort(pool_ids)
+load_pools(pool_ids)
+for _, pool_id in ipairs(pool_ids) do
+  settle(pool_id)
+end
+keep()
 local opened = redis.pcall("XADD", KEYS[2], id, "v", "1", "e",
-  cmsgpack.pack({ { "O", "opened", now, {}, epoch, "", closed_at, now } }))
+  cmsgpack.pack({ { "O", "opened", now, moves, epoch, "", closed_at, now } }))
 if type(opened) == "table" then
   return closed_by(opened.err)
 end
 log_id = opened
+write_pools()
 write("HSET", KEYS[1], "phase", "open", "reason", "", "shift_from", closed_at, "shift_to", now)
 return commit({ closed_at })

@@ -18,8 +18,8 @@ from engine.kernel.errors import Closed, Overloaded
 from engine.reservation import store
 from engine.reservation.types import Claim, Held, Paid, PaymentClaim, SnapshotClaim, Synced
 
-# A split whose cart another process hands in waits for it, for less than a lease lasts: the cart of
-# a process that is dead will not come.
+# A split whose cart another process hands in waits for it, and so does a claim on units that a
+# snapshot gave back; for less than a lease lasts, for a process that is dead hands in nothing.
 _LATER_POLL_S: Final = 0.05
 _LATER_LOOKS: Final = 60
 
@@ -119,31 +119,35 @@ class Kept:
         Raises:
             Closed: the cell could not take one of them back, or another epoch came.
         """
-        lacking, waiting = 0, list(self._claims)
+        lacking, waiting = await _restore(cell, epoch, list(self._claims), last=False)
+        lacking += await _resync(cell, epoch, list(self._snapshots))
         for looks_left in range(_LATER_LOOKS, -1, -1):
-            found, waiting = await _restore(cell, epoch, waiting, anew=looks_left == 0)
-            lacking += found
             if not waiting:
                 break
-            await asyncio.sleep(_LATER_POLL_S)
+            found, waiting = await _restore(cell, epoch, waiting, last=looks_left == 0)
+            lacking += found
+            if waiting:
+                await asyncio.sleep(_LATER_POLL_S)
         self._claims = deque(sorted(self._claims, key=lambda one: one.at))
-        lacking += await _resync(cell, epoch, list(self._snapshots))
         self._snapshots = deque(sorted(self._snapshots, key=lambda one: one.at))
         return lacking
 
 
 async def _restore(
-    cell: Cell, epoch: int, kept: Sequence[KeptClaim], *, anew: bool
+    cell: Cell, epoch: int, kept: Sequence[KeptClaim], *, last: bool
 ) -> tuple[int, list[KeptClaim]]:
-    """Submit claims; return how many were lacking, and those split from one that is not back."""
+    """Submit claims; return how many were lacking, and those whose units are not back yet.
+
+    `last`: nothing more comes; a split takes fresh units, and lacking ones are gone.
+    """
     lacking, later = 0, []
     for chunk in _chunks(kept):
-        claims = [(*one.claim, (one.pay_by, one.accepted_at, int(anew))) for one in chunk]
+        claims = [(*one.claim, (one.pay_by, one.accepted_at, int(last))) for one in chunk]
         log_id, results = await store.restore(cell, epoch, claims, [one.payload for one in chunk])
         for one, result in zip(chunk, results, strict=True):
-            if result[0] == "SHORT":
+            if result[0] == "SHORT" and last:
                 raise Closed(f"the units of accepted order {one.claim.order_id} are gone")
-            if result[0] == "LATER":
+            if result[0] in {"LATER", "SHORT"}:
                 later.append(one)
             if result[0] == "RESERVED":
                 lacking += 1

@@ -10,6 +10,7 @@ from engine.infra.http import items
 from engine.infra.http.auth import Principal, principal_of, require_channel
 from engine.infra.http.openapi import Operation, operation
 from engine.infra.http.server import raw_body
+from engine.infra.postgres import UNAVAILABLE
 from engine.infra.runtime import RUNTIME
 from engine.kernel import codec, limits
 from engine.kernel.errors import EngineError, Overloaded, PayloadTooLarge, WrongCall
@@ -41,12 +42,14 @@ async def post_snapshots(request: web.Request) -> web.Response:
     principal = await principal_of(request, _SCOPE)
     raws = items.cut(await raw_body(request))
     understood = await items.decoded(raws, lambda raw: _understood(app, principal, raw, asked_at))
-    good = [one.snapshot for one in understood if isinstance(one, Understood)]
-    items.require_lines(sum(len(one.claim.lines) for one in good))
-    outcomes = iter(await app[RESERVATIONS].sync_all(await _with_forgotten(app, good)))
+    asked = [one.snapshot if isinstance(one, Understood) else one for one in understood]
+    items.require_lines(sum(len(one.claim.lines) for one in asked if isinstance(one, Snapshot)))
+    asked = await _with_forgotten(app, asked)
+    outcomes = iter(
+        await app[RESERVATIONS].sync_all([one for one in asked if isinstance(one, Snapshot)])
+    )
     results = [
-        one if isinstance(one, EngineError) else _answer(one.snapshot, next(outcomes))
-        for one in understood
+        one if isinstance(one, EngineError) else _answer(one, next(outcomes)) for one in asked
     ]
     return items.answer(results)
 
@@ -99,17 +102,37 @@ async def _require_external(registry: Registry, tenant: str, channel: str, asked
         raise WrongCall("orders of gate channels come by POST /v1/orders")
 
 
-async def _with_forgotten(app: web.Application, snapshots: Sequence[Snapshot]) -> list[Snapshot]:
-    """Give those that the cell may have forgotten what Postgres knows of them."""
+async def _with_forgotten(
+    app: web.Application, asked: Sequence[Snapshot | EngineError]
+) -> list[Snapshot | EngineError]:
+    """Give those that the cell may have forgotten what Postgres knows of them.
+
+    While it is away, what became of these cannot be said; the others do not need it.
+    """
     oldest = app[RUNTIME].clock.now_ms() - limits.IDEMPOTENCY_KEEP_MS
-    old = [one.claim.order_id for one in snapshots if one.claim.placed_at < oldest]
+    old = {
+        one.claim.order_id
+        for one in asked
+        if isinstance(one, Snapshot) and one.claim.placed_at < oldest
+    }
     if not old:
-        return list(snapshots)
-    known = await app[RECALL_HOLDS](old)
-    return [
-        one._replace(claim=one.claim._replace(recalled=known.get(one.claim.order_id, ())))
-        for one in snapshots
-    ]
+        return list(asked)
+    try:
+        known = await app[RECALL_HOLDS](sorted(old))
+    except UNAVAILABLE:
+        known = None
+    found: list[Snapshot | EngineError] = []
+    for one in asked:
+        if isinstance(one, EngineError) or one.claim.order_id not in old:
+            found.append(one)
+        elif known is None:
+            found.append(
+                Overloaded("an order of that age cannot be looked up now; nothing was done")
+            )
+        else:
+            recalled = known.get(one.claim.order_id, ())
+            found.append(one._replace(claim=one.claim._replace(recalled=recalled)))
+    return found
 
 
 def _answer(snapshot: Snapshot, outcome: Synced | EngineError) -> SyncResult | EngineError:

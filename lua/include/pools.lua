@@ -126,6 +126,34 @@ local function heir(id)
   return id
 end
 
+-- What is free in a pool repays what is owed, where both came about by themselves.
+local function settle(id)
+  local pool = pools[id]
+  local owed = pool[OWED]
+  for _, debt in ipairs(pool[DEBTS] or {}) do
+    local other = pools[debt[1]]
+    owed = owed + (other and other[ROUND] == debt[3] and math.min(debt[2], other[OWED]) or 0)
+  end
+  local units = math.min(owed, pool[AVAILABLE])
+  post(id, AVAILABLE, -units)
+  free(id, units)
+end
+
+-- A pool that ends leaves what it owes to its successor, and what it would have repaid elsewhere.
+local function bequeath(id, target)
+  local to, debts = pools[target], { { id, pools[id][OWED], pools[id][ROUND] } }
+  for _, debt in ipairs(pools[id][DEBTS] or {}) do
+    debts[#debts + 1] = debt
+  end
+  to[DEBTS], to[ROUND], dirty[target] = to[DEBTS] or {}, to[ROUND] or 0, true
+  for _, debt in ipairs(debts) do
+    if debt[2] > 0 and debt[1] ~= target then
+      to[DEBTS][#to[DEBTS] + 1] = { debt[1], debt[2], debt[3] }
+    end
+  end
+  settle(target)
+end
+
 -- Units leave a hold or a sale; a pool that has ended passes them to its successor.
 local function give_back(id, units, account)
   post(id, account, -units)

@@ -146,7 +146,7 @@ end
 -- all in the offer it is the one that others share, and who placed his order first is repaid first.
 local function owe(claim, offer, need, account, taken)
   local ids = heirs_of(offer)
-  for _, id in ipairs(ids) do
+  for _, id in ipairs(PHASE == "open" and ids or {}) do
     local units = math.min(need, pools[id][AVAILABLE])
     if units > 0 then
       post(id, AVAILABLE, -units)
@@ -193,7 +193,8 @@ local function grow(claim, sku, have, need, account, caps, taken)
     return
   end
   taken.draws, taken.counted = {}, {}
-  local lacking = draw(claim, 0, offer, need, account, taken)
+  -- while a cell is put back, claims were promised what is free: the rest is repaid when it opens
+  local lacking = PHASE == "open" and draw(claim, 0, offer, need, account, taken) or need
   if lacking > 0 then
     owe(claim, offer, lacking, account, taken)
   end

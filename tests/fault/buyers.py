@@ -14,6 +14,7 @@ from tests.fault.engines import ADMIN, an_order, id_of
 
 ANSWER_S = 4.0  # longer than the engine's own patience with its cell
 PAUSE_S = 0.05
+QUICK = "quick"  # a channel whose holds end after a second
 SETTLED = {200, 201, 202, 400, 404, 409, 422}
 
 
@@ -29,14 +30,25 @@ class Bought:
 
 
 class Buyers:
-    """Some buyers at once; `strange` collects answers that no fault excuses."""
+    """Some buyers at once; `strange` collects answers that no fault excuses.
+
+    With `shared` half of them want this SKU, which a marketplace sells too: through the mall, or
+    through a quick channel that they leave unpaid.
+    """
 
     def __init__(
-        self, base: str, rng: random.Random, *, prefix: str = "", cancels: bool = True
+        self,
+        base: str,
+        rng: random.Random,
+        *,
+        prefix: str = "",
+        cancels: bool = True,
+        shared: str = "",
     ) -> None:
         self.base = base
         self.prefix = prefix
         self._cancels = cancels
+        self._shared = shared
         self.bought: dict[str, Bought] = {}
         self.strange: list[str] = []
         self.statuses: Counter[str] = Counter()
@@ -61,22 +73,34 @@ class Buyers:
     async def _one(self, session: aiohttp.ClientSession) -> None:
         self._number += 1
         number = f"{self.prefix}{self._number}"
-        kind = self._rng.random()
-        lines = [("HOT", 1)] if kind < 0.1 else [("A", 1), ("B", 2)] if kind < 0.4 else [("A", 1)]
-        one = self.bought[number] = Bought(an_order(number, *lines))
+        lines, fields = self._wants()
+        one = self.bought[number] = Bought(an_order(number, *lines, **fields))
         await self._order(session, number, one)
-        if not one.accepted:
+        if not one.accepted or fields.get("channel"):
             return
         then = self._rng.random()
         order_id, total = id_of(number), 100 * sum(units for _, units in lines)
         if then < 0.4:
             await self._pay(session, order_id, one, total)
-        elif then < 0.6 and self._cancels:
+        returns = one.paid == "applied" and self._shared and self._rng.random() < 0.4
+        if (0.4 <= then < 0.6 or returns) and self._cancels:
+            if self._shared:  # meanwhile the marketplace sells on, and then these units repay
+                await asyncio.sleep(self._rng.uniform(0, 1))
             body = {"cancel_id": "c"}
             answer = await self._settle(session, f"/v1/orders/{order_id}/cancel", body)
             one.cancelled = self._expect(answer, {200}, f"cancel of {number}")
         if self._rng.random() < 0.2:
             await self._order(session, number, one)
+
+    def _wants(self) -> tuple[list[tuple[str, int]], dict[str, Any]]:
+        kind = self._rng.random()
+        if self._shared and kind < 0.5:
+            quick = {"channel": QUICK} if self._rng.random() < 0.4 else {}
+            return [(self._shared, self._rng.randint(1, 2))], {"campaign": "", **quick}
+        kind = self._rng.random()
+        if kind < 0.1:
+            return [("HOT", 1)], {}
+        return ([("A", 1), ("B", 2)] if kind < 0.4 else [("A", 1)]), {}
 
     async def _order(self, session: aiohttp.ClientSession, number: str, one: Bought) -> None:
         status, document = await self._settle(session, "/v1/orders", one.body)
@@ -159,7 +183,8 @@ async def reckon(pg: asyncpg.Connection, buyers: Buyers) -> list[str]:
 
 def _details(number: str, one: Bought, row: asyncpg.Record, payment: tuple[int, str]) -> list[str]:
     wrong = []
-    if one.paid and (payment != (1, "applied") or row["money"] != "paid"):
+    money = "refund_due" if one.cancelled else "paid"
+    if one.paid and (payment != (1, "applied") or row["money"] != money):
         wrong.append(f"{number} was paid ({one.paid}): {payment}, {row['money']}")
     if not one.paid and payment[0]:
         wrong.append(f"{number} was not paid and has payments: {payment}")

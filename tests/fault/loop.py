@@ -22,15 +22,18 @@ import asyncpg
 
 from engine import settings as settings_of
 from engine.assurance.verify import certify
-from engine.infra import cell as cells
 from engine.infra import postgres
-from engine.infra.cell import Cell
 from engine.infra.migrate import migrate
 from engine.infra.servers.supervisor import Supervisor
 from engine.kernel.clock import SystemClock
-from engine.kernel.types import CellId
+from tests.conftest import eventually
+from tests.fault.audit import SHOPS, Audit, Keeper, servers
+from tests.fault.books import compare
 from tests.fault.buyers import Buyers, reckon
 from tests.fault.engines import ADMIN, an_order, campaign_of
+from tests.fault.marketplace import TMALL
+from tests.fault.sellers import SHARED, Sellers
+from tests.fault.sellers import reckon as reckon_sellers
 
 ACCEPT_BAR_S = 8.0
 RECORD_BAR_S = 12.0
@@ -57,6 +60,8 @@ class Report:
     wrong: list[str] = field(default_factory=list)
     orders: int = 0
     payments: int = 0
+    snapshots: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
     statuses: dict[str, int] = field(default_factory=dict)
 
     def table(self) -> str:
@@ -71,6 +76,7 @@ class Report:
             ]
             lines.append(f"{victim:<12} {len(mine):6} {' '.join(cells_)}")
         lines.append(f"orders acknowledged {self.orders}, payments {self.payments}")
+        lines.append(f"orders of the marketplace {self.snapshots}, {self.counts}")
         lines.append(f"answers {self.statuses}")
         lines += [f"WRONG: {one}" for one in self.wrong[:20]]
         return "\n".join([*lines, f"faults found: {len(self.wrong)}"])
@@ -95,22 +101,31 @@ class Loop:
     async def run(self, victims: Sequence[str], tell: Callable[[str], None]) -> Report:
         report = Report()
         await self.open_sale()
-        buyers = Buyers(self.supervisor.address, self.rng, prefix="o")
+        base, audit = self.supervisor.address, Audit(self.settings)
+        buyers = Buyers(base, self.rng, prefix="o", shared=SHARED)
+        sellers, keeper = Sellers(base, self.rng), Keeper(base, self.settings, self.rng)
+        audit.books.together = await self._open_shops(keeper)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(buyers.run())
+            for one in (buyers, sellers, keeper, audit):
+                tasks.create_task(one.run())
             for number, victim in enumerate(victims, start=1):
                 await asyncio.sleep(self.rng.uniform(*CALM_S))
                 one = await self._round(victim)
                 report.rounds.append(one)
+                await audit.certify(sellers)
                 tell(
                     f"{number}/{len(victims)} {victim}: accepted after {one.accepted_s:.2f} s,"
                     f" recorded after {one.recorded_s:.2f} s"
                 )
-            buyers.stopped.set()
-        report.wrong = await self.reckoning(buyers)
+            for one in (buyers, sellers, keeper, audit):
+                one.stopped.set()
+        report.wrong = await self.reckoning(buyers, sellers)
+        report.wrong += [*keeper.strange, *await self._repaid(keeper, audit)]
+        report.snapshots = len(sellers.told())
+        report.counts = {**audit.counts, **audit.books.repaid_by}
         report.orders = sum(bool(one.accepted) for one in buyers.bought.values())
         report.payments = sum(bool(one.paid) for one in buyers.bought.values())
-        report.statuses = dict(buyers.statuses)
+        report.statuses = dict(sorted((buyers.statuses + sellers.statuses).items()))
         return report
 
     async def _round(self, victim: str) -> Round:
@@ -203,25 +218,52 @@ class Loop:
             assert await self._post(path, body, method="PUT") == 201, path
         await self.recorded(await self.accepted())
 
-    async def reckoning(self, buyers: Buyers) -> list[str]:
-        pool = await postgres.open_pool(self.settings.database_url or "")
-        redis = cells.client(self.settings.valkey_url or "")
-        try:
-            cell, clock = Cell(redis, CellId(self.settings.cell), SystemClock()), SystemClock()
-            found = await certify(cell, pool, clock, within_s=60)
+    async def _open_shops(self, keeper: Keeper) -> frozenset[str]:
+        """Return the pools that the marketplace draws from."""
+        for path, body in SHOPS:
+            assert await self._post(path, body, method="PUT") == 201, path
+        await eventually(keeper.is_open, within_s=GIVE_UP_S)
+        async with servers(self.settings) as (_, pool):
+            rows = await pool.fetch(
+                "SELECT pool_id FROM pools WHERE sku = $1 AND channel = any($2)",
+                SHARED, ["", TMALL],
+            )  # fmt: skip
+        return frozenset(row["pool_id"] for row in rows)
+
+    async def _repaid(self, keeper: Keeper, audit: Audit) -> list[str]:
+        """Grant more than is owed: nothing is short any more, and the books agree to the end."""
+        await eventually(lambda: keeper.grant(10_000), within_s=GIVE_UP_S)
+        left = (
+            "SELECT (SELECT sum(owed) FROM pools) + (SELECT count(*) FROM shorts)"
+            " + (SELECT count(*) FROM blocks WHERE code = 'short')"
+            " + (SELECT count(*) FROM orders WHERE stock_state = 'short')"
+            " + (SELECT count(*) FROM order_lines WHERE short <> 0)"
+        )
+        deadline = time.monotonic() + GIVE_UP_S
+        async with servers(self.settings) as (cell, pool):
+            while await pool.fetchval(left):
+                assert time.monotonic() < deadline, "orders stay short"
+                await asyncio.sleep(0.05)
+            found = await certify(cell, pool, SystemClock(), within_s=60)
+            async with pool.acquire() as connection:
+                audit.note(await compare(connection, audit.books, cell.redis))
+        return [*found.faults, *audit.wrong, *audit.books.faults]
+
+    async def reckoning(self, buyers: Buyers, sellers: Sellers | None = None) -> list[str]:
+        async with servers(self.settings) as (cell, pool):
+            found = await certify(cell, pool, SystemClock(), within_s=60)
             await self._received_are_applied(pool)
             async with pool.acquire() as connection:
                 wrong = await reckon(connection, buyers)
+                if sellers is not None:
+                    wrong += await reckon_sellers(connection, sellers)
                 twice = await connection.fetch(
                     "SELECT order_id, kind FROM events WHERE kind IN ('order.reserved',"
-                    " 'order.paid', 'order.cancelled')"
+                    " 'order.synced', 'order.paid', 'order.cancelled')"
                     " GROUP BY order_id, kind HAVING count(*) <> 1"
                 )
             wrong += [f"{row['kind']} of {row['order_id']} is told twice" for row in twice]
             return [*found.faults, *wrong]
-        finally:
-            await redis.aclose()
-            pool.terminate()
 
     async def _received_are_applied(self, pool: postgres.Pool) -> None:
         deadline = time.monotonic() + GIVE_UP_S

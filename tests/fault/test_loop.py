@@ -15,6 +15,10 @@ def test_after_every_kill_nothing_is_lost_and_selling_goes_on():
     assert not report.late()
     assert report.orders > 100
     assert report.payments > 20
+    assert report.snapshots > 100
+    assert report.counts["certificates"] == len(report.rounds)
+    assert report.counts["comparisons"] > len(report.rounds)
+    assert min(report.counts[way] for way in ("Granted", "Synced", "Released", "Expired")) > 0
 
 
 @pytest.mark.soak

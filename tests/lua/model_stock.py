@@ -39,6 +39,7 @@ class Stock:
     accepted: int = 0
     channels: dict[str, Channel] = field(default_factory=dict)
     forgotten: dict[str, Hold] = field(default_factory=dict)
+    restoring: bool = False
     hold_ms: int = HOLD_MS
     grace_ms: int = GRACE_MS
 
@@ -184,6 +185,21 @@ class Stock:
             units -= part
         known.available += units
 
+    def settle(self, pool: str) -> None:
+        """What is free repays what is owed here, and to who draws from here first."""
+        known = self.pools[pool]
+        debts = [min(one[1], self.pools[one[0]].owed) for one in known.debts
+                 if one[2] == self.pools[one[0]].round]  # fmt: skip
+        units = min(known.available, known.owed + sum(debts))
+        known.available -= units
+        self.free(pool, units)
+
+    def opened(self) -> None:
+        """What was put back takes nothing before the cell is open."""
+        self.restoring = False
+        for pool in sorted(self.pools):
+            self.settle(pool)
+
     def begin_to_owe(self, pool: str, others: list[str]) -> None:
         """One unit more; the pools before this one of the offer will help to repay it."""
         known = self.pools[pool]
@@ -229,6 +245,9 @@ class Stock:
         taker.granted += units
         self.free(target, units)
         if end:
+            left = [[source, giver.owed, giver.round], *giver.debts]
+            taker.debts += [list(one) for one in left if one[1] and one[0] != target]
+            self.settle(target)
             giver.ended, giver.successor = 1, target
         self.done["v/" + move_id] = self.now + KEEP_MS
         return ["MOVED", units]

@@ -173,6 +173,8 @@ class Syncing(Paying):
             ]
             heirs = list(dict.fromkeys(self.heir(one.pool) for one in offer.sources))
             beyond = [pool for pool in heirs if self.pools[pool].available]
+            if self.restoring:  # claims were promised what is free
+                reached, beyond = [], []
             pool = next(iter([*reached, *beyond]), heirs[-1])
             if reached or beyond:
                 self.shift(pool, account, 1)

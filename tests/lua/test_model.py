@@ -327,6 +327,7 @@ class Cell(Machine):
         def judge_again() -> None:
             self.model.now = self.now()
             self.put_back(lost, age=ms)
+            self.model.restoring = True
             self.tell("resync", batch)
 
         if polite:
@@ -334,6 +335,7 @@ class Cell(Machine):
         else:
             self.redis.hset(key("cell"), "run_id", "0" * 40)
         closed_at, opened_at = self.reopen(ms, judge_again)
+        self.model.opened()
         self.model.extend(closed_at, opened_at)
         self.model.now = opened_at
 

@@ -3,7 +3,7 @@
 import pytest
 
 from engine.kernel.errors import Closed
-from tests.lua.builders import DATABASE, World, line
+from tests.lua.builders import DATABASE, World, claim, line, promised
 from tests.lua.marketplace import PAID_FOR, UNPAID, snap
 
 
@@ -24,8 +24,25 @@ async def resync(world: World, *snaps: list[object]) -> list[list[object]]:
 async def test_what_is_lacking_comes_back_and_what_is_there_stays(restoring: World) -> None:
     kept = snap("o1", 2, PAID_FOR, line("A", 2)), snap("o2", 5, UNPAID, line("A", 3))
     assert await resync(restoring, *kept) == [["UNCHANGED", "C", "2"], ["CREATED", "P", "5"]]
-    assert await restoring.pool("p") == [10, 0, 5, 3, 2]
+    assert await restoring.pool("p") == [10, 3, 8, 3, 2], "claims come first, whoever hands them in"
     assert await resync(restoring, *kept) == [["UNCHANGED", "C", "2"], ["UNCHANGED", "P", "5"]]
+    await restoring.cell.call("open", [DATABASE, "0-0"], argument="open", epoch=2)
+    await restoring.cell.refresh()
+    assert await restoring.pool("p") == [10, 0, 5, 3, 2]
+    (opened,) = (await restoring.events("O"))[-1:]
+    assert opened[3] == [["p", 0, -3, -3, 0, 0]]
+
+
+async def test_what_a_claim_was_promised_no_snapshot_takes(restoring: World) -> None:
+    """Eight are left: the claim had six of them, and the snapshot was short before as well."""
+    (made,) = await resync(restoring, snap("o2", 5, PAID_FOR, line("A", 7)))
+    assert made == ["CREATED", "C", "5"]
+    taken = promised(claim("g1", line("A", 6)), 0, 0)
+    reply = await restoring.cell.call("restore", [taken], [b"{}"], argument="0", epoch=2)
+    assert reply.results[0][0] == "RESERVED"
+    await restoring.cell.call("open", [DATABASE, "0-0"], argument="open", epoch=2)
+    await restoring.cell.refresh()
+    assert await restoring.pool("p") == [10, 5, 0, 6, 9]
 
 
 async def test_the_newest_that_any_process_kept_counts(restoring: World) -> None:

@@ -342,7 +342,7 @@ async def test_an_order_grows_out_of_a_pool_that_has_ended_since(shop: World) ->
     assert await shop.pool("p") == [10, 2, 0, 12, 0]
     await shop.call("move", ["m1", "p", "q", 0, 1, "over"])
     (more,) = await shop.sync(snap("o1", 2, 0, line("A", 15)))
-    assert more[3] == [[1, 2, "A"], [1, 1, "A"]]
+    assert more[3] == [[1, 2, "A"], [1, 3, "A"]], "what q had repaid p when it ended"
     assert await draws(shop) == [[1, "p", 12], [1, "q", 3]]
     (fewer,) = await shop.sync(snap("o1", 3, 0, line("A", 11)))
     assert (fewer[3], await draws(shop)) == ([[1, 1, "A"]], [[1, "p", 11]])
