@@ -2,6 +2,9 @@
 --[[
 Bring sold units of confirmed orders back to sale, once per return id. Runs even when memory is full.
 
+An order whose marketplace tells of it by snapshots has given back what they no longer want: of such a
+one nothing is taken, and the return is done.
+
 Called by  engine/orders/store.py, from the outbox, so a closed cell only delays it
 Cost       O(draws of the batch); returns <= CLAIMS_PER_CALL_MAX
 
@@ -45,7 +48,7 @@ load_pools(wanted)
 load_holds(order_ids)
 load_ends_of(order_ids)
 
--- The hold has drawn as much less; a marketplace may sell the order on, and its snapshots look there.
+-- The hold has drawn as much less; its channel may become a marketplace, whose snapshots look there.
 local function undraw(hold, pool, units, n)
   for i = #hold[DRAWS], 1, -1 do
     local held = hold[DRAWS][i]
@@ -94,12 +97,16 @@ local function judge(claim, id)
     end
   end
   begin()
-  for _, part in ipairs(claim[3]) do
-    give_back(part[1], part[2], SOLD)
-  end
-  keep()
-  if holds[claim[2]] then
-    uncount_returned(holds[claim[2]], claim[3], claim[2])
+  local hold = holds[claim[2]]
+  -- since its marketplace tells of the order, what it wants is what its snapshot says
+  if not (hold and hold[SEEN]) then
+    for _, part in ipairs(claim[3]) do
+      give_back(part[1], part[2], SOLD)
+    end
+    keep()
+    if hold then
+      uncount_returned(hold, claim[3], claim[2])
+    end
   end
   once[id] = now
   write("HSET", KEYS[8], id, now)

@@ -138,7 +138,12 @@ SELECT
     SELECT count(*) FROM pools AS p
     WHERE
       p.cell = $1
-      AND p.owed <> coalesce((SELECT sum(s.units) FROM shorts AS s WHERE s.pool_id = p.pool_id), 0)
+      AND p.owed <> coalesce((
+        SELECT sum(s.units) FROM shorts AS s
+        WHERE s.pool_id = p.pool_id AND EXISTS (
+          SELECT FROM orders AS o WHERE o.order_id = s.order_id
+        )
+      ), 0)
   ) AS owed_to_nobody;
 
 -- name: duplicates_settled
@@ -147,7 +152,7 @@ SELECT
 SELECT NOT EXISTS (
   SELECT FROM duplicates AS d
   WHERE
-    d.cell = $1
+    d.cell = $1 AND NOT d.merged
     AND NOT EXISTS (
       SELECT FROM ledger AS l
       WHERE l.cell = d.cell AND l.reference = d.order_id AND l.kind = 'released'

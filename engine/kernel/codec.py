@@ -118,15 +118,32 @@ def plain_text(text: str, pointer: str, length_max: int) -> str:
     return text
 
 
-def open_document(value: Mapping[str, Any], pointer: str) -> None:
-    """Check a member that takes anything (`extensions`): bounded, and storable as jsonb."""
+def storable(body: bytes, extensions: Mapping[str, Any]) -> bytes:
+    """Return a body that Postgres can keep as it stands, after checking its open member.
+
+    A number may be spelled with more digits than jsonb has room for (`0.00…01`): a body with
+    fractions in its extensions is spelled anew, as everybody reads it.
+
+    Raises:
+        ValidationFailed: `extensions` have what nothing could hold, or the body a U+0000.
+    """
+    if b"\\u0000" in body:
+        refuse_nul(body)
+    if extensions and open_document(extensions, "/extensions"):
+        return encode(decode_json(body))
+    return body
+
+
+def open_document(value: Mapping[str, Any], pointer: str) -> bool:
+    """Check a member that takes anything: bounded; return whether fractions are in it."""
     stack: list[tuple[str, object, int]] = [(pointer, value, 0)]
-    seen = 0
+    seen, fractions = 0, False
     while stack:
         where, one, depth = stack.pop()
         seen += 1
         if seen > _OPEN_NODES_MAX or depth > _OPEN_DEPTH_MAX:
             refuse(pointer, f"at most {_OPEN_NODES_MAX} values, {_OPEN_DEPTH_MAX} levels deep")
+        fractions = fractions or isinstance(one, float)
         if isinstance(one, str):
             plain_text(one, where, _INTEGER_MAX)
         elif isinstance(one, int | float) and abs(one) > _INTEGER_MAX:
@@ -138,6 +155,7 @@ def open_document(value: Mapping[str, Any], pointer: str) -> None:
                 stack.append((f"{where}/{escape(key)}", item, depth + 1))
         elif isinstance(one, list):
             stack.extend((f"{where}/{n}", item, depth + 1) for n, item in enumerate(one))
+    return fractions
 
 
 def refuse_nul(body: bytes) -> None:

@@ -83,7 +83,11 @@ RETURNING order_id;
 -- it does not tell of.
 UPDATE orders AS o
 SET
+  tenant = u.tenant, channel = u.channel, channel_order_id = u.channel_order_id,
   campaign = u.campaign, buyer_id = u.buyer_id, kind = u.kind, state = u.state,
+  attention = CASE
+    WHEN u.attention <> '' OR o.attention LIKE 'unreadable: %' THEN u.attention ELSE o.attention
+  END,
   payment_state = CASE
     WHEN
       u.payment_state = 'paid' AND o.payment_state IN ('partly_refunded', 'refunded')
@@ -105,13 +109,28 @@ SET
 FROM unnest(
   $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
   $9::text[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[], $14::bigint[], $15::text[],
-  $16::text[], $17::text[], $18::text[], $19::text[]
+  $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[], $22::text[],
+  $23::text[]
 ) AS u (
   order_id, campaign, buyer_id, kind, state, payment_state, stock_state, currency,
   fulfilment_state, payable, pay_by, held_until, fingerprint, placed_at, draws, counters, document,
-  version, source_status
+  version, source_status, tenant, channel, channel_order_id, attention
 )
 WHERE o.order_id = u.order_id;
+
+-- name: forget_payments
+-- What former snapshots of these orders ($1) told was paid, and the newest ($2, $3) does not.
+DELETE FROM payments
+WHERE
+  order_id = any($1::text[]) AND state = 'applied'
+  AND (order_id, payment_id) NOT IN (SELECT * FROM unnest($2::text[], $3::text[]));
+
+-- name: reorder_shorts
+-- When the order was placed may have been told anew, and with it whose turn it is.
+UPDATE shorts AS s
+SET placed_at = o.placed_at
+FROM orders AS o
+WHERE s.order_id = any($1::text[]) AND o.order_id = s.order_id AND s.placed_at <> o.placed_at;
 
 -- name: adopt_lines
 -- A line that is told of no more keeps the quantity it once had; what is short, the debts say.
@@ -213,11 +232,27 @@ SELECT order_id, part, units - part AS lacking FROM due WHERE part > 0;
 SELECT FROM orders WHERE order_id = any($1::text[]) ORDER BY order_id FOR UPDATE;
 
 -- name: settle_shorts
--- Blocks, lines and states of these orders, as what they are owed says.
-WITH owed AS (
+-- Blocks, lines and states of these orders ($1), as what they are owed says: the last lines that drew
+-- from a pool are those that lack. A block that a person lifted comes back only where more is owed by
+-- now ($2).
+WITH drawn AS (
+  SELECT o.order_id, (d ->> 0)::integer AS line_no, d ->> 1 AS pool_id, (d ->> 2)::bigint AS units
+  FROM orders AS o, jsonb_array_elements(o.draws) AS d
+  WHERE o.order_id = any($1::text[])
+), lacking AS (
+  SELECT
+    w.order_id, w.line_no,
+    least(w.units, greatest(0, s.units - coalesce(sum(w.units) OVER behind, 0))) AS units
+  FROM drawn AS w
+  JOIN shorts AS s ON s.order_id = w.order_id AND s.pool_id = w.pool_id
+  WINDOW behind AS (
+    PARTITION BY w.order_id, w.pool_id ORDER BY w.line_no DESC
+    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+  )
+), owed AS (
   SELECT order_id, line_no, sum(units)::integer AS units
-  FROM shorts
-  WHERE order_id = any($1::text[])
+  FROM lacking
+  WHERE units > 0
   GROUP BY order_id, line_no
 ), lifted AS (
   DELETE FROM blocks AS b
@@ -229,8 +264,11 @@ WITH owed AS (
     )
 ), blocked AS (
   INSERT INTO blocks (order_id, code, line_id, reason, by)
-  SELECT order_id, 'short', order_id || '-' || line_no, 'sold beyond our stock', 'engine'
-  FROM owed
+  SELECT w.order_id, 'short', w.order_id || '-' || w.line_no, 'sold beyond our stock', 'engine'
+  FROM owed AS w
+  WHERE
+    w.order_id = any($2::text[])
+    OR EXISTS (SELECT FROM blocks AS b WHERE b.order_id = w.order_id AND b.code = 'short')
   ON CONFLICT DO NOTHING
 ), counted AS (
   UPDATE order_lines AS l
@@ -261,7 +299,8 @@ ON CONFLICT (tenant, channel, item_id, sku_id, sku) DO UPDATE
 SET reason = excluded.reason, last_seen = now(), orders = m.orders + 1;
 
 -- name: recall_holds
--- Orders of marketplaces, as a cell that forgot them needs them.
+-- Orders as a cell that forgot them needs them; some were asked for before their channel became a
+-- marketplace.
 SELECT
   o.order_id, o.tenant, o.channel, o.campaign, o.buyer_id, o.state, o.payment_state, o.stock_state,
   o.currency, o.payable, o.pay_by, o.held_until, o.fingerprint, o.accepted_at, o.draws, o.counters,
@@ -277,7 +316,25 @@ SELECT
     WHERE s.order_id = o.order_id
   ) AS shorts
 FROM orders AS o
-WHERE o.order_id = any($1::text[]) AND o.version <> '';
+WHERE o.order_id = any($1::text[]);
+
+-- name: note_merged
+-- Snapshots of orders that the cell had forgotten and nobody reminded it of: what they had drawn then
+-- goes back, and they are what the snapshot says.
+INSERT INTO duplicates (cell, log_id, order_id, released, merged)
+SELECT $1, u.log_id, u.order_id, true, true
+FROM unnest($2::text[], $3::text[]) AS u (log_id, order_id)
+ON CONFLICT DO NOTHING;
+
+-- name: return_forgotten
+INSERT INTO stock_returns (return_id, cell, order_id, draws)
+SELECT
+  'forgotten:' || u.log_id || ':' || o.order_id, o.cell, '',
+  (SELECT jsonb_agg(jsonb_build_array(d -> 1, d -> 2)) FROM jsonb_array_elements(o.draws) AS d)
+FROM unnest($1::text[], $2::text[]) AS u (log_id, order_id)
+JOIN orders AS o ON o.order_id = u.order_id
+WHERE jsonb_array_length(o.draws) > 0
+ON CONFLICT DO NOTHING;
 
 -- name: patch_orders
 UPDATE orders AS o

@@ -1,4 +1,4 @@
-"""Marketplaces' orders as a cell that forgot them needs them: holds made of rows."""
+"""Orders as a cell that forgot them needs them when their marketplace tells of them again."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -36,7 +36,7 @@ def hold_of(row: Mapping[str, Any] | asyncpg.Record) -> list[Any]:
         _ms(row["held_until"]),
         [[sku, units.get(n, 0), payable, ""] for n, (sku, payable, _) in enumerate(lines, start=1)],
         draws, codec.decode_json(row["counters"]), [], [], 0, to_ms(row["accepted_at"]), [], [],
-        [], 0, row["version"], PROGRESS.get(row["source_status"], 0),
+        [], 0, row["version"] or None, PROGRESS.get(row["source_status"], 0),
         [name for _, _, name in lines], shorts, [], [],
     ]  # fmt: skip
 
@@ -44,6 +44,8 @@ def hold_of(row: Mapping[str, Any] | asyncpg.Record) -> list[Any]:
 def _state(row: Mapping[str, Any] | asyncpg.Record) -> str:
     if row["stock_state"] == "released":
         return "E" if row["state"] == "closed" else "R"
+    if not row["version"]:
+        return "P" if row["stock_state"] == "held" else "C"
     unpaid = row["source_status"] == "unpaid" and row["payment_state"] in _UNPAID
     return "P" if unpaid else "C"
 

@@ -43,6 +43,7 @@ _REFUSED: Final = (
     asyncpg.UntranslatableCharacterError,
     EngineError,
     msgspec.MsgspecError,
+    ArithmeticError,  # of the driver: a number that its column cannot hold
     UnicodeError,
     ValueError,
 )
@@ -169,8 +170,11 @@ class Recorder:
         await store.bury(tx, self._cell.id, logged, reason, packed)
         _logger.error("dead_letter", order_id=logged.event.subject, log_id=logged.log_id)
         if isinstance(logged.event, Reserved | Synced):
-            async with tx.transaction():
-                await store.save(tx, self._cell.id, rules.set_aside(logged, reason))
+            try:
+                async with tx.transaction():
+                    await store.save(tx, self._cell.id, rules.set_aside(logged, reason))
+            except _REFUSED as error:  # then the dead letter alone tells of it
+                _logger.warning("not_even_set_aside", reason=type(error).__name__)
 
     async def _refuse_a_gap(self, at: str) -> None:
         """Close the cell when the log was cut beyond what Postgres has.

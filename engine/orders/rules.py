@@ -174,18 +174,16 @@ def set_aside(logged: Logged, reason: str) -> Changes:
 
     It counts in pools and debts as if it had been read.
     """
-    log_id, event, _ = logged
+    log_id, event, payload = logged
     changes = Changes()
     assert isinstance(event, Reserved | Synced), "the others are not of one order"
     if isinstance(event, Reserved):
         order = unreadable_order(log_id, event, reason)
-    else:
-        order = synced.unreadable_order(log_id, event, reason)
-        synced.follow_owed(changes, log_id, event)
-    if isinstance(event, Synced) and not event.created:
-        changes.patches[order.order_id] = Patch(draws=order.draws, attention=reason)
-    else:
         changes.orders[order.order_id] = order
+    else:
+        order = synced.unreadable_order(log_id, event, payload, reason)
+        synced.follow_owed(changes, log_id, event)
+        (changes.orders if event.created else changes.snapshots)[order.order_id] = order
     kind, at = "order.needs_attention", event.at
     changes.events.append(
         EventRow(

@@ -29,7 +29,8 @@ _EVENT_COLUMNS: Final = ("at", "kind", "order_id", "log_id", "actor", "data")
 _SNAPSHOT_FIELDS: Final = (
     "order_id", "campaign", "buyer_id", "kind", "state", "payment_state", "stock_state", "currency",
     "fulfilment_state", "payable", "pay_by", "held_until", "fingerprint", "placed_at", "draws",
-    "counters", "document", "version", "source_status",
+    "counters", "document", "version", "source_status", "tenant", "channel", "channel_order_id",
+    "attention",
 )  # fmt: skip
 _LINE_FIELDS: Final = tuple(field.name for field in fields(NewLine))
 _PATCH_FIELDS: Final = tuple(field.name for field in fields(Patch))
@@ -72,6 +73,7 @@ async def post(tx: Connection, cell: str, rows: Sequence[Post]) -> list[tuple[st
 async def save(tx: Connection, cell: str, changes: Changes) -> None:
     """Write what happened to orders; an order that is there already becomes a duplicate."""
     new = await _insert_orders(tx, cell, list(changes.orders.values()))
+    merged = await _merge_forgotten(tx, cell, changes, new)
     lines = [line for line in changes.lines.values() if line.order_id in new]
     if lines:
         values = [_values_of_line(line) for line in lines]
@@ -90,7 +92,7 @@ async def save(tx: Connection, cell: str, changes: Changes) -> None:
         *(
             (o.log_id, o.order_id, o.accepted_at)
             for o in changes.orders.values()
-            if o.order_id not in new
+            if o.order_id not in new | merged
         ),
         *changes.twice,
     ]
@@ -102,8 +104,25 @@ async def save(tx: Connection, cell: str, changes: Changes) -> None:
         EventRow(at, "order.duplicate", order_id, log_id, "engine", {})
         for log_id, order_id, at in twice
     ]
-    first = [event for event in changes.events if not event.of_new or event.order_id in new]
+    told = new | merged
+    first = [event for event in changes.events if not event.of_new or event.order_id in told]
     await write_events(tx, [*first, *again, *repaid])
+
+
+async def _merge_forgotten(tx: Connection, cell: str, changes: Changes, new: set[str]) -> set[str]:
+    """Take snapshots that the cell thought were first ones for what they are; return the orders.
+
+    Units that the order had drawn before are sold twice as far as the cell knows: they go back.
+    """
+    known = [one for one in changes.orders.values() if one.version and one.order_id not in new]
+    if known:
+        log_ids, order_ids = [one.log_id for one in known], [one.order_id for one in known]
+        await tx.execute(SQL["return_forgotten"], log_ids, order_ids)
+        await tx.execute(SQL["note_merged"], cell, log_ids, order_ids)
+        changes.snapshots.update({one.order_id: one for one in known})
+        lines = {key: line for key, line in changes.lines.items() if key[0] in set(order_ids)}
+        changes.snapshot_lines.update(lines)
+    return {one.order_id for one in known}
 
 
 async def _adopt(tx: Connection, changes: Changes) -> None:
@@ -113,6 +132,9 @@ async def _adopt(tx: Connection, changes: Changes) -> None:
         await tx.execute(SQL["adopt_snapshots"], *_attributes(rows, _SNAPSHOT_FIELDS))
         lines = list(changes.snapshot_lines.values())
         await tx.execute(SQL["adopt_lines"], *_attributes(lines, _LINE_FIELDS))
+        await tx.execute(SQL["reorder_shorts"], list(changes.snapshots))
+        paid = [(one.order_id, one.payment.payment_id) for one in changes.payments]
+        await tx.execute(SQL["forget_payments"], list(changes.snapshots), *_columns(paid, width=2))
         marks = [(one.order_id, one.code, one.line_id) for one in changes.blocks]
         await tx.execute(SQL["clear_marks"], list(changes.snapshots), *_columns(marks, width=3))
     if changes.unmapped:
@@ -122,6 +144,7 @@ async def _adopt(tx: Connection, changes: Changes) -> None:
 async def _settle_debts(tx: Connection, changes: Changes) -> list[EventRow]:
     """Book what is owed and repaid in the order of the log; return what to tell of it."""
     touched, told = set(changes.snapshots), []
+    newly = sorted({one.order_id for one in changes.debts if isinstance(one, Owed)})
     waiting: dict[tuple[str, str], Owed] = {}
     for debt in changes.debts:
         if isinstance(debt, Owed):
@@ -140,7 +163,7 @@ async def _settle_debts(tx: Connection, changes: Changes) -> list[EventRow]:
     await _owe(tx, waiting)
     if touched:
         await tx.execute(SQL["lock_orders"], sorted(touched))
-        await tx.execute(SQL["settle_shorts"], sorted(touched))
+        await tx.execute(SQL["settle_shorts"], sorted(touched), newly)
     return told
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
+import msgspec
+
 from engine.kernel.events import LogEvent, Synced
 from engine.kernel.ids import line_id
 from engine.orders.types import (
@@ -19,7 +21,10 @@ from engine.orders.types import (
     Repaid,
     Unmapped,
 )
+from engine.snapshots.rules import PROGRESS
 from engine.snapshots.types import FactLine, Facts, decode_facts
+
+UNREADABLE: Final = "unreadable: "  # begins the attention of a row whose snapshot was refused
 
 _REASONS: Final[Mapping[str, str]] = {
     "unmapped": "its listing is mapped to no SKU",
@@ -50,7 +55,12 @@ def fold(changes: Changes, log_id: str, event: Synced, payload: bytes) -> None:
     into = changes.lines if order_id in changes.orders else changes.snapshot_lines
     by_number = dict(zip(event.numbers, facts.lines, strict=True))
     for n in range(1, len(event.lines) + 1):
-        into[order_id, n] = _line(event, n, by_number.get(n))
+        line, before = _line(event, n, by_number.get(n)), into.get((order_id, n))
+        if n not in by_number and before is not None:
+            line.quantity = before.quantity
+        into[order_id, n] = line
+    if not event.created:
+        changes.payments = [one for one in changes.payments if one.order_id != order_id]
     for payment in facts.payments:
         changes.payments.append(PaymentRow(order_id, payment, "applied", "", log_id, event.at))
     changes.blocks = [one for one in changes.blocks if one.order_id != order_id]
@@ -77,16 +87,23 @@ def follow_owed(changes: Changes, log_id: str, event: LogEvent) -> None:
             changes.debts.append(Owed(event.subject, pool_id, line_no, units))
 
 
-def unreadable_order(log_id: str, event: Synced, reason: str) -> NewOrder:
-    """Return a row a person can find for a snapshot that is unreadable; the dead letter has all."""
-    return NewOrder(
-        order_id=event.subject, tenant="main", channel="",
-        channel_order_id=f"unreadable:{event.subject}", campaign="", buyer_id="", kind="sale",
-        state=OPEN, payment_state="unpaid", stock_state=_stock_state(event), currency="",
-        payable=0, pay_by=event.pay_by, held_until=event.held_until, attempt=1, fingerprint="",
-        placed_at=event.at, accepted_at=event.at, log_id=log_id, actor="engine", attention=reason,
-        draws=[list(draw) for draw in event.draws], counters=[], stages=[], document="{}",
-    )  # fmt: skip
+def unreadable_order(log_id: str, event: Synced, payload: bytes, reason: str) -> NewOrder:
+    """Return a row a person can find for a snapshot that was refused; the dead letter has all.
+
+    Its next snapshot makes it an order like any other.
+    """
+    try:
+        facts = decode_facts(payload)
+    except msgspec.MsgspecError:
+        status = {"P": "unpaid", "C": "paid"}.get(event.state, "closed")
+        facts = Facts(
+            "main", "", f"unreadable:{event.subject}", "", "", "sale", "", 0, "engine", event.at,
+            "", "0", PROGRESS[status], status, "paid" if event.state == "C" else "unpaid",
+            "unrouted", [], [], b"",
+        )  # fmt: skip
+    row = _row(log_id, event, facts)
+    row.document, row.attention = "{}", UNREADABLE + reason
+    return row
 
 
 def _row(log_id: str, event: Synced, facts: Facts) -> NewOrder:

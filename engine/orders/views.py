@@ -21,6 +21,10 @@ from engine.reservation.types import HoldRecord
 
 _EVENTS_SHOWN_MAX: Final = 500
 
+# How far a marketplace's order has come, as `engine/snapshots/rules.py` numbers it.
+_SHIPPED: Final = {2: "partly_shipped", 3: "shipped", 4: "delivered", 5: "shipped"}
+_CLOSED: Final = 5
+
 # What a hold's state says of an order whose row has not caught up with it.
 _AXES: Final[dict[str, dict[str, str]]] = {
     "P": {"state": "open", "payment_state": "unpaid", "stock_state": "held"},
@@ -75,7 +79,7 @@ class TimelineEntry(codec.Answer, frozen=True):
 
 
 class OrderView(codec.Answer, frozen=True):
-    """An order; `recorded` false means Postgres learns of it in a moment and details follow.
+    """An order; `recorded` false means Postgres learns of it, or of a newer snapshot, in a moment.
 
     `stages` are what is still to be paid of an order that is paid in stages, the first is due.
     `version` and `source_status` are of a marketplace's newest snapshot, "" for other orders.
@@ -213,7 +217,7 @@ class Reader:
             fulfilment_state=row["fulfilment_state"],
             payable=codec.Money(axes["payable"], row["currency"]), pay_by=_text(axes["pay_by"]),
             placed_at=_text(row["placed_at"]), attempt=row["attempt"], attention=row["attention"],
-            recorded=True,
+            recorded=hold is None or hold.version in {"", row["version"]},
             lines=[_line(order_id, row["currency"], line) for line in lines],
             payments=[_payment(payment) for payment in payments],
             stages=stages if axes["stock_state"] == "held" else [],
@@ -248,20 +252,24 @@ def _axes_of(hold: HoldRecord) -> dict[str, str]:
     axes = _AXES[hold.state]
     if hold.state == "C" and not hold.payments and not hold.version:
         return {**axes, "payment_state": "on_delivery"}  # nothing else is confirmed without money
+    if hold.version and hold.progress == _CLOSED and hold.state == "C":
+        return {**axes, "state": "closed"}  # after some of it was shipped
     if hold.paid:
         return {**axes, "payment_state": "deposit_paid" if hold.state == "P" else "refund_due"}
     return axes
 
 
 def _from_hold(order_id: OrderId, hold: HoldRecord) -> dict[str, Any]:
-    axes = {**_axes_of(hold), "fulfilment_state": "unrouted", "attention": ""}
+    shipped = _SHIPPED.get(hold.progress, "unrouted") if hold.state == "C" else "unrouted"
+    axes = {**_axes_of(hold), "fulfilment_state": shipped, "attention": ""}
+    blocked = bool(hold.shorts or hold.unmapped or hold.below_floor)
     lines = [
         LineView(line_id(order_id, n), sku, units, units, codec.Money(payable, hold.currency))
         for n, (sku, units, payable, *_) in enumerate(hold.lines, start=1)
     ]
     view = OrderView(
         order_id=order_id, channel=hold.channel, channel_order_id=None, campaign=hold.campaign,
-        buyer_id=hold.buyer, status=rules.status(axes), **axes,
+        buyer_id=hold.buyer, status=rules.status(axes, blocked=blocked), **axes,
         payable=codec.Money(hold.total, hold.currency),
         pay_by=rfc3339(hold.pay_by) if hold.pay_by else None, placed_at=None, attempt=hold.attempt,
         recorded=False, lines=lines, payments=[], stages=_stages(hold), blocks=[], timeline=[],

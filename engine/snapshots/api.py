@@ -67,17 +67,14 @@ async def _understood(
     if len(raw) > limits.ORDER_BYTES_MAX:
         raise PayloadTooLarge(f"an order has at most {limits.ORDER_BYTES_MAX} bytes")
     order = decode_snapshot(raw)
-    if order.extensions:
-        codec.open_document(order.extensions, "/extensions")
-    if b"\\u0000" in raw:
-        codec.refuse_nul(raw)
+    kept = codec.storable(raw, order.extensions)
     require_channel(principal, order.channel)
     await _require_external(app[REGISTRY], principal.tenant, order.channel, asked_at)
-    found = _resolved(app, principal, order, raw)
+    found = _resolved(app, principal, order, kept)
     if found.unknown:  # a link that was mapped a moment ago is not, and only Postgres can say so
         if not await app[LISTINGS].fresh(asked_at):
             raise Overloaded("its listings cannot be looked up now; nothing was done")
-        found = _resolved(app, principal, order, raw)
+        found = _resolved(app, principal, order, kept)
     return found
 
 

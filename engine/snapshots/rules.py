@@ -7,6 +7,7 @@ import msgspec
 
 from engine.kernel import codec, ids
 from engine.kernel.events import Payment
+from engine.kernel.limits import QUANTITY_MAX
 from engine.kernel.types import OrderId
 from engine.reservation.rules import POSTED_PAYMENT, check_identifiers, currency_of, ms_of, payable
 from engine.reservation.types import Snapshot, SnapshotClaim, Synced
@@ -100,6 +101,8 @@ def _line(
         line.sku, quantity * per, wanted * per, money * wanted // quantity, line.channel_line_id,
         item_id, sku_id, why,
     )  # fmt: skip
+    if quantity * per > QUANTITY_MAX:
+        codec.refuse(f"/lines/{n}/quantity", f"is {quantity * per} units: at most {QUANTITY_MAX}")
     ours = line.kind not in _WITHOUT_STOCK and order.fulfilled_by == "merchant"
     return sku, wanted * per if ours else 0, fact
 

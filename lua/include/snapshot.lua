@@ -8,7 +8,7 @@
 local S_SEEN, S_STATE, S_PROGRESS, S_KEYS, RECALLED = 18, 19, 20, 21, 22
 -- RECALLED  a hold that this cell forgot, as Postgres has it, or {}
 local FINAL = 3 -- the progress from which nothing is expected any more: shipped, delivered, closed
-local LINES_KEPT_MAX = 800
+local LINES_KEPT_MAX = 400
 local ACCOUNT = { P = HELD, C = SOLD }
 
 -- Versions of digits are compared as numbers, others byte by byte; a number comes before a text.
@@ -317,11 +317,15 @@ local function keep_in_time(order_id, hold, known)
   end
 end
 
--- As it is answered: what is owed as {line, units, sku}, and the lines that are blocked.
+-- As it is answered: what is owed as {line, units, sku}, never more than the pool owes by now, and the
+-- lines that are blocked.
 local function told(word, hold)
   local shorts = {}
-  for i, short in ipairs(hold[SHORTS] or {}) do
-    shorts[i] = { short[3], short[2], hold[LINES][short[3]][1] }
+  for _, short in ipairs(hold[SHORTS] or {}) do
+    local units = math.min(short[2], pools[short[1]] and pools[short[1]][OWED] or 0)
+    if units > 0 then
+      shorts[#shorts + 1] = { short[3], units, hold[LINES][short[3]][1] }
+    end
   end
   return { word, hold[STATE], hold[SEEN] or "", shorts, hold[UNMAPPED] or {}, hold[BELOW] or {} }
 end

@@ -64,10 +64,10 @@ class Syncing(Paying):
         new = Hold(ask, snap.state, 0, 0, 0, [], [], set(), since=self.now)
         return self.told("CREATED", self.adopt(snap, new))
 
-    @staticmethod
-    def told(word: str, hold: Hold) -> list[Any]:
+    def told(self, word: str, hold: Hold) -> list[Any]:
         lines = hold.ask.lines
-        shorts = [[n, units, lines[n - 1].sku] for _, units, n in hold.shorts]
+        owed = [(n, min(units, self.pools[pool].owed)) for pool, units, n in hold.shorts]
+        shorts = [[n, units, lines[n - 1].sku] for n, units in owed if units]
         return [word, hold.state, hold.version, shorts, hold.unmapped, []]
 
     def adopt(self, snap: Snap, hold: Hold) -> Hold:

@@ -235,8 +235,17 @@ async def test_an_expiry_repays(owing: World) -> None:
 
 
 async def test_a_return_repays(owing: World) -> None:
-    await owing.call("return", ["r1", "o1", [["p", 2, 1]]])
+    await owing.call("return", ["r1", "of a forgotten order", [["p", 2]]])
     assert await owing.pool("p") == [10, 3, 0, 4, 9]
+
+
+async def test_a_return_of_what_its_marketplace_tells_of_takes_nothing(owing: World) -> None:
+    """Its snapshot says what it wants; a return was on its way when its channel changed."""
+    before = await owing.pool("p"), await owing.hold("o1")
+    sent = ["r1", "o1", [["p", 2, 1]]]
+    assert await owing.call("return", sent, sent) == [["RETURNED"], ["REPEATED"]]
+    assert (await owing.pool("p"), await owing.hold("o1")) == before
+    assert [event[3] for event in await owing.events("B")] == [[]]
 
 
 async def test_a_move_repays(owing: World) -> None:
@@ -265,19 +274,21 @@ async def test_only_what_is_newly_owed_is_told_by_the_event(owing: World) -> Non
     assert (await owing.hold("o1"))[SHORTS] == [["p", 2, 1]]
 
 
-async def test_what_was_repaid_meanwhile_is_not_noted_in_the_hold(owing: World) -> None:
-    """The cell does not know whom a grant repaid: Postgres does."""
-    await owing.grant("p", 5)
+async def test_nothing_is_short_of_a_pool_that_owes_nothing_any_more(owing: World) -> None:
+    """Whom a grant repaid, only Postgres knows; but nobody is owed more than the pool owes."""
+    await owing.grant("p", 3)
     (same,) = await owing.sync(snap("o1", 2, PAID_FOR, line("A", 11)))
-    assert same[3] == [[1, 5, "A"]]
+    assert same[3] == [[1, 2, "A"]]
+    await owing.grant("p", 2)
     (fewer,) = await owing.sync(snap("o1", 3, PAID_FOR, line("A", 9)))
-    assert (fewer[3], await owing.pool("p")) == ([[1, 3, "A"]], [15, 0, 2, 4, 9])
+    assert (fewer[3], await owing.pool("p")) == ([], [15, 0, 2, 4, 9])
 
 
 async def test_no_more_is_short_than_is_out(owing: World) -> None:
     await owing.call("release", cancel("o1", "c1", [1, 9], kind="duplicate"))
     (result,) = await owing.sync(snap("o1", 2, PAID_FOR, line("A", 2)))
-    assert result[3] == [[1, 2, "A"]]
+    assert result[3] == [], "what went back repaid it"
+    assert (await owing.hold("o1"))[SHORTS] == [["p", 2, 1]]
 
 
 async def test_what_is_owed_goes_back_before_what_was_drawn(two: World) -> None:
@@ -342,10 +353,10 @@ async def test_an_order_grows_out_of_a_pool_that_has_ended_since(shop: World) ->
     assert await shop.pool("p") == [10, 2, 0, 12, 0]
     await shop.call("move", ["m1", "p", "q", 0, 1, "over"])
     (more,) = await shop.sync(snap("o1", 2, 0, line("A", 15)))
-    assert more[3] == [[1, 2, "A"], [1, 3, "A"]], "what q had repaid p when it ended"
+    assert more[3] == [[1, 3, "A"]], "what q had repaid p when it ended"
     assert await draws(shop) == [[1, "p", 12], [1, "q", 3]]
     (fewer,) = await shop.sync(snap("o1", 3, 0, line("A", 11)))
-    assert (fewer[3], await draws(shop)) == ([[1, 1, "A"]], [[1, "p", 11]])
+    assert (fewer[3], await draws(shop)) == ([], [[1, "p", 11]])
     await shop.sync(snap("o1", 4, CLOSED))
     assert await shop.pool("p") == [0, 0, 0, 0, 0]
     assert await shop.pool("q") == [12, 0, 12, 0, 0]

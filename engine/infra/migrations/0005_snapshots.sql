@@ -8,6 +8,10 @@ ALTER TABLE orders ADD COLUMN source_status text NOT NULL DEFAULT '';
 -- By what the channel names the line, so that a later snapshot finds it.
 ALTER TABLE order_lines ADD COLUMN channel_line_id text NOT NULL DEFAULT '';
 
+-- A first snapshot of an order that was here already, and that the cell had forgotten: not a second
+-- hold to give back, but the order itself.
+ALTER TABLE duplicates ADD COLUMN merged boolean NOT NULL DEFAULT false;
+
 -- Units sold beyond stock, by the pool that owes them: summed by pool they are `pools.owed`. Who is
 -- repaid first is decided by (placed_at, order_id).
 CREATE TABLE shorts (

@@ -11,9 +11,10 @@ from engine.infra.http import items
 from engine.infra.http.auth import principal_of
 from engine.infra.http.openapi import Operation, operation
 from engine.infra.http.server import raw_body
+from engine.infra.postgres import UNAVAILABLE
 from engine.infra.runtime import RUNTIME
 from engine.kernel import codec
-from engine.kernel.errors import Ended, EngineError, PayloadTooLarge
+from engine.kernel.errors import Ended, EngineError, Overloaded, PayloadTooLarge
 from engine.kernel.limits import ORDER_BYTES_MAX, ORDERS_PER_BATCH_MAX
 from engine.reservation.api import single
 from engine.reservation.api.single import RECALL, RESERVATIONS, Accepted
@@ -60,7 +61,7 @@ async def post_orders(request: web.Request) -> web.Response:
     async def decode(raw: bytes) -> _Asked:
         if len(raw) > ORDER_BYTES_MAX:
             raise PayloadTooLarge(f"an order has at most {ORDER_BYTES_MAX} bytes")
-        return _Asked(await single.claim_of(request.app, principal, raw, asked_at), raw)
+        return _Asked(*await single.claim_of(request.app, principal, raw, asked_at))
 
     asked = await items.decoded(raws, decode)
     items.require_lines(sum(len(one.claim.lines) for one in asked if isinstance(one, _Asked)))
@@ -74,12 +75,12 @@ async def _place(
     answers: dict[int, dict[str, object] | EngineError] = {}
     fresh: dict[int, _Asked] = {}
     for n, one in enumerate(asked):
-        if isinstance(one, EngineError):
-            answers[n] = one
-        elif single.is_old(app, one.claim) and (known := await app[RECALL](one.claim)) is not None:
-            answers[n] = _told(one.claim, *known)
-        else:
+        found = one if isinstance(one, EngineError) else await _long_ago(app, one.claim)
+        if found is None:
+            assert isinstance(one, _Asked), "what was refused is an answer"
             fresh[n] = one
+        else:
+            answers[n] = found
     outcomes = await app[RESERVATIONS].reserve_all(
         [one.claim for one in fresh.values()], [one.raw for one in fresh.values()]
     )
@@ -88,7 +89,22 @@ async def _place(
             answers[n] = await _answer(app, one.claim, outcome)
         except EngineError as refusal:
             answers[n] = refusal
+        except UNAVAILABLE:
+            answers[n] = Overloaded("what became of it cannot be looked up now: send it again")
     return [answers[n] for n in range(len(asked))]
+
+
+async def _long_ago(app: web.Application, claim: Claim) -> dict[str, object] | EngineError | None:
+    """Return what Postgres knows of an order of that age, None for one to ask the cell about."""
+    if not single.is_old(app, claim):
+        return None
+    try:
+        known = await app[RECALL](claim)
+    except EngineError as refusal:
+        return refusal
+    except UNAVAILABLE:
+        return Overloaded("an order of that age cannot be looked up now; nothing was done")
+    return None if known is None else _told(claim, *known)
 
 
 async def _answer(

@@ -87,8 +87,8 @@ async def order(app: web.Application, request: web.BaseRequest) -> Answer:
     headers = request.headers
     principal = await caller(app, request, _SCOPE)
     raw = await raw_body(request, limits.ORDER_BYTES_MAX)
-    claim = await claim_of(app, principal, raw)
-    held, word = await _reserve(app, claim, raw)
+    claim, kept = await claim_of(app, principal, raw)
+    held, word = await _reserve(app, claim, kept)
     recorded = False
     if not held.repeated and "Prefer" in headers:
         recorded = await _wait(app, headers["Prefer"], held)
@@ -160,8 +160,8 @@ def _is_behind(recorded: Held, word: str, held: Held) -> bool:
 
 async def claim_of(
     app: web.Application, principal: Principal, raw: bytes, asked_at: float | None = None
-) -> Claim:
-    """Decode and check a body down to what the cell is asked.
+) -> tuple[Claim, bytes]:
+    """Decode and check a body; return what the cell is asked, and the body as it is kept.
 
     `asked_at`: when the request came (monotonic seconds), for one with many orders.
 
@@ -170,14 +170,12 @@ async def claim_of(
         WrongCall: the channel's orders come by orders:sync.
     """
     order = decode_order(raw)
-    if order.extensions:
-        codec.open_document(order.extensions, "/extensions")
-    if b"\\u0000" in raw:
-        codec.refuse_nul(raw)
+    kept = codec.storable(raw, order.extensions)
     require_channel(principal, order.channel)
     await _require_gate(app[REGISTRY], principal.tenant, order, asked_at)
     now_ms = app[RUNTIME].clock.now_ms()
-    return rules.claim_of(order, tenant=principal.tenant, actor=principal.key_id, now_ms=now_ms)
+    claim = rules.claim_of(order, tenant=principal.tenant, actor=principal.key_id, now_ms=now_ms)
+    return claim, kept
 
 
 async def _require_gate(

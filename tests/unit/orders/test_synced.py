@@ -119,10 +119,13 @@ def test_debts_stand_in_the_order_of_the_log():
 def test_what_cannot_be_read_is_a_row_to_find_and_is_owed_all_the_same():
     event = synced(owed=[("a", 1, 1)], moves=[Move("a", 0, 1, 0, 0, 1)])
     changes = rules.set_aside(Logged("1-0", event, b"?"), "no facts")
-    assert changes.orders["o"].attention == "no facts"
+    assert changes.orders["o"].attention == "unreadable: no facts"
+    assert (changes.orders["o"].payment_state, changes.orders["o"].version) == ("paid", "0")
     assert changes.debts == [Owed("o", "a", 1, 1)]
     later = rules.set_aside(Logged("2-0", synced(created=0), b"?"), "no facts")
-    assert (later.orders, later.patches["o"].attention) == ({}, "no facts")
+    assert (later.orders, later.snapshots["o"].attention) == ({}, "unreadable: no facts")
+    known = rules.set_aside(Logged("3-0", synced(), facts()), "no document")
+    assert (known.orders["o"].channel_order_id, known.orders["o"].document) == ("T-1", "{}")
 
 
 def test_only_what_the_cell_counts_is_new():
