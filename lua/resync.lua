@@ -5,7 +5,8 @@ Judge accepted snapshots once more that Postgres does not have, while a cell is 
 By version, as `sync` does: what the cell still has stays as it is. Runs even when memory is full.
 
 Called by  engine/reservation/store.py
-Cost       O(lines of the batch and of the holds it names); snapshots <= CLAIMS_PER_CALL_MAX, lines <= LINES_PER_CALL_MAX
+Cost       O(lines of the batch and of the holds it names); snapshots <= CLAIMS_PER_CALL_MAX, lines of
+           the batch <= LINES_PER_CALL_MAX
 
 KEYS[1]    tg:{c}:cell      hash    epoch, phase, monotonic time, count of accepted orders
 KEYS[2]    tg:{c}:log       stream  one entry for each batch that changed something

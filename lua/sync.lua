@@ -6,7 +6,8 @@ Units that the snapshot wants and the hold has not are taken, what it wants no m
 of orders that are paid. What is lacking is owed: the sale has happened.
 
 Called by  engine/reservation/store.py
-Cost       O(lines of the batch and of the holds it names); snapshots <= CLAIMS_PER_CALL_MAX, lines <= LINES_PER_CALL_MAX
+Cost       O(lines of the batch and of the holds it names); snapshots <= CLAIMS_PER_CALL_MAX, lines of
+           the batch <= LINES_PER_CALL_MAX
 
 KEYS[1]    tg:{c}:cell      hash    epoch, phase, monotonic time, count of accepted orders
 KEYS[2]    tg:{c}:log       stream  one entry for each batch that changed something
