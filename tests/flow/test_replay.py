@@ -33,6 +33,8 @@ def test_real_orders_are_sold_up_to_the_shelf_and_never_beyond(path):
     assert found.orders["accepted"] == found.orders["recorded"] == certificate.orders - theirs > 0
     shelf, sold = Counter(), Counter()
     for row in certificate.pools:
+        if row.channel in found.marketplaces:
+            continue  # what they have and sell is theirs, beside the file's own orders
         shelf[row.sku] += row.cell.granted
         sold[row.sku] += row.cell.sold + row.cell.held
     assert shelf == Counter(demand.stock)
