@@ -127,11 +127,10 @@ def storable(body: bytes, extensions: Mapping[str, Any]) -> bytes:
     Raises:
         ValidationFailed: `extensions` have what nothing could hold, or the body a U+0000.
     """
+    fractions = bool(extensions) and open_document(extensions, "/extensions")
     if b"\\u0000" in body:
         refuse_nul(body)
-    if extensions and open_document(extensions, "/extensions"):
-        return encode(decode_json(body))
-    return body
+    return encode(decode_json(body)) if fractions else body
 
 
 def open_document(value: Mapping[str, Any], pointer: str) -> bool:

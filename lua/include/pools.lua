@@ -145,9 +145,9 @@ local function bequeath(id, target)
   for _, debt in ipairs(pools[id][DEBTS] or {}) do
     debts[#debts + 1] = debt
   end
-  to[DEBTS], to[ROUND], dirty[target] = to[DEBTS] or {}, to[ROUND] or 0, true
   for _, debt in ipairs(debts) do
     if debt[2] > 0 and debt[1] ~= target then
+      to[DEBTS], to[ROUND], dirty[target] = to[DEBTS] or {}, to[ROUND] or 0, true
       to[DEBTS][#to[DEBTS] + 1] = { debt[1], debt[2], debt[3] }
     end
   end
