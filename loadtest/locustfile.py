@@ -1,9 +1,9 @@
 r"""A peak for Locust: buyers who order, some of them again, and most of them pay.
 
-    TIDEGATE_ADMIN_KEY=drill-admin-key-01 tidegate up --ephemeral         # in another terminal
-    TIDEGATE_ADMIN_KEY=drill-admin-key-01 locust -f loadtest/locustfile.py \
+    TIDEGATE_ADMIN_KEY=peak-admin-key-01 .venv/bin/tidegate up --ephemeral   # in another terminal
+    TIDEGATE_ADMIN_KEY=peak-admin-key-01 .venv/bin/locust -f loadtest/locustfile.py \
         --headless -u 200 -r 50 -t 60s -H http://127.0.0.1:8080
-    tidegate verify                                                        # nothing sold twice
+    .venv/bin/tidegate verify                                              # nothing sold twice
 
 Locust shows how an engine feels to people who wait for their answers. It costs more CPU a request
 than the engine does; for what the engine costs there is `tidegate bench`.

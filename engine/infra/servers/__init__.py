@@ -1,5 +1,5 @@
 """Valkey and Postgres as children of this process, and the processes of the engine beside them.
 
-Only the commands `up`, `demo`, `bench` and `drill` start servers; everything else attaches
+Only the commands `up`, `demo` and `bench` start servers; everything else attaches
 (engine/infra/runfile.py). A server whose address is given in the settings is never started here.
 """
