@@ -194,9 +194,9 @@ def _granted(row: PoolRow) -> int:
 def _beyond_stock(rows: list[Remedied]) -> Table:
     table = Table(
         title="sold by marketplaces beyond stock: recorded, and blocked until it is made good",
-        caption="Move by POST /v1/pools:move, grant by a PUT of the campaign or supply policy, refund"
-        " at the marketplace, whose next snapshot tells us. What another marketplace has free is left"
-        " out: it still shows it. Order by order: GET /v1/orders?block=short",
+        caption="Move by POST /v1/pools:move, grant by a PUT of the campaign or supply policy,"
+        " refund at the marketplace, whose next snapshot tells us. What another marketplace has"
+        " free is left out: it still shows it. Order by order: GET /v1/orders?block=short",
     )
     for name in ("shop", "sku"):
         table.add_column(name)
