@@ -67,6 +67,7 @@ def fold(events: Iterable[Logged]) -> Changes:
     changes = Changes()
     for logged in events:
         _fold_one(changes, logged)
+    synced.finish(changes)
     return changes
 
 

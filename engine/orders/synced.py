@@ -19,6 +19,7 @@ from engine.orders.types import (
     Owed,
     PaymentRow,
     Repaid,
+    Told,
     Unmapped,
 )
 from engine.snapshots.rules import PROGRESS
@@ -59,12 +60,8 @@ def fold(changes: Changes, log_id: str, event: Synced, payload: bytes) -> None:
         if n not in by_number and before is not None:
             line.quantity = before.quantity
         into[order_id, n] = line
-    if not event.created:
-        changes.payments = [one for one in changes.payments if one.order_id != order_id]
-    for payment in facts.payments:
-        changes.payments.append(PaymentRow(order_id, payment, "applied", "", log_id, event.at))
-    changes.blocks = [one for one in changes.blocks if one.order_id != order_id]
-    _mark(changes, event, facts, by_number)
+    paid = [PaymentRow(order_id, one, "applied", "", log_id, event.at) for one in facts.payments]
+    changes.told[order_id] = Told(paid, _marks(changes, event, facts, by_number))
     data = {
         "version": facts.version, "source_status": facts.source_status, "state": row.state,
         "payment_state": row.payment_state, "total": facts.total, "currency": facts.currency,
@@ -74,6 +71,13 @@ def fold(changes: Changes, log_id: str, event: Synced, payload: bytes) -> None:
     changes.events.append(
         EventRow(event.at, kind, order_id, log_id, facts.actor, data, of_new=bool(event.created))
     )
+
+
+def finish(changes: Changes) -> None:
+    """Take over what the newest snapshots of a stretch say; older ones say nothing any more."""
+    for told in changes.told.values():
+        changes.payments += told.payments
+        changes.blocks += told.blocks
 
 
 def follow_owed(changes: Changes, log_id: str, event: LogEvent) -> None:
@@ -146,13 +150,16 @@ def _line(event: Synced, n: int, fact: FactLine | None) -> NewLine:
     )  # fmt: skip
 
 
-def _mark(changes: Changes, event: Synced, facts: Facts, by_number: Mapping[int, FactLine]) -> None:
-    """Block what nobody here knows, and what was sold too cheaply."""
+def _marks(
+    changes: Changes, event: Synced, facts: Facts, by_number: Mapping[int, FactLine]
+) -> list[BlockRow]:
+    """Return blocks of what nobody here knows, which is an alarm, and of what was too cheap."""
+    blocks = []
     for n in event.unmapped:
         fact = by_number.get(n)
         why = (fact.why if fact else "") or "unknown_sku"
         where = line_id(event.subject, n)
-        changes.blocks.append(
+        blocks.append(
             BlockRow(event.subject, "unmapped_sku", where, _REASONS[why], event.at, "engine")
         )
         if fact is not None:
@@ -160,4 +167,5 @@ def _mark(changes: Changes, event: Synced, facts: Facts, by_number: Mapping[int,
             changes.unmapped.append(Unmapped(*alarm))
     for n in event.below_floor:
         where = line_id(event.subject, n)
-        changes.blocks.append(BlockRow(event.subject, "price", where, "", event.at, "engine"))
+        blocks.append(BlockRow(event.subject, "price", where, "", event.at, "engine"))
+    return blocks

@@ -175,18 +175,26 @@ class Unmapped(NamedTuple):
     reason: str
 
 
+class Told(NamedTuple):
+    """What the newest snapshot of an order says of its money and of its lines."""
+
+    payments: list[PaymentRow]
+    blocks: list[BlockRow]
+
+
 @dataclass(slots=True)
 class Changes:
     """What a stretch of the log changes around orders, merged order by order.
 
     `snapshots` are whole rows of orders that Postgres has, as their newest snapshots say; `debts`
-    stand in the order of the log.
+    stand in the order of the log. `told` is by order, and ends in `payments` and `blocks`.
     """
 
     orders: dict[str, NewOrder] = field(default_factory=dict)
     lines: dict[tuple[str, int], NewLine] = field(default_factory=dict)
     snapshots: dict[str, NewOrder] = field(default_factory=dict)
     snapshot_lines: dict[tuple[str, int], NewLine] = field(default_factory=dict)
+    told: dict[str, Told] = field(default_factory=dict)
     debts: list[Owed | Repaid] = field(default_factory=list)
     unmapped: list[Unmapped] = field(default_factory=list)
     patches: dict[str, Patch] = field(default_factory=dict)
