@@ -33,6 +33,7 @@ from engine.infra.cell import Cell
 from engine.infra.http import fast, keys, openapi, ready, server
 from engine.infra.http.auth import Directory, ensure_admin_key
 from engine.infra.http.openapi import Operation
+from engine.infra.http.request import Request
 from engine.infra.http.runner import Runner
 from engine.infra.postgres import Pool
 from engine.infra.runtime import Runtime
@@ -223,10 +224,10 @@ def _put_in_front(runner: web.AppRunner, application: web.Application) -> None:
     serving = runner.server
     assert isinstance(serving, web.Server)
 
-    async def order(request: web.BaseRequest) -> fast.Answer:
+    async def order(request: Request) -> fast.Answer:
         return await reservation.order(application, request)
 
-    async def pay(order_id: str, request: web.BaseRequest) -> fast.Answer:
+    async def pay(order_id: str, request: Request) -> fast.Answer:
         return await orders.pay(application, OrderId(order_id), request)
 
     ordinary, below = serving.request_handler, {"payments": pay}

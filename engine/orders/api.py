@@ -12,6 +12,7 @@ from engine.infra.http.auth import Principal, caller, principal_of
 from engine.infra.http.fast import Answer
 from engine.infra.http.openapi import PAGED, Operation, Query, operation
 from engine.infra.http.paging import read_page
+from engine.infra.http.request import Request
 from engine.infra.http.server import body_of, json_response, path_id, query_id, raw_body
 from engine.kernel import codec, limits
 from engine.kernel.clock import to_ms
@@ -84,9 +85,9 @@ async def post_payment(request: web.Request) -> web.Response:
     return fast.respond(await pay(request.app, order_id, request))
 
 
-async def pay(app: web.Application, order_id: OrderId, request: web.BaseRequest) -> Answer:
+async def pay(app: web.Application, order_id: OrderId, request: Request) -> Answer:
     """Book a payment; 202 when the cell is closed and it waits for the opening."""
-    principal = await caller(app, request, _WRITE)
+    principal = await caller(app, request.headers, _WRITE)
     payment = _decode_payment(await raw_body(request, limits.ORDER_BYTES_MAX))
     codec.identifier(payment.payment_id, "/payment_id")
     codec.plain_text(payment.method, "/method", limits.IDENTIFIER_LENGTH_MAX)

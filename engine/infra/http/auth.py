@@ -7,7 +7,7 @@ second, so that a request never waits for Postgres and a revoked key ends within
 import asyncio
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -164,12 +164,12 @@ async def principal_of(request: web.Request, scope: str) -> Principal:
         Unauthorised: no live key.
         Forbidden: the key lacks the scope.
     """
-    return await caller(request.app, request, scope)
+    return await caller(request.app, request.headers, scope)
 
 
-async def caller(app: web.Application, request: web.BaseRequest, scope: str) -> Principal:
+async def caller(app: web.Application, headers: Mapping[str, str], scope: str) -> Principal:
     """Return who calls, as `principal_of`, for routes that no application leads to."""
-    directory, header = app[DIRECTORY], request.headers.get("Authorization")
+    directory, header = app[DIRECTORY], headers.get("Authorization")
     principal = directory.known(header) if header else None
     if principal is None:
         principal = await directory.authenticate(header)

@@ -12,10 +12,11 @@ from functools import partial
 from http import HTTPStatus
 from typing import Final, NamedTuple, cast
 
-from aiohttp import web
+from aiohttp import HttpVersion, web
 from aiohttp.abc import AbstractStreamWriter
 
 from engine.infra.http import problem
+from engine.infra.http.request import Request
 from engine.infra.http.server import (
     SAFE_HEADERS,
     request_ids,
@@ -38,8 +39,8 @@ class Answer(NamedTuple):
     body: bytes
 
 
-Handler = Callable[[web.BaseRequest], Awaitable[Answer]]
-NamedHandler = Callable[[str, web.BaseRequest], Awaitable[Answer]]
+Handler = Callable[[Request], Awaitable[Answer]]
+NamedHandler = Callable[[str, Request], Awaitable[Answer]]
 Ordinary = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
@@ -98,10 +99,33 @@ class Front:
         self._heads: dict[tuple[int, str], bytes] = {}
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer a request; the server calls this for each."""
-        handler = self._handler_of(request)
+        """Answer a request that aiohttp made; the server calls this for each."""
+        path = request.rel_url.raw_path
+        handler = self.handler_of(request.method, request.version, path, request.headers)
         if handler is None:
             return await self._ordinary(request)
+        stays = request.keep_alive
+        status, raw = await self.answer(handler, request, keep_alive=stays)
+        return RawResponse(status, raw, keep_alive=stays)
+
+    def handler_of(
+        self, method: str, version: HttpVersion, path: str, headers: Mapping[str, str]
+    ) -> Handler | None:
+        """Return who answers such a request here, None when the application does."""
+        if method != self._method or version != _HTTP_1_1 or "Expect" in headers:
+            return None
+        if path == self._path:
+            return self._handler
+        return self._below_of(path) if path.startswith(self._path + "/") else None
+
+    async def answer(
+        self, handler: Handler, request: Request, *, keep_alive: bool = True
+    ) -> tuple[int, bytes]:
+        """Return status and all bytes of the answer; whatever a handler raises becomes one.
+
+        Raises:
+            HTTPException: aiohttp's own, for its own requests only.
+        """
         given = request.headers.get("X-Request-Id")
         request_id = given if given and sane_request_id(given) else self._next_id()
         try:
@@ -114,20 +138,7 @@ class Front:
             raise
         except Exception as error:  # noqa: BLE001 - as at the edge: it has to become an answer
             answer = Answer(*problem.problem_bytes(unexpected(error, request, request_id)))
-        raw = self._raw(request, request_id, answer)
-        return RawResponse(answer.status, raw, keep_alive=request.keep_alive)
-
-    def _handler_of(self, request: web.BaseRequest) -> Handler | None:
-        if (
-            request.method != self._method
-            or request.version != _HTTP_1_1
-            or "Expect" in request.headers
-        ):
-            return None
-        path = request.rel_url.raw_path
-        if path == self._path:
-            return self._handler
-        return self._below_of(path) if path.startswith(self._path + "/") else None
+        return answer.status, self._raw(request.headers, request_id, answer, keep_alive=keep_alive)
 
     def _below_of(self, path: str) -> Handler | None:
         name, _, key = path[len(self._path) + 1 :].partition("/")
@@ -136,8 +147,9 @@ class Front:
         plain = name.isascii() and name.isalnum() and len(name) <= IDENTIFIER_LENGTH_MAX
         return partial(named, name) if named is not None and plain else None
 
-    def _raw(self, request: web.BaseRequest, request_id: str, answer: Answer) -> bytes:
-        headers = request.headers
+    def _raw(
+        self, headers: Mapping[str, str], request_id: str, answer: Answer, *, keep_alive: bool
+    ) -> bytes:
         status, own, body = answer
         tail = f"X-Request-Id: {request_id}\r\nContent-Length: {len(body)}\r\n"
         kind = own.get("Content-Type", _JSON)
@@ -147,7 +159,7 @@ class Front:
         trace = headers.get("traceparent")
         if trace and sane_trace(trace):
             tail += f"traceparent: {trace}\r\n"
-        if not request.keep_alive:
+        if not keep_alive:
             tail += "Connection: close\r\n"
         return b"".join((self._head(status, kind), self._date(), tail.encode(), b"\r\n", body))
 

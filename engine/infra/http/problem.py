@@ -1,8 +1,10 @@
 """Refusals as `application/problem+json` (RFC 9457): one shape for every error of the API."""
 
 import secrets
+from collections.abc import Hashable, Iterable
+from functools import lru_cache
 from http import HTTPStatus
-from typing import Final
+from typing import Final, cast
 
 from aiohttp import web
 
@@ -54,7 +56,25 @@ def problem_bytes(error: EngineError) -> tuple[int, dict[str, str], bytes]:
         headers["Retry-After"] = str(seconds)
     elif error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    return error.status, headers, codec.encode(document(error))
+    return error.status, headers, _body(error)
+
+
+def _body(error: EngineError) -> bytes:
+    try:
+        told = cast("Iterable[Hashable]", (type(error), *error.extra.values()))
+        return _encoded(error.detail, tuple(error.extra), *told)
+    except TypeError:  # a list in it: no two of those are the same
+        return codec.encode(document(error))
+
+
+@lru_cache(maxsize=1_024, typed=True)
+def _encoded(
+    detail: str, names: tuple[str, ...], kind: type[EngineError], *values: Hashable
+) -> bytes:
+    """Return a problem's bytes; in a sold-out sale most are the same few."""
+    error = kind.__new__(kind)
+    error.detail, error.extra = detail, dict(zip(names, values, strict=True))
+    return codec.encode(document(error))
 
 
 def problem_response(error: EngineError) -> web.Response:

@@ -19,6 +19,7 @@ from aiohttp import StreamReader, web
 from aiohttp.http import RawRequestMessage
 
 from engine.infra.http import problem
+from engine.infra.http.direct import Direct
 from engine.infra.http.fast import Ordinary
 from engine.infra.http.server import SAFE_HEADERS, request_ids, stamp
 from engine.infra.logs import without_words
@@ -99,11 +100,10 @@ class _Server(web.Server):
             one.look(now)
 
 
-class _Protocol(web.RequestHandler):
+class _Protocol(Direct):
     """One connection."""
 
-    __slots__ = ("_begun", "_body", "_half_closed", "_link", "_next_id", "_patience", "_since",
-                 "_stuck")  # fmt: skip
+    __slots__ = ("_begun", "_body", "_half_closed", "_next_id", "_patience", "_since", "_stuck")
 
     def __init__(self, manager: _Server, **named: Any) -> None:
         super().__init__(manager, **named)
@@ -112,7 +112,6 @@ class _Protocol(web.RequestHandler):
         self._body: StreamReader | None = None  # of the last request that began
         self._begun = -1  # how many requests were there when the head of one came in pieces
         self._half_closed = False
-        self._link: asyncio.Transport | None = None  # aiohttp forgets its own before it is closed
         self._stuck = ("", 0)
         self._since = 0.0
 
@@ -128,8 +127,13 @@ class _Protocol(web.RequestHandler):
             super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
+        """Take what came: requests, a part of one, or what is none."""
+        self._receive(data)
+        self._note_body(data)
+        self._serve()
+
+    def _note_body(self, data: bytes) -> None:
         """Tell whoever reads a body that it broke; aiohttp puts the error behind its request."""
-        super().data_received(data)
         if not self._messages:
             if self._body is not None:
                 if self._body.is_eof():
@@ -192,9 +196,6 @@ class _Protocol(web.RequestHandler):
     def _part(self) -> None:
         if self._half_closed and self._is_idle():
             self.force_close()
-
-    def _is_idle(self) -> bool:
-        return self._waiter is not None and not self._waiter.done()
 
     def handle_error(
         self,

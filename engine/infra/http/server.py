@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from engine.infra.http import health, problem
 from engine.infra.http.auth import DIRECTORY, Directory
+from engine.infra.http.request import Request
 from engine.infra.logs import without_words
 from engine.infra.postgres import UNAVAILABLE
 from engine.infra.runtime import RUNTIME, Runtime
@@ -137,7 +138,7 @@ async def body_of(
     return decoder(await raw_body(request, bytes_max))
 
 
-async def raw_body(request: web.BaseRequest, bytes_max: int = BODY_BYTES_MAX) -> bytes:
+async def raw_body(request: Request, bytes_max: int = BODY_BYTES_MAX) -> bytes:
     """Read a JSON body without decoding it.
 
     Raises:
@@ -180,7 +181,7 @@ def _named(text: str, place: str) -> str:
         raise ValidationFailed([Fault("", f"{place}: {detail}")]) from refusal
 
 
-def unexpected(error: Exception, request: web.BaseRequest, request_id: str) -> EngineError:
+def unexpected(error: Exception, request: Request, request_id: str) -> EngineError:
     """Return the answer to what no handler expected: nothing about it goes out, all is logged."""
     fields = {"request_id": request_id, "method": request.method, "path": request.path}
     # what the driver cannot send is a ValueError of its "interface": no server is away for that

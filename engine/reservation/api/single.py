@@ -13,6 +13,7 @@ from engine.infra.http import fast
 from engine.infra.http.auth import Principal, caller, require_channel
 from engine.infra.http.fast import Answer
 from engine.infra.http.openapi import Operation, operation
+from engine.infra.http.request import Request
 from engine.infra.http.server import raw_body
 from engine.infra.postgres import UNAVAILABLE
 from engine.infra.runtime import RUNTIME
@@ -82,10 +83,10 @@ async def post_order(request: web.Request) -> web.Response:
     return fast.respond(await order(request.app, request))
 
 
-async def order(app: web.Application, request: web.BaseRequest) -> Answer:
+async def order(app: web.Application, request: Request) -> Answer:
     """Hold stock for an order; 202, because Postgres learns of it a moment later."""
     headers = request.headers
-    principal = await caller(app, request, _SCOPE)
+    principal = await caller(app, headers, _SCOPE)
     raw = await raw_body(request, limits.ORDER_BYTES_MAX)
     claim, kept = await claim_of(app, principal, raw)
     held, word = await _reserve(app, claim, kept)

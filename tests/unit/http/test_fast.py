@@ -8,6 +8,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from engine.infra.http import fast
+from engine.infra.http.runner import Runner
 from engine.infra.http.server import edge, raw_body
 from engine.kernel import codec
 from engine.kernel.errors import Closed, SoldOut, Unauthorised
@@ -51,17 +52,27 @@ async def ordinary_named(request):
     return fast.respond(await handle_named(request.match_info["name"], request))
 
 
+class Ours(TestServer):
+    """An aiohttp test server on the runner that production uses."""
+
+    async def _make_runner(self, **named):
+        return Runner(self.app, **named)
+
+
 @pytest.fixture
 async def servers():
-    """The same handler behind the application alone, and with the front before it."""
+    """The same handler behind the application, with the front before it, and on our connections.
+
+    The last one answers these requests without making a request of aiohttp's of them.
+    """
     made = []
-    for in_front in (False, True):
+    for in_front, runner in ((False, None), (True, None), (True, Runner)):
         app = web.Application(middlewares=[edge()], client_max_size=BODY_BYTES_MAX)
         app.add_routes([
             web.post("/v1/orders", ordinary),
             web.post("/v1/orders/{name}/payments", ordinary_named),
         ])  # fmt: skip
-        server = TestServer(app)
+        server = TestServer(app) if runner is None else Ours(app)
         await server.start_server()
         if in_front:
             serving = server.runner.server
@@ -153,7 +164,7 @@ async def test_both_ways_answer_the_same(servers, body, more):
         (status, {name: headers[name] for name in headers.keys() - VARYING}, sorted(headers), text)
         for status, headers, text in answers
     ]
-    assert told[0] == told[1]
+    assert told[0] == told[1] == told[2]
 
 
 async def test_chunks_without_a_length_are_bounded_both_ways(servers):
@@ -193,7 +204,7 @@ async def test_a_request_id(servers, given, kept):
 
 
 async def test_a_connection_is_used_again_and_answers_come_in_order(servers):
-    _, server = servers
+    *_, server = servers
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     bodies = [b'"a"', b'"sold_out"', b'"b"', b'"bug"', b'"c"']
     for body in bodies:
@@ -208,7 +219,7 @@ async def test_a_connection_is_used_again_and_answers_come_in_order(servers):
 
 
 async def test_a_client_that_left_is_nobodys_error(servers):
-    _, server = servers
+    *_, server = servers
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(head(b'"tea"').replace("\n", "\r\n").encode() + b"\r\n" + b'"tea"')
     writer.transport.abort()

@@ -1,0 +1,105 @@
+"""Requests of the hot routes, answered beside aiohttp's own loop of a connection.
+
+aiohttp makes a task, a request, a writer and a response of each request, which costs more than all
+that an order asks of this process. Its parser stays, and with it all that is refused before there
+is a request. One that came whole, for a route of the `Front`, while nothing else of its connection
+is under way, is answered from here; every other one goes the ordinary way, in its turn.
+
+What aiohttp has of a connection (`_waiter`, `_messages`) is used as it is in the version that
+`pyproject.toml` pins.
+"""
+
+import asyncio
+from typing import Any, cast
+
+from aiohttp import web
+from aiohttp.http import RawRequestMessage
+
+from engine.infra.http.fast import Front, Handler
+from engine.infra.http.request import Whole
+
+
+class Direct(web.RequestHandler):
+    """A connection with that lane; who inherits calls `_receive` and `_serve`."""
+
+    __slots__ = ("_answering", "_busy", "_front", "_link")
+
+    def __init__(self, manager: web.Server, **named: Any) -> None:
+        super().__init__(manager, **named)
+        handler = manager.request_handler
+        self._front = handler if isinstance(handler, Front) else None
+        self._link: asyncio.Transport | None = None  # aiohttp forgets its own before it is closed
+        self._busy = False  # with a request of this lane
+        self._answering: asyncio.Task[None] | None = None
+
+    def _receive(self, data: bytes) -> None:
+        """Parse what came, and wake nobody yet."""
+        waiter, self._waiter = self._waiter, None
+        super().data_received(data)
+        self._waiter = waiter
+
+    def _serve(self) -> None:
+        """Answer the next request, if there is one and its turn has come."""
+        waiter = self._waiter
+        if not self._messages or self._busy or waiter is None or waiter.done():
+            return
+        message, body = self._messages[0]
+        whole = isinstance(message, RawRequestMessage) and body.is_eof()
+        handler = self._handler_of(cast("RawRequestMessage", message)) if whole else None
+        if handler is None:
+            waiter.set_result(None)
+            return
+        self._messages.popleft()
+        self._busy = True  # to take a body may make room for more, and that comes back here
+        request = Whole(cast("RawRequestMessage", message), body.read_nowait())
+        # it belongs to its connection, which ends it
+        self._answering = self._loop.create_task(self._answer(handler, request))
+        cast("web.Server", self._manager).requests_count += 1
+        if self._parser is not None:
+            self._parser.message_consumed()
+        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+            self._resume_reading_if_drained()
+
+    def _handler_of(self, message: Any) -> Handler | None:
+        if (
+            self._front is None
+            or not isinstance(message, RawRequestMessage)
+            or message.should_close
+            or message.compression
+            or message.upgrade
+            or self._paused  # a client that sends and never reads waits in the ordinary way
+        ):
+            return None
+        return self._front.handler_of(
+            message.method, message.version, message.path, message.headers
+        )
+
+    async def _answer(self, handler: Handler, request: Whole) -> None:
+        assert self._front is not None, "else there is no handler"
+        assert self._link is not None, "who asks is connected"
+        try:
+            _, raw = await self._front.answer(handler, request)
+            self._link.write(raw)  # to nobody, if the client left
+        finally:
+            self._busy, self._answering = False, None
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self._close:
+            super().close()
+        else:
+            self._serve()
+
+    def _is_idle(self) -> bool:
+        waiting = self._waiter is not None and not self._waiter.done()
+        return waiting and not self._busy
+
+    def _process_keepalive(self) -> None:
+        if self._busy:
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        super()._process_keepalive()
+
+    def close(self) -> None:
+        """Take no further request; end when the one that is under way has its answer."""
+        if self._busy:
+            self._close = True
+        else:
+            super().close()
