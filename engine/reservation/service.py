@@ -93,7 +93,11 @@ class Reservations:
             Closed, Overloaded: nothing was taken; try again.
             OutcomeUnknown: no answer came; send it again and it is done at most once.
         """
-        if self._flagged(claim) and await self.flags.caught_up() and (no := self._flagged(claim)):
+        if (
+            self.flags.concern(claim)
+            and await self.flags.caught_up()
+            and (no := self._flagged(claim))
+        ):
             raise no
         self.kept.require_room()
         held = self._reserve.submit(_Submission(claim, payload))
@@ -104,8 +108,8 @@ class Reservations:
         self, claims: Sequence[Claim], payloads: Sequence[bytes]
     ) -> list[Held | EngineError]:
         """Hold stock for many claims; each result is what `reserve` would give or raise for it."""
-        flagged = [claim for claim in claims if self._flagged(claim)]
-        usable = bool(flagged) and await self.flags.caught_up()
+        concerned = any(self.flags.concern(claim) for claim in claims)
+        usable = concerned and await self.flags.caught_up()
         results: list[asyncio.Future[Held] | EngineError] = []
         for claim, payload in zip(claims, payloads, strict=True):
             refusal = self._flagged(claim) if usable else None
