@@ -1,9 +1,9 @@
 """Sold-out flags: most answers of a flash sale, given without asking the cell.
 
 A flag says that all pools of a (campaign, channel, SKU) were at 0 at a position of the log. It is
-used only while this process' own reading of the log is fresh and has passed that position, and
-never for an order that the cell has accepted: those are in the filter. A process that just started
-uses no flag until the filter holds every order the cell remembers.
+used only while this process reads the log and has passed that position, and never for an order
+that the cell has accepted: those are in the filter. A process that just started uses no flag until
+the filter holds every order the cell remembers.
 
 Units may have come back and been taken again by this very order a moment ago, in another process.
 So before a refusal goes out, the reading has to reach what the cell has said by then: one small
@@ -12,6 +12,7 @@ question for all refusals that wait, not one for each.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 import msgspec
@@ -25,10 +26,11 @@ from engine.kernel.events import Move
 from engine.reservation import store
 from engine.reservation.types import Claim
 
-_FRESH_S: Final = 0.1  # a flag is cleared at most this long after units came back
+_REACHED_WITHIN_S: Final = 0.1  # a claim waits no longer for the reading: then it asks the cell
 _READ_COUNT: Final = 64
-_GAP_S: Final = 5.0
-_WAIT_MS: Final = 25  # two silent reads fit into what counts as fresh, on a busy machine too
+_GAP_S: Final = 5.0  # a reading that stopped for longer begins anew
+_REST_S: Final = 0.05  # between two readings while nobody could use them
+_WAIT_MS: Final = 25
 _FILTER_BITS: Final = 1 << 26  # 8 MiB: at 3 M orders one in 1,000 strangers asks the cell in vain
 _FILTER_PLACES: Final = 4
 _RULES_CHANGED: Final = frozenset({"S", "U", "O", "V"})
@@ -101,6 +103,7 @@ class SoldOutFlags:
         self._asked = asyncio.Event()
         self._waiting: list[asyncio.Future[bool]] = []
         self._moved = asyncio.Event()
+        self._wanted = asyncio.Event()
 
     def raise_for(self, claim: Claim, refusal: store.EmptyPools) -> None:
         """Set the flag that the cell's refusal allows; a replacing claim might have freed units.
@@ -114,6 +117,7 @@ class SoldOutFlags:
         if all(self._freed.get(pool, (-1, 0)) < at for pool in refusal.pools):
             key = (claim.tenant, claim.campaign, claim.channel, refusal.sku)
             self._flags[key] = Flag(at, refusal.pools)
+            self._wanted.set()
 
     def concern(self, claim: Claim) -> bool:
         """Whether there is a flag of any of its lines, so that it is worth to ask `caught_up`."""
@@ -170,7 +174,7 @@ class SoldOutFlags:
     async def _reaches_end(self) -> bool:
         try:
             end = position(await store.last_log_id(self._cell))
-            async with asyncio.timeout(_FRESH_S):
+            async with asyncio.timeout(_REACHED_WITHIN_S):
                 while self._passed < end:
                     self._moved.clear()
                     await self._moved.wait()
@@ -185,13 +189,22 @@ class SoldOutFlags:
                 if not self._complete:
                     await self._fill()
                 await self._read()
+                await self._rest()
             except OutcomeUnknown:
                 self.clear()
                 self._complete = False
                 await self._cell.wait_open()
 
+    async def _rest(self) -> None:
+        """Let the log grow while there is no flag: many entries in one reading cost less."""
+        if not self._flags:
+            self._wanted.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_REST_S):
+                    await self._wanted.wait()
+
     def _usable(self) -> bool:
-        fresh = self._monotonic() - self._read_at < _FRESH_S
+        fresh = self._monotonic() - self._read_at < _GAP_S
         return self._complete and fresh and self._cell.is_open and self._epoch == self._cell.epoch
 
     async def _fill(self) -> None:
