@@ -95,6 +95,8 @@ def payable(order: OrderIn) -> tuple[list[int], int]:
 def buyer_keys(order: OrderIn) -> tuple[tuple[str, str], ...]:
     """Return the keys other than `buyer_id` by which a campaign may count this buyer."""
     keys = order.buyer_keys
+    if not (keys.phone or keys.address or keys.device):
+        return ()
     return tuple((name, value) for name in _BUYER_KEYS if (value := getattr(keys, name)))
 
 
