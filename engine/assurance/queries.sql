@@ -48,24 +48,33 @@ ORDER BY campaign, sku, channel;
 -- name: pools_outside
 -- Pools that Postgres had moved at the checkpoint and the cell did not name in it; one that was
 -- granted since then is nobody's fault, one that moved without a ledger row is somebody's.
-SELECT p.pool_id, p.campaign, p.channel, p.sku, p.granted, p.owed, p.available, p.held, p.sold
-FROM pools AS p
-WHERE
-  p.cell = $1
-  AND (p.granted <> 0 OR p.owed <> 0 OR p.available <> 0 OR p.held <> 0 OR p.sold <> 0)
-  AND NOT EXISTS (
-    SELECT FROM checkpoint_pools AS c WHERE c.checkpoint_id = $2 AND c.pool_id = p.pool_id
-  )
-  AND (
-    EXISTS (
-      SELECT FROM ledger AS l, checkpoints AS k
-      WHERE
-        l.cell = p.cell AND l.pool_id = p.pool_id AND k.checkpoint_id = $2
-        AND (split_part(l.log_id, '-', 1)::bigint, split_part(l.log_id, '-', 2)::bigint)
-          < (split_part(k.log_id, '-', 1)::bigint, split_part(k.log_id, '-', 2)::bigint)
+-- The ledger is read once, whatever the planner thinks of the number of such pools.
+WITH outside AS MATERIALIZED (
+  SELECT p.*
+  FROM pools AS p
+  WHERE
+    p.cell = $1
+    AND (p.granted <> 0 OR p.owed <> 0 OR p.available <> 0 OR p.held <> 0 OR p.sold <> 0)
+    AND NOT EXISTS (
+      SELECT FROM checkpoint_pools AS c WHERE c.checkpoint_id = $2 AND c.pool_id = p.pool_id
     )
-    OR NOT EXISTS (SELECT FROM ledger AS l WHERE l.cell = p.cell AND l.pool_id = p.pool_id)
-  );
+), moved AS MATERIALIZED (
+  SELECT
+    l.pool_id,
+    bool_or(
+      (split_part(l.log_id, '-', 1)::bigint, split_part(l.log_id, '-', 2)::bigint)
+      < (split_part(k.log_id, '-', 1)::bigint, split_part(k.log_id, '-', 2)::bigint)
+    ) AS before
+  FROM ledger AS l, checkpoints AS k
+  WHERE
+    l.cell = $1 AND k.checkpoint_id = $2 AND l.pool_id IN (SELECT outside.pool_id FROM outside)
+  GROUP BY l.pool_id
+)
+
+SELECT p.pool_id, p.campaign, p.channel, p.sku, p.granted, p.owed, p.available, p.held, p.sold
+FROM outside AS p
+LEFT JOIN moved AS m ON m.pool_id = p.pool_id
+WHERE coalesce(m.before, true);
 
 -- name: pool_totals
 SELECT pool_id, campaign, channel, sku, granted, owed, available, held, sold, balance, broken

@@ -15,6 +15,7 @@ from engine.kernel.errors import NotFound, OutcomeUnknown
 from engine.kernel.ids import token
 
 _POLL_S: Final = 0.05
+_READ_WITHIN_S: Final = 300.0  # one statement over all that was ever recorded
 _NOTHING: Final = PoolTotals(0, 0, 0, 0, 0)
 
 
@@ -51,25 +52,31 @@ async def _folded(pool: Pool, cell: str, checkpoint_id: str) -> bool:
 
 async def _read(db: Connection, cell: str, checkpoint_id: str) -> Certificate:
     at = await db.fetchrow(SQL["checkpoint"], checkpoint_id)
-    counts = await db.fetchrow(SQL["order_counts"], cell)
+    counts = await db.fetchrow(SQL["order_counts"], cell, timeout=_READ_WITHIN_S)
     assert at is not None
     assert counts is not None
-    pools = {row["pool_id"]: _totals(row) for row in await db.fetch(SQL["pool_totals"], cell)}
-    ledger = {row["pool_id"]: _totals(row) for row in await db.fetch(SQL["ledger_totals"], cell)}
+    pools = {
+        row["pool_id"]: _totals(row)
+        for row in await db.fetch(SQL["pool_totals"], cell, timeout=_READ_WITHIN_S)
+    }
+    ledger = {
+        row["pool_id"]: _totals(row)
+        for row in await db.fetch(SQL["ledger_totals"], cell, timeout=_READ_WITHIN_S)
+    }
     drawn = {
         row["pool_id"]: (row["held"], row["sold"])
-        for row in await db.fetch(SQL["drawn_totals"], cell)
+        for row in await db.fetch(SQL["drawn_totals"], cell, timeout=_READ_WITHIN_S)
     }
     rows = [
         _row(row, drawn.get(row["pool_id"], (0, 0)))
-        for row in await db.fetch(SQL["checkpoint_pools"], checkpoint_id)
+        for row in await db.fetch(SQL["checkpoint_pools"], checkpoint_id, timeout=_READ_WITHIN_S)
     ]
     rows += [
         PoolRow(
             row["pool_id"], row["campaign"], row["channel"], row["sku"], None, _totals(row),
             drawn.get(row["pool_id"], (0, 0)),
         )
-        for row in await db.fetch(SQL["pools_outside"], cell, checkpoint_id)
+        for row in await db.fetch(SQL["pools_outside"], cell, checkpoint_id, timeout=_READ_WITHIN_S)
     ]  # fmt: skip
     if not rows and not counts["orders"]:
         raise NotFound("nothing to certify: no pool was granted and no order recorded yet")
