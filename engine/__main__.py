@@ -146,13 +146,19 @@ def bench(  # noqa: PLR0913 - each is an option
         Path | None,
         typer.Option(dir_okay=False, help="A report kept from --json; exit 99 if slower by 15 %."),
     ] = None,
+    filled: Annotated[
+        int | None,
+        typer.Option(
+            min=1_000, help="Measure, record so many orders, measure again; with --ephemeral."
+        ),
+    ] = None,
     ephemeral: Ephemeral = False,
     as_json: Json = False,
 ) -> None:
     """Measure what an order costs here, against a bare handler and a row lock."""
     from engine.simulation.bench.run import Options, run
 
-    options = Options(quick, tuple(only or ()), pairs, orders, against)
+    options = Options(quick, tuple(only or ()), pairs, orders, against, filled)
     raise typer.Exit(run(_settings(ephemeral=ephemeral or None), options, as_json=as_json))
 
 

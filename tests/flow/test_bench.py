@@ -12,7 +12,7 @@ import pytest
 
 from engine import settings as settings_of
 from engine.infra.servers import home
-from engine.simulation.bench import cpu, meter, run
+from engine.simulation.bench import bench, cpu, meter, run
 from engine.simulation.bench.run import Options
 
 
@@ -31,7 +31,7 @@ def folders(monkeypatch):
 
 
 def measured(capsys, settings, *only, **options):
-    given = Options(only=only, pairs=options.pop("pairs", 2), orders=300, **options)
+    given = Options(only=only, pairs=options.pop("pairs", 2), **({"orders": 300} | options))
     code = run.run(settings, given, as_json=True)
     told = capsys.readouterr()
     return code, msgspec.json.decode(told.out) if told.out else None, told.err
@@ -82,6 +82,33 @@ def test_over_servers_of_others_their_cpu_is_not_made_up(capsys, settings):
     assert not {"cell", "postgres"} & found["paid"]["cpu_us"].keys()
 
 
+def test_an_instance_is_filled_and_measured_again(capsys, folders):
+    own_instance = replace(settings_of.load(), ephemeral=True)
+    code, report, said = measured(capsys, own_instance, "single", orders=200, filled=1_000, pairs=1)
+    assert code == run.DONE, said
+    found = report["filled"]
+    assert (found["campaigns"], found["skus"], found["orders"]) == (10, 100, 1_000)
+    accepted = {one["kind"]: (one["accepted"], one["open_holds"]) for one in found["parts"]}
+    assert accepted == {"sync": (500, 0), "paid": (100, 0), "pending": (400, 400)}
+    assert [row["name"] for row in found["rows"]] == ["bare", "single", "single-wide"]
+    assert [row["orders"] for row in found["rows"][1:]] == [200, 200]
+    assert found["start"]["orders"] == 0
+    # each load has 200 to warm up and 200 that count
+    assert found["before"]["orders"] == 400
+    assert found["full"]["orders"] == 1_400
+    assert found["after"]["orders"] == 2_200
+    assert report["faults"] == []
+    assert report["certificate"]["holds"] is True
+    assert report["certificate"]["recorded_there"] == found["after"]["orders"]
+    if cpu.visible():
+        legs = {one["leg"] for one in found["growth"] if one["name"] == "single"}
+        assert legs >= {"ingest", "cell", "recorder", "postgres", "total"}
+    assert "CPU an order, filled : empty, single" in {bar["leg"] for bar in report["bars"]}
+    assert found["bytes_per_open_hold"] > 0
+    (folder,) = folders
+    assert not folder.exists()
+
+
 def test_what_a_user_would_write_is_measured_and_leaves_no_table(capsys, settings):
     code, report, said = measured(capsys, settings, "rowlock")
     assert code == run.DONE, said
@@ -101,6 +128,20 @@ def test_a_lost_order_fails_the_bench(capsys, settings, monkeypatch):
     assert code == run.FAILED
     assert report["faults"] == ["500 orders were accepted and 499 are recorded"]
     assert "no matter of speed" in said
+
+
+def test_without_a_certificate_it_fails_and_still_tells_what_was_measured(
+    capsys, settings, monkeypatch
+):
+    async def too_long(*_, **__):
+        raise TimeoutError
+
+    monkeypatch.setattr(bench, "certify", too_long)
+    code, report, _ = measured(capsys, settings, "single", pairs=1)
+    assert code == run.FAILED
+    assert report["faults"] == ["no certificate: a statement took too long"]
+    assert report["certificate"] is None
+    assert rows(report)["single"]["orders"] == 300
 
 
 def test_an_order_that_certainly_costs_more_than_the_baseline_ends_with_99(
@@ -124,6 +165,7 @@ def test_an_order_that_certainly_costs_more_than_the_baseline_ends_with_99(
     [
         ({"only": ("speed",)}, "--only speed: there are bare, single"),
         ({"against": "kept.json"}, "cannot be read"),
+        ({"filled": 1_000}, "--filled needs --ephemeral"),
     ],
 )
 def test_nonsense_is_refused_before_anything_starts(capsys, tmp_path, options, said):

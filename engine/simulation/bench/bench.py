@@ -1,42 +1,51 @@
-"""One run over a started instance: warm up, alternate with the floor, certify, put together."""
+"""One run over a started instance: measure, fill and measure again, certify, put together."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+import asyncpg
 import msgspec
 
 from engine.assurance import rules
 from engine.assurance.verify import certify
-from engine.infra import cell, postgres
+from engine.infra import cell
 from engine.infra.cell import Cell
 from engine.infra.postgres import Pool
 from engine.infra.servers import postgres as postgres_server
 from engine.infra.servers import valkey as valkey_server
 from engine.infra.servers.supervisor import Supervisor
 from engine.kernel.clock import Clock
-from engine.kernel.errors import Closed, EngineError, OutcomeUnknown
+from engine.kernel.errors import EngineError
 from engine.kernel.ids import token
 from engine.kernel.types import CellId
-from engine.simulation.bench import bars, baseline, cpu, machine
+from engine.simulation.bench import bars, baseline, cpu, filled, machine
 from engine.simulation.bench import report as reports
 from engine.simulation.bench.children import Child, Generator
-from engine.simulation.bench.figures import figure
+from engine.simulation.bench.fuller import Fuller
 from engine.simulation.bench.machine import Machine
-from engine.simulation.bench.meter import Meter, Server
+from engine.simulation.bench.meter import Meter
 from engine.simulation.bench.plan import Plan
-from engine.simulation.bench.report import Report, Row
+from engine.simulation.bench.report import Filled, Report, Row
 from engine.simulation.bench.rivals import Rivals
-from engine.simulation.bench.rowlock import POOL_SIZES
-from engine.simulation.bench.scenarios import FLOOR, RATE_OF, Scenario, Target
+from engine.simulation.bench.rounds import Rounds
+from engine.simulation.bench.scenarios import FLOOR
 from engine.simulation.bench.shelf import Shelf
-from engine.simulation.bench.types import Sample
 from engine.simulation.http import LoadClient
 from engine.simulation.progress import Progress
 
 _CERTIFIED_WITHIN_S: Final = 60.0
-_WARM_UP: Final = 0.25  # of a measurement's orders, thrown away
-_WARM_UP_MIN: Final = 200
+_STATEMENT_S: Final = 120.0
+
+
+class _Found(NamedTuple):
+    """What was seen, before it is put together."""
+
+    rounds: Rounds
+    full: Filled | None
+    certificate: dict[str, Any] | None
+    faults: list[str]
+    notes: list[str]
 
 
 class Bench:
@@ -50,11 +59,6 @@ class Bench:
         self._plan = plan
         self._progress = progress
         self._clock = clock
-        self._samples: dict[str, list[Sample]] = {}
-        self._floors: dict[str, list[Sample]] = {}
-        self._absent: dict[str, str] = {}
-        self._notes: dict[str, str] = {}
-        self._pool_sizes: dict[str, int] = {}
 
     async def run(self, where: Machine) -> Report:
         """Measure everything and return the report; every process of ours is gone after.
@@ -63,26 +67,37 @@ class Bench:
             BenchFailed: the bench itself could not go on.
         """
         async with self._things() as (pool, client, one, meter, rivals):
-            self._meter, self._rivals = meter, rivals
-            self._shelf = Shelf(client, self._clock, token(4))
+            shelf = Shelf(client, self._clock, token(4))
             used = await machine.versions(one.redis, pool)
-            await self._shelf.fill()
-            await self._probe()
-            await self._warm_up()
-            await self._rounds()
-            await self._on_schedule()
-            faults = await self._faults()
-            certificate = await self._certify(one, pool)
+            await shelf.fill()
+            rounds = Rounds(self._plan, meter, rivals, shelf, self._progress)
+            filling = Fuller(self._supervisor, one, meter, self._progress)
+            if self._plan.filled:
+                await filling.begin()
+            await rounds.run()
+            full = await filling.run(rounds, shelf, rivals) if self._plan.filled else None
+            faults = await self._faults(meter, shelf, rounds)
+            certificate = None
+            try:
+                certificate = await self._certify(rounds, one, pool)
+            except (EngineError, TimeoutError) as error:  # what was measured is not to be lost
+                faults.append(
+                    f"no certificate: {error if str(error) else 'a statement took too long'}"
+                )
             if certificate is not None and not certificate["holds"]:
                 faults.append("the certificate does not hold")
-            rows = self._rows()
-            return self._report(where, used, rows, certificate, faults)
+            return self._report(
+                where, used, _Found(rounds, full, certificate, faults, filling.notes)
+            )  # fmt: skip
 
     @asynccontextmanager
     async def _things(self) -> AsyncIterator[tuple[Pool, LoadClient, Cell, Meter, Rivals]]:
         settings = self._supervisor.settings
         async with AsyncExitStack() as stack:
-            pool = await postgres.open_pool(settings.database_url or "", size_max=2)
+            # over a million orders a statement of the certificate takes longer than a request may
+            pool = await asyncpg.create_pool(
+                settings.database_url, min_size=0, max_size=2, command_timeout=_STATEMENT_S
+            )
             stack.callback(pool.terminate)
             redis = cell.client(settings.valkey_url or "")
             stack.push_async_callback(redis.aclose)
@@ -98,90 +113,12 @@ class Bench:
             meter = Meter(self._supervisor, Generator(child), one, pool, self._clock)
             yield pool, client, one, meter, rivals
 
-    # Measuring.
-
-    @property
-    def _present(self) -> list[Scenario]:
-        return [one for one in self._plan.scenarios if one.name not in self._absent]
-
-    async def _probe(self) -> None:
-        """Leave out what this version of the engine does not offer."""
-        for scenario in self._plan.scenarios:
-            if scenario.target is Target.ENGINE and not await self._shelf.offers(scenario.kind):
-                self._absent[scenario.name] = "this version has no such call"
-
-    async def _warm_up(self) -> None:
-        """Load every process once before anything counts; a row lock's pool is chosen here."""
-        self._progress.say("warming up")
-        orders = max(_WARM_UP_MIN, round(self._plan.orders * _WARM_UP))
-        for scenario in self._present:
-            if scenario.target is Target.ROWLOCK:
-                await self._choose_pool(scenario, orders)
-            elif not scenario.of_rate:
-                await self._sample(scenario, orders)
-
-    async def _choose_pool(self, scenario: Scenario, orders: int) -> None:
-        rates: dict[int, float] = {}
-        for size in POOL_SIZES:
-            self._pool_sizes[scenario.name] = size
-            await self._sample(scenario, orders)
-            rates[size] = (await self._sample(scenario, orders)).orders_per_s
-            await self._rivals.end_rowlock(size)
-        best = max(rates, key=lambda size: rates[size])
-        self._pool_sizes[scenario.name] = best
-        self._notes[scenario.name] = f"pool of {best} connections, the best of {POOL_SIZES}"
-        await self._sample(scenario, orders)
-
-    async def _rounds(self) -> None:
-        """Measure pairs of the floor and each scenario, in turn and each second time reversed."""
-        paired = [one for one in self._present if one is not FLOOR and not one.of_rate]
-        for n in range(self._plan.pairs):
-            for scenario in paired or [FLOOR]:
-                await self._pair(scenario, reverse=bool(n % 2))
-            self._progress.say(f"round {n + 1} of {self._plan.pairs}: {self._latest(paired)}")
-
-    async def _pair(self, scenario: Scenario, *, reverse: bool) -> None:
-        pair = [FLOOR] if scenario is FLOOR else [FLOOR, scenario]
-        taken = {}
-        for one in reversed(pair) if reverse else pair:
-            taken[one.name] = await self._sample(one, self._plan.orders)
-            self._samples.setdefault(one.name, []).append(taken[one.name])
-        self._floors.setdefault(scenario.name, []).append(taken[FLOOR.name])
-
-    def _latest(self, paired: Sequence[Scenario]) -> str:
-        return ", ".join(
-            f"{one.name} {self._samples[one.name][-1].orders_per_s:,.0f}/s"
-            for one in [FLOOR, *paired]
-        )
-
-    async def _on_schedule(self) -> None:
-        """Send at a part of what was measured, whatever the answers do."""
-        for scenario in self._present:
-            if not scenario.of_rate:
-                continue
-            full = figure([one.orders_per_s for one in self._samples[RATE_OF]]).median
-            rate = full * scenario.of_rate
-            self._progress.say(f"{scenario.name}: {rate:,.0f} orders/s, on schedule")
-            self._notes[scenario.name] = f"open loop at {rate:,.0f}/s"
-            self._samples[scenario.name] = [
-                await self._sample(scenario, self._plan.orders, rate=rate)
-                for _ in range(self._plan.pairs)
-            ]
-
-    async def _sample(self, scenario: Scenario, orders: int, rate: float = 0.0) -> Sample:
-        instead: Server | None = None
-        if scenario.target is Target.BARE:
-            instead = await self._rivals.bare()
-        elif scenario.target is Target.ROWLOCK:
-            instead = await self._rivals.rowlock(self._pool_sizes[scenario.name])
-        return await self._meter.sample(scenario, orders, self._shelf, instead=instead, rate=rate)
-
     # What it comes to.
 
-    async def _faults(self) -> list[str]:
+    async def _faults(self, meter: Meter, shelf: Shelf, rounds: Rounds) -> list[str]:
         """Compare what was answered with what is recorded; a dead process is a fault, too."""
-        recorded = await self._meter.recorded_orders(self._shelf)
-        faults = reports.lost(self._meter.accepted, self._meter.unanswered, recorded)
+        recorded = await meter.recorded_orders(shelf)
+        faults = reports.lost(meter.accepted, meter.unanswered, recorded)
         faults += [
             f"{name} ended by itself and was started again"
             for name in self._supervisor.names()
@@ -189,49 +126,29 @@ class Bench:
         ]
         faults += [
             f"{scenario.name}: nothing was accepted"
-            for scenario in self._present
-            if not sum(one.orders for one in self._samples[scenario.name])
+            for scenario in rounds.present
+            if not sum(one.orders for one in rounds.samples[scenario.name])
         ]
         return faults
 
-    async def _certify(self, one: Cell, pool: Pool) -> dict[str, Any] | None:
+    async def _certify(self, rounds: Rounds, one: Cell, pool: Pool) -> dict[str, Any] | None:
         """Certify the cell once everything is sold; None where the engine was not asked at all."""
-        if not any(reports.is_engine(scenario) for scenario in self._present):
+        if not any(reports.is_engine(scenario) for scenario in rounds.present):
             return None
         self._progress.say("certifying")
-        try:
-            found = await certify(one, pool, self._clock, within_s=_CERTIFIED_WITHIN_S)
-        except (Closed, OutcomeUnknown) as error:
-            raise EngineError(f"no certificate: {error.detail}") from error
+        began = self._progress.elapsed_s
+        found = await certify(one, pool, self._clock, within_s=_CERTIFIED_WITHIN_S)
+        self._progress.say(f"certified in {self._progress.elapsed_s - began:.1f} s")
         told = msgspec.to_builtins(msgspec.structs.replace(found, pools=[]))
         del told["pools"]
         return {**told, "holds": found.holds, "verdict": rules.verdict(found)}
 
-    def _rows(self) -> list[Row]:
-        return [
-            reports.absent(one, self._absent[one.name])
-            if one.name in self._absent
-            else reports.row(
-                one,
-                self._samples[one.name],
-                [] if one is FLOOR else self._floors.get(one.name, []),
-                self._notes.get(one.name, ""),
-            )
-            for one in self._plan.scenarios
-        ]
-
-    def _report(
-        self,
-        where: Machine,
-        used: machine.Versions,
-        rows: list[Row],
-        certificate: dict[str, Any] | None,
-        faults: list[str],
-    ) -> Report:
-        settings, plan = self._supervisor.settings, self._plan
+    def _report(self, where: Machine, used: machine.Versions, found: _Found) -> Report:
+        settings, plan, rounds = self._supervisor.settings, self._plan, found.rounds
+        rows = rounds.rows()
         by_name = {row.name: row for row in rows}
         kept = plan.baseline
-        every = [sample for samples in self._samples.values() for sample in samples]
+        every = [sample for samples in rounds.samples.values() for sample in samples]
         return Report(
             machine=where,
             versions=used,
@@ -241,13 +158,21 @@ class Bench:
             pairs=plan.pairs,
             orders=plan.orders,
             rows=rows,
-            bars=bars.judge(by_name, where.cores),
-            noise=reports.noise(self._samples.get(FLOOR.name, []), every),
-            certificate=certificate,
+            bars=[
+                *bars.judge(by_name, where.cores),
+                *(filled.bars(found.full) if found.full else []),
+            ],
+            noise=reports.noise(rounds.samples.get(FLOOR.name, []), every),
+            certificate=found.certificate,
             changes=baseline.compare({row.name: row for row in kept.rows}, by_name) if kept else [],
-            notes=[*self._remarks(rows), *(baseline.remarks(kept, where, used) if kept else [])],
-            faults=faults,
+            notes=[
+                *self._remarks(rows),
+                *found.notes,
+                *(baseline.remarks(kept, where, used) if kept else []),
+            ],
+            faults=found.faults,
             seconds=round(self._progress.elapsed_s, 1),
+            filled=found.full,
         )
 
     def _remarks(self, rows: Sequence[Row]) -> list[str]:

@@ -15,6 +15,7 @@ PROC: Final = Path("/proc")
 
 _SCHED: Final = 2  # CPUCLOCK_SCHED of the kernel's posix-timers.h
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 # Fields of /proc/PID/stat behind the name, which may hold anything: state is the first.
 _PARENT: Final = 1
 _DEAD_CHILDREN: Final = slice(13, 15)
@@ -47,6 +48,15 @@ def tree(root: int) -> list[int]:
     for pid in found:
         found += children.get(pid, [])
     return found
+
+
+def resident(pid: int) -> int:
+    """Return the bytes of memory a process has; 0 where that cannot be seen."""
+    try:
+        pages = (PROC / str(pid) / "statm").read_text(encoding="ascii").split()[1]
+    except OSError:
+        return 0
+    return int(pages) * _PAGE
 
 
 def cores() -> int:

@@ -53,6 +53,7 @@ class Meter:
     ) -> None:
         """Take what is measured and who loads it."""
         self.accepted = self.unanswered = 0
+        self._first = 0
         self._supervisor = supervisor
         self._generator = generator
         self._cell = cell
@@ -119,7 +120,7 @@ class Meter:
 
     async def recorded_orders(self, shelf: Shelf) -> int:
         """Return how many orders of this run Postgres has."""
-        campaigns = [shelf.plenty, shelf.last_unit]
+        campaigns = [shelf.plenty, shelf.last_unit, *shelf.crowd.names()]
         return int(await self._pool.fetchval(SQL["orders_of_campaigns"], campaigns))
 
     def _job(
@@ -127,6 +128,8 @@ class Meter:
     ) -> Job:
         settings = self._supervisor.settings
         where = urlsplit(self._supervisor.address)
+        wide = scenario.wide
+        self._first += orders if wide else 0
         return Job(
             host=ports.LOOPBACK if instead else where.hostname or ports.LOOPBACK,
             port=instead.port if instead else where.port or 0,
@@ -134,15 +137,34 @@ class Meter:
             kind=scenario.kind,
             tenant=settings.tenant,
             channel=EXTERNAL if scenario.kind == "sync" else GATE,
-            campaign=shelf.last_unit if scenario.sold_out else shelf.plenty,
+            campaign=_campaign(scenario, shelf),
+            campaigns=shelf.crowd.campaigns if wide else 0,
+            first=self._first,
             mark=token(6),
             placed_at=rfc3339(self._clock.now_ms()),
-            skus=scenario.skus,
+            skus=shelf.crowd.skus if wide else scenario.skus,
             orders=orders_of(scenario, orders),
             per_request=scenario.per_request,
             connections=scenario.connections,
             rate=rate,
         )
+
+    async def counts(self) -> tuple[int, int]:
+        """Return how many orders the cell has accepted, and how many of them are recorded."""
+        row = await self._pool.fetchrow(SQL["recorded"], self._cell.id)
+        state = await self._cell.refresh()
+        if row is None or state is None:
+            raise BenchFailed("the cell has no record of itself")
+        return state.accepted, int(row["recorded"])
+
+    def pids(self) -> dict[str, list[int]]:
+        """Return the processes of the instance, by role; a server that is not ours has none."""
+        return {
+            INGEST: self._pids("api-"),
+            CELL: self._pids(valkey_server.NAME),
+            RECORDER: self._pids("worker-"),
+            POSTGRES: self._postgres(),
+        }
 
     async def _load(self, scenario: Scenario, job: Job) -> Tally:
         if scenario.target is Target.CELL:
@@ -172,12 +194,7 @@ class Meter:
             return {INGEST: [instead.pid]}
         if instead is not None:
             return {INGEST: [instead.pid], POSTGRES: self._postgres()}
-        return {
-            INGEST: self._pids("api-"),
-            CELL: self._pids(valkey_server.NAME),
-            RECORDER: self._pids("worker-"),
-            POSTGRES: self._postgres(),
-        }
+        return self.pids()
 
     def _last_words(self, name: str) -> str:
         lines = self._supervisor.log_of(name).strip().splitlines()
@@ -189,3 +206,9 @@ class Meter:
     def _pids(self, prefix: str) -> list[int]:
         names = [name for name in self._supervisor.names() if name.startswith(prefix)]
         return [pid for name in names if (pid := self._supervisor.pid_of(name)) is not None]
+
+
+def _campaign(scenario: Scenario, shelf: Shelf) -> str:
+    if scenario.wide:
+        return shelf.crowd.prefix
+    return shelf.last_unit if scenario.sold_out else shelf.plenty

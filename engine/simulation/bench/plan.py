@@ -8,10 +8,14 @@ from engine.simulation.bench.scenarios import Scenario
 
 
 class Plan(NamedTuple):
-    """Scenarios with the floor first; `orders` a measurement, before a scenario's own share."""
+    """Scenarios with the floor first; `orders` a measurement, before a scenario's own share.
+
+    With `filled` everything is measured twice, the second time with that many other orders there.
+    """
 
     scenarios: Sequence[Scenario]
     pairs: int
     orders: int
     quick: bool = False
     baseline: Report | None = None
+    filled: int = 0

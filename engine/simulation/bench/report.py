@@ -1,7 +1,7 @@
 """What a run comes to: rows, bars, noise; pure arithmetic over samples."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -9,6 +9,7 @@ import msgspec
 from engine.simulation.bench.figures import Figure, figure, ratios
 from engine.simulation.bench.machine import Machine, Versions
 from engine.simulation.bench.scenarios import Scenario, Target
+from engine.simulation.bench.size import Size
 from engine.simulation.bench.types import CELL, GENERATOR, INGEST, POSTGRES, RECORDER, Sample
 
 RECORDING: Final = "recording"  # recorder and Postgres together
@@ -74,6 +75,62 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     worse: bool
 
 
+class Growth(msgspec.Struct, frozen=True, kw_only=True):
+    """CPU an order of one load and leg: in units of the bare handler beside it, and their ratio.
+
+    `against` is the load of the empty instance that it is held against.
+    """
+
+    name: str
+    against: str
+    leg: str
+    empty: Figure
+    filled: Figure
+    ratio: Figure
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind of the orders an instance was filled with.
+
+    The cell grew by `cell_bytes` meanwhile, and each of its keys by what `keys` say.
+    """
+
+    kind: str
+    asked: int
+    accepted: int
+    seconds: float
+    orders_per_s: float
+    behind_max: int
+    open_holds: int
+    cell_bytes: int
+    keys: dict[str, int]
+
+
+class Filled(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the loads once the instance was full of other orders.
+
+    The instance at the `start`, `before` its campaigns were made, still `empty` but for the loads
+    themselves, `full`, and `after` these were measured again: those are the `rows`.
+    """
+
+    campaigns: int
+    skus: int
+    orders: int
+    made_s: float
+    filled_s: float
+    parts: list[Part]
+    start: Size
+    before: Size
+    empty: Size
+    full: Size
+    after: Size
+    rows: list[Row]
+    growth: list[Growth]
+    bytes_per_open_hold: float | None
+    cell_bytes_per_order: float
+    disk_bytes_per_order: float
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Everything one run found."""
 
@@ -92,6 +149,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str]
     faults: list[str]
     seconds: float
+    filled: Filled | None = None
 
 
 def row(scenario: Scenario, samples: Sequence[Sample], floors: Sequence[Sample], note: str) -> Row:
@@ -107,7 +165,7 @@ def row(scenario: Scenario, samples: Sequence[Sample], floors: Sequence[Sample],
         p50_ms=figure([one.p50_ms for one in samples]),
         p99_ms=figure([one.p99_ms for one in samples]),
         cpu_us={leg: figure([one[leg] for one in legs]) for leg in legs[0]},
-        to_bare=_to_bare(scenario, samples, legs, floors),
+        to_bare={leg: figure(one) for leg, one in to_bare(scenario, samples, floors).items()},
         statuses=_statuses(samples),
     )
 
@@ -127,14 +185,13 @@ def legs_of(sample: Sample) -> dict[str, float]:
     return cost
 
 
-def _to_bare(
-    scenario: Scenario,
-    samples: Sequence[Sample],
-    legs: Sequence[Mapping[str, float]],
-    floors: Sequence[Sample],
-) -> dict[str, Figure]:
+def to_bare(
+    scenario: Scenario, samples: Sequence[Sample], floors: Sequence[Sample]
+) -> dict[str, list[float]]:
+    """Return the ratios to the bare handler, pair by pair, by leg; none without pairs."""
     if not floors:
         return {}
+    legs = [legs_of(one) for one in samples]
     found: dict[str, list[float]] = {}
     if scenario.per_request == 1:  # an answer about a hundred orders is no answer about one
         bare = [one.answers_per_s for one in floors]
@@ -142,7 +199,7 @@ def _to_bare(
     floor = [one.cpu_us.get(INGEST, 0.0) for one in floors]
     for leg in legs[0].keys() - {GENERATOR}:
         found[leg] = ratios([one[leg] for one in legs], floor)
-    return {leg: figure(values) for leg, values in sorted(found.items()) if values}
+    return {leg: values for leg, values in sorted(found.items()) if values}
 
 
 def _statuses(samples: Sequence[Sample]) -> dict[str, int]:

@@ -21,6 +21,7 @@ _PATHS: Final[dict[Kind, str]] = {
     "batch": "/v1/orders:batch",
     "sync": "/v1/orders:sync",
 }
+_STRIDE: Final = 7_919  # a prime: neighbours in time are of different campaigns, all get their turn
 _SHIP_TO: Final = {
     "name": "李*",
     "phone": "138****0000",
@@ -58,14 +59,15 @@ def path_of(kind: Kind) -> str:
 
 
 def _orders(job: Job) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield one-line orders, each of a buyer of its own, over the SKUs in turn."""
+    """Yield one-line orders, each of a buyer of its own, over the SKUs in turn or in strides."""
     for n in range(job.orders):
+        campaign, sku = _place(job, n)
         order: dict[str, Any] = {
             "channel": job.channel,
             "channel_order_id": _channel_order_id(job, n),
-            "campaign": job.campaign,
+            "campaign": campaign,
             "buyer_id": f"{job.mark}-{n}",
-            "lines": [{"sku": SKU.format(n % job.skus), "quantity": 1, "unit_price": PRICE}],
+            "lines": [{"sku": SKU.format(sku), "quantity": 1, "unit_price": PRICE}],
             "ship_to": _SHIP_TO,
         }
         if job.kind == "sync":
@@ -76,6 +78,14 @@ def _orders(job: Job) -> Iterator[tuple[int, dict[str, Any]]]:
                 "payment": {"status": "paid", "method": "alipay"},
             }
         yield n, order
+
+
+def _place(job: Job, n: int) -> tuple[str, int]:
+    """Return the campaign of an order and which of its SKUs is bought."""
+    if not job.campaigns:
+        return job.campaign, n % job.skus
+    sku = (job.first + n) * _STRIDE % job.skus
+    return f"{job.campaign}-{sku * job.campaigns // job.skus}", sku
 
 
 def _channel_order_id(job: Job, n: int) -> str:

@@ -21,7 +21,8 @@ class Scenario(NamedTuple):
 
     `share` is how many of the orders asked for it gets: slow ones fewer, batches more. `expects`
     are the statuses that are no surprise. With `sold_out` nothing is accepted and answers count.
-    `of_rate` is the part of another row's rate that it is sent at, on schedule.
+    `of_rate` is the part of another row's rate that it is sent at, on schedule. `wide` spreads the
+    orders over all campaigns and SKUs of a filled instance, not over `skus` of the bench's own one.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Scenario(NamedTuple):
     expects: frozenset[int] = frozenset({202})
     sold_out: bool = False
     of_rate: float = 0.0
+    wide: bool = False
 
 
 _PAID: Final = frozenset({200, 202})
@@ -67,13 +69,19 @@ FLOOR: Final = BY_NAME["bare"]
 RATE_OF: Final = "single"  # what `of_rate` is a part of
 QUICK: Final = ("bare", "single", "hot", "paid", "batch", "sync", "sold-out")
 
+# With --filled, before and after; the orders of the bench itself are to be few beside those filled.
+FILLED: Final = ("bare", "single", "paid", "batch", "sync", "sold-out", "cell")
+FILLED_QUICK: Final = ("bare", "single", "batch", "sync")
+
 
 class UnknownName(ValueError):
     """There is no such scenario."""
 
 
-def chosen(names: Sequence[str], *, quick: bool) -> list[Scenario]:
+def chosen(names: Sequence[str], usual: Sequence[str]) -> list[Scenario]:
     """Return the scenarios to run, the floor first; names may be joined by commas.
+
+    Without any they are the `usual` ones.
 
     Raises:
         UnknownName: with those there are.
@@ -82,10 +90,24 @@ def chosen(names: Sequence[str], *, quick: bool) -> list[Scenario]:
     unknown = sorted(wanted - BY_NAME.keys())
     if unknown:
         raise UnknownName(f"{', '.join(unknown)}: there are {', '.join(BY_NAME)}")
-    wanted = wanted or set(QUICK if quick else BY_NAME)
+    wanted = wanted or set(usual)
     if any(BY_NAME[name].of_rate for name in wanted):
         wanted.add(RATE_OF)
     return [one for one in ALL if one.name in wanted or one is FLOOR]
+
+
+def usual(*, quick: bool, filled: bool) -> Sequence[str]:
+    """Return the names of what is run when nobody chose."""
+    if filled:
+        return FILLED_QUICK if quick else FILLED
+    return QUICK if quick else tuple(BY_NAME)
+
+
+def spread_out(scenario: Scenario) -> Scenario:
+    """Return the same load over everything a filled instance sells."""
+    return scenario._replace(
+        name=f"{scenario.name}-wide", title=f"{scenario.title}, over all SKUs", wide=True
+    )
 
 
 def orders_of(scenario: Scenario, orders: int) -> int:

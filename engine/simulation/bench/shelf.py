@@ -3,7 +3,7 @@
 import asyncio
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from engine.kernel import codec
 from engine.kernel.clock import Clock, instant
@@ -17,10 +17,27 @@ SKUS: Final = 50
 
 _QUOTA: Final = 100_000_000
 _PER_BUYER: Final = 5
-_HOLD_SECONDS: Final = 3_600  # no hold may expire while we measure
-_LASTS: Final = timedelta(hours=6)
+_HOLD_SECONDS: Final = 86_400  # no hold may expire while we measure
+_LASTS: Final = timedelta(hours=30)
 _PUBLISHED_WITHIN_S: Final = 30.0
 _POLL_S: Final = 0.05
+
+
+class Crowd(NamedTuple):
+    """The campaigns and SKUs that an instance is filled with; none until it is."""
+
+    prefix: str
+    campaigns: int = 0
+    skus: int = 0
+
+    def names(self) -> list[str]:
+        """Return the ids of its campaigns."""
+        return [f"{self.prefix}-{n}" for n in range(self.campaigns)]
+
+    def skus_of(self, campaign: int) -> range:
+        """Return the numbers of the SKUs that one campaign sells, as `Job` spreads them."""
+        first, last = (-(-n * self.skus // self.campaigns) for n in (campaign, campaign + 1))
+        return range(first, last)
 
 
 class Shelf:
@@ -30,6 +47,7 @@ class Shelf:
         """Take where to; nothing is sent before `fill`."""
         self.plenty = f"bench-{mark}"
         self.last_unit = f"bench-{mark}-last"
+        self.crowd = Crowd(f"bench-{mark}-of")
         self._client = client
         self._clock = clock
 
@@ -50,8 +68,8 @@ class Shelf:
             (self.plenty, plenty),
             (self.last_unit, [(SKU.format(0), {GATE: 1})]),
         ):
-            await self._put(f"/v1/campaigns/{campaign}", self._plan(stock))
-            await self._wait_published(campaign)
+            await self._put(f"/v1/campaigns/{campaign}", self.plan(stock))
+            await self.wait_published(campaign)
 
     async def offers(self, kind: Kind) -> bool:
         """Whether this version has the call that a kind of load needs."""
@@ -59,7 +77,8 @@ class Shelf:
         told = (await self._client.request(raw)).status
         return told not in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
 
-    def _plan(self, stock: list[tuple[str, dict[str, int]]]) -> dict[str, Any]:
+    def plan(self, stock: list[tuple[str, dict[str, int]]]) -> dict[str, Any]:
+        """Return a campaign that sells these SKUs while we measure."""
         now = instant(self._clock.now_ms())
         return {
             "name": "bench",
@@ -72,11 +91,16 @@ class Shelf:
             "hold_seconds": _HOLD_SECONDS,
         }
 
-    async def _wait_published(self, campaign: str) -> None:
-        until = self._clock.monotonic() + _PUBLISHED_WITHIN_S
+    async def wait_published(self, campaign: str, within_s: float = _PUBLISHED_WITHIN_S) -> None:
+        """Wait until the cell has a campaign.
+
+        Raises:
+            BenchFailed: it did not come to it.
+        """
+        until = self._clock.monotonic() + within_s
         while not (await self._call("GET", f"/v1/campaigns/{campaign}", b""))["published"]:
             if self._clock.monotonic() > until:
-                raise BenchFailed(f"a campaign did not reach the cell in {_PUBLISHED_WITHIN_S} s")
+                raise BenchFailed(f"a campaign did not reach the cell in {within_s:.0f} s")
             await asyncio.sleep(_POLL_S)
 
     async def _put(self, path: str, document: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.kernel import codec
+from engine.simulation.bench import showfilled
 from engine.simulation.bench.figures import Figure
 from engine.simulation.bench.report import ANSWERS, TOTAL, Bar, Change, Report, Row
 from engine.simulation.bench.types import CELL, GENERATOR, INGEST, POSTGRES, RECORDER
@@ -34,6 +35,8 @@ def show(report: Report, *, as_json: bool) -> None:
     for line in [*picture(report.rows), ""]:
         console.print(line, markup=False)
     console.print(_bars(report.bars))
+    for table in showfilled.tables(report.filled) if report.filled else []:
+        console.print(table)
     if report.changes:
         console.print(_changes(report.changes))
     for line in lines(report):
@@ -45,6 +48,7 @@ def lines(report: Report) -> list[str]:
     return [
         *_where(report),
         *_noise(report),
+        *(showfilled.lines(report.filled) if report.filled else []),
         *(f"note: {note}" for note in report.notes),
         *_certificate(report),
         *(f"fault: {fault}" for fault in report.faults),

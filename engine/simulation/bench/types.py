@@ -24,6 +24,8 @@ class BenchFailed(EngineError):
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One load: `orders` of one kind, `per_request` in each request of batch and sync.
 
+    With `campaigns` the orders go over that many, `{campaign}-0` and so on, each with its part of
+    the SKUs, beginning at order number `first`; without, all are of one.
     `mark` makes the orders of two jobs different ones. With a `rate` (orders a second) requests go
     out on schedule, whatever the answers do; without, each connection waits for its answer.
     """
@@ -39,6 +41,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     placed_at: str
     skus: int
     orders: int
+    campaigns: int = 0
+    first: int = 0
     per_request: int = 1
     connections: int = 1
     rate: float = 0.0

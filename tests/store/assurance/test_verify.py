@@ -1,4 +1,4 @@
-"""What a certificate reads, with many pools and nothing analysed, as in a sale that has just grown."""
+"""What a certificate reads, with many pools and nothing analysed, as in a young sale."""
 
 import asyncio
 

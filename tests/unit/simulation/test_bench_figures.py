@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from engine.simulation.bench import baseline, report
-from engine.simulation.bench.figures import figure, interval, ratios
+from engine.simulation.bench.figures import figure, interval, quotient, ratios
 from engine.simulation.bench.machine import Machine, Versions
 from engine.simulation.bench.report import Row
 
@@ -49,6 +49,47 @@ def test_a_figure_tells_the_middle_half_and_all():
     assert found.spread == pytest.approx(0.2)
     assert found.reach == pytest.approx(2.9)
     assert found.n == 8
+
+
+# Left out at each end is the critical value of the Mann-Whitney test, as tables of it have it.
+#    n   m  critical
+# fmt: off
+CRITICAL = {
+    "four and four": (4, 4, 0),
+    "five and five": (5, 5, 2),
+    "five and nine": (5, 9, 7),
+    "seven":         (7, 7, 8),
+    "ten":           (10, 10, 23),
+    "fifteen":       (15, 15, 64),
+}
+# fmt: on
+
+
+@pytest.mark.parametrize(("n", "m", "critical"), CRITICAL.values(), ids=CRITICAL)
+def test_the_interval_of_a_quotient_is_what_the_rank_test_does_not_reject(n, m, critical):
+    rng = Random(3)
+    values, others = ([rng.uniform(1, 2) for _ in range(size)] for size in (n, m))
+    found = quotient(values, others)
+    every = sorted(one / other for one in values for other in others)
+    assert (found.low, found.high) == (every[critical], every[-1 - critical])
+    assert found.coverage >= 0.95
+    assert found.median == median(every)
+
+
+def test_the_interval_of_a_quotient_covers_it_as_often_as_it_says():
+    rng, inside, said = Random(7), 0, set()
+    for _ in range(2_000):
+        values = [1.1 * rng.lognormvariate(0, 0.4) for _ in range(7)]
+        found = quotient(values, [rng.lognormvariate(0, 0.4) for _ in range(9)])
+        said.add(found.coverage)
+        inside += found.low <= 1.1 <= found.high
+    assert inside / 2_000 == pytest.approx(said.pop(), abs=0.015)
+
+
+def test_a_quotient_of_few_says_how_little_it_knows():
+    found = quotient([2.0, 4.0], [1.0, 2.0])
+    assert (found.median, found.low, found.high, found.n) == (2.0, 1.0, 4.0, 2)
+    assert found.coverage == pytest.approx(2 / 3)
 
 
 def test_pairs_are_divided_one_by_one_and_an_empty_floor_is_left_out():

@@ -13,6 +13,7 @@ from engine.kernel.ids import order_id
 from engine.simulation.bench import cpu
 from engine.simulation.bench.load import Load
 from engine.simulation.bench.requests import chains
+from engine.simulation.bench.shelf import Crowd
 from engine.simulation.bench.types import Job
 from engine.simulation.bench.wire import Place, Unreadable, answer
 
@@ -82,6 +83,24 @@ def test_orders_are_spread_over_skus_or_all_on_one():
 
     assert len(skus()) == 50
     assert skus(skus=1) == {"BENCH-0"}
+
+
+@pytest.mark.parametrize(("campaigns", "skus"), [(10, 100), (7, 70), (3, 10)])
+def test_a_wide_load_comes_to_every_sku_of_every_campaign_before_to_one_again(campaigns, skus):
+    crowd = Crowd("c", campaigns, skus)
+    wide = job(campaigns=campaigns, skus=skus, orders=skus, first=1_234)
+    bought = [body_of(one) for (one,) in chains(wide)]
+    found = sorted((one["campaign"], one["lines"][0]["sku"]) for one in bought)
+    sold = ((name, n) for n, name in enumerate(crowd.names()))
+    assert found == sorted((name, f"BENCH-{sku}") for name, n in sold for sku in crowd.skus_of(n))
+
+
+def test_a_wide_load_goes_on_where_the_last_one_ended():
+    def skus(**given):
+        sent = chains(job(campaigns=4, skus=40, **given))
+        return [body_of(one)["lines"][0]["sku"] for (one,) in sent]
+
+    assert skus(orders=10) + skus(orders=30, first=10) == skus(orders=40)
 
 
 def test_each_order_is_another_buyers_and_two_jobs_share_none():

@@ -8,7 +8,7 @@ from engine.simulation.bench import bars, report, scenarios, show
 from engine.simulation.bench.figures import figure
 from engine.simulation.bench.machine import Machine, Versions
 from engine.simulation.bench.report import Change, Report, Row
-from engine.simulation.bench.scenarios import BY_NAME, UnknownName, chosen
+from engine.simulation.bench.scenarios import BY_NAME, UnknownName, chosen, usual
 from engine.simulation.bench.types import Sample
 
 SINGLE = BY_NAME["single"]
@@ -147,8 +147,8 @@ def test_rates_say_that_they_are_meant_for_two_cores():
 # Choosing.
 
 
-def names(*only, quick=False):
-    return [one.name for one in chosen(only, quick=quick)]
+def names(*only, quick=False, filled=False):
+    return [one.name for one in chosen(only, usual(quick=quick, filled=filled))]
 
 
 def test_scenarios_are_chosen_by_name_and_the_floor_is_always_there():
@@ -158,11 +158,13 @@ def test_scenarios_are_chosen_by_name_and_the_floor_is_always_there():
     assert names("latency") == ["bare", "single", "latency"]
     assert names() == list(BY_NAME)
     assert names(quick=True) == list(scenarios.QUICK)
+    assert names(filled=True) == list(scenarios.FILLED)
+    assert names("hot", filled=True) == ["bare", "hot"]
 
 
 def test_a_name_nobody_knows_is_refused_with_those_there_are():
     with pytest.raises(UnknownName, match=r"^speed: there are bare, single, "):
-        chosen(["bare,speed"], quick=False)
+        chosen(["bare,speed"], usual=["bare"])
 
 
 def test_orders_are_whole_requests():
