@@ -73,36 +73,47 @@ local function offer_of_heirs(offer)
   return { offer[1], sources, offer[3], offer[4], offer[5], offer[6] }
 end
 
-local order_ids, add = distinct()
-for _, payment in ipairs(claims) do
-  add(payment[P_ORDER])
-end
-load_holds(order_ids)
-local again, claim_for = {}, {}
-for _, payment in ipairs(claims) do
-  local hold = holds[payment[P_ORDER]]
-  if hold then
-    claim_for[payment] = claim_of(payment, hold)
-    again[#again + 1] = claim_for[payment]
-  end
-end
-load_for(again)
-load_ends_of(order_ids)
-for _, scope in pairs(scopes) do
-  for sku, offer in pairs(scope.offers) do
-    scope.offers[sku] = offer and offer_of_heirs(offer)
-  end
-end
-local caps, add_cap = distinct()
-for _, claim in ipairs(again) do
-  for _, line in ipairs(claim[C_LINES]) do
-    local offer = claim.scope.offers[line[1]]
-    for _, source in ipairs(offer and offer[2] or {}) do
-      add_cap(cap_field(source[1], claim[C_CHANNEL]))
+-- The offers as they are now count towards other caps than those that were written.
+local function load_caps(list)
+  local caps, add = distinct()
+  for _, claim in ipairs(list) do
+    for _, line in ipairs(claim[C_LINES]) do
+      local offer = claim.scope.offers[line[1]]
+      for _, source in ipairs(offer and offer[2] or {}) do
+        add(cap_field(source[1], claim[C_CHANNEL]))
+      end
     end
   end
+  load_counters(caps)
 end
-load_counters(caps)
+
+-- Read all that these payments may meet; returns the claim of each that has a hold.
+local function load_again(payments)
+  local order_ids, add = distinct()
+  for _, payment in ipairs(payments) do
+    add(payment[P_ORDER])
+  end
+  load_holds(order_ids)
+  local list, claim_for = {}, {}
+  for _, payment in ipairs(payments) do
+    local hold = holds[payment[P_ORDER]]
+    if hold then
+      claim_for[payment] = claim_of(payment, hold)
+      list[#list + 1] = claim_for[payment]
+    end
+  end
+  load_for(list)
+  load_ends_of(order_ids)
+  for _, scope in pairs(scopes) do
+    for sku, offer in pairs(scope.offers) do
+      scope.offers[sku] = offer and offer_of_heirs(offer)
+    end
+  end
+  load_caps(list)
+  return claim_for
+end
+
+local claim_for = load_again(claims)
 
 local function taken_again(hold, payment, whole)
   if whole then

@@ -16,8 +16,9 @@ KEYS[9]    tg:{c}:done      zset    ended holds by the instant from which they m
 
 ARGV[1]    epoch            the caller's; another one is FENCED
 ARGV[2]    not_after        cell time in ms after which nothing may be done; 0 is never
-ARGV[3]    claims           msgpack list, fields as in include/take.lua
-ARGV[4..]  payloads         bytes, one a claim: the order as posted, copied to the log untouched
+ARGV[3]    claims           msgpack list, fields as in include/take.lua; 0 is one that stands in the columns
+ARGV[4..]  payloads         bytes, one a claim: the order as posted, copied to the log untouched;
+                            behind them the columns of include/plain.lua, if there is such a claim
 
 Returns    msgpack {"OK", now, log_id, results}, one result a claim:
            {"RESERVED", state, pay_by, total, dropped, stages}
@@ -45,16 +46,20 @@ local PHASE = "open"
 --- @include "replace"
 --- @include "split"
 
-local order_ids, add_order = distinct()
-for _, claim in ipairs(claims) do
-  add_order(claim[ORDER])
+local function outside_window(scope)
+  local rule = scope.campaign
+  if not scope.campaign_field then
+    return nil
+  elseif not rule then
+    return { "UNKNOWN_SKU", 1 }
+  elseif now < rule[2] then
+    return { "NOT_STARTED", rule[2] }
+  elseif now >= rule[3] then
+    return { "ENDED", rule[3] }
+  end
 end
-load_holds(order_ids)
-load_for(claims)
-load_replaceable(claims, order_ids)
-load_sources(claims)
 
-local function outside_window(claim)
+local function paused(claim)
   local scope = claim.scope
   if scope.pause_field and rules[scope.pause_field] then
     return { "PAUSED", "campaign" }
@@ -64,17 +69,14 @@ local function outside_window(claim)
       return { "PAUSED", "sku", n }
     end
   end
-  if scope.campaign_field then
-    local rule = scope.campaign
-    if not rule then
-      return { "UNKNOWN_SKU", 1 }
-    elseif now < rule[2] then
-      return { "NOT_STARTED", rule[2] }
-    elseif now >= rule[3] then
-      return { "ENDED", rule[3] }
-    end
-  end
 end
+
+--- @include "plain"
+
+local order_ids, rows, accept_plainly, claim_at = plain_lane()
+load_holds(order_ids)
+load_replaceable(rows, order_ids)
+load_sources(rows)
 
 local function accept(claim, taken, payload, replaced, replaced_hold, source, prices)
   local settled = claim[SETTLE] ~= ""
@@ -82,7 +84,7 @@ local function accept(claim, taken, payload, replaced, replaced_hold, source, pr
   if source then
     pay_by, held_until = source[PAY_BY], source[UNTIL] -- it was fixed at the first hold
   elseif not settled then
-    pay_by, held_until = deadline(claim)
+    pay_by, held_until = deadline(claim.scope, claim[METHOD])
   end
   local hold = hold_of(claim, settled and "C" or "P", 1, taken, pay_by, held_until)
   if source then
@@ -144,7 +146,7 @@ local function judge(claim, payload)
   if claim[SPLIT_FROM] ~= "" then
     return judge_split(claim, payload)
   end
-  local refusal = outside_window(claim)
+  local refusal = paused(claim) or outside_window(claim.scope)
   if refusal then
     return refusal
   end
@@ -163,8 +165,9 @@ local function judge(claim, payload)
 end
 
 local results = {}
-for i, claim in ipairs(claims) do
-  results[i] = judge(claim, ARGV[3 + i])
+for i = 1, #claims do
+  local payload = ARGV[3 + i]
+  results[i] = accept_plainly(i, payload) or judge(claim_at(i), payload)
 end
 write_pools()
 write_holds()

@@ -54,7 +54,7 @@ load_sources(claims)
 
 -- The buyer's hold that it replaced when it was accepted; one that came later stays.
 local function replace_older(claim, accepted_at)
-  local id = claim[C_BUYER] ~= "" and counters[mine_of(claim)]
+  local id = claim[C_BUYER] ~= "" and counters[claim.mine]
   if id and holds[id] and holds[id][SINCE] < accepted_at then
     return replace(claim)
   end
@@ -62,9 +62,9 @@ local function replace_older(claim, accepted_at)
 end
 
 local function remember_mine(claim, accepted_at)
-  local id = counters[mine_of(claim)]
+  local id = counters[claim.mine]
   if not (id and holds[id] and holds[id][SINCE] > accepted_at) then
-    counters[mine_of(claim)], counted_dirty[mine_of(claim)] = claim[ORDER], true
+    counters[claim.mine], counted_dirty[claim.mine] = claim[ORDER], true
   end
 end
 
@@ -107,7 +107,7 @@ local function restore(claim, payload)
   end_replaced(replaced, replaced_hold)
   local held_until = 0
   if promised[1] > 0 then
-    local pay_by, ends = deadline(claim)
+    local pay_by, ends = deadline(claim.scope, claim[METHOD])
     held_until = promised[1] + ends - pay_by
   end
   local hold = hold_of(claim, settled and "C" or "P", 1, taken, promised[1], held_until)

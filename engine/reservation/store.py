@@ -29,6 +29,7 @@ from engine.kernel.errors import (
     WrongCall,
 )
 from engine.kernel.types import Fault, OrderId
+from engine.reservation.columns import as_asked
 from engine.reservation.stages import Due
 from engine.reservation.types import (
     Claim,
@@ -57,7 +58,7 @@ async def reserve(
     cell: Cell, claims: Sequence[Claim], payloads: Sequence[bytes]
 ) -> list[Held | EngineError]:
     """Take stock for each claim; safe to repeat with the same claims."""
-    reply = await cell.call("reserve", claims, payloads)
+    reply = await cell.call("reserve", *as_asked(claims, payloads))
     return [
         _held(claim, result, reply.log_id)
         for claim, result in zip(claims, reply.results, strict=True)

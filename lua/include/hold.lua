@@ -14,27 +14,40 @@ local HOLD_VERSION = 1
 local SEP = "\31"
 local KEEP_MS = 604800000
 
-local holds, held_dirty = {}, {}
+-- As they are stored, and each unpacked when it is first asked for.
+local stored = {}
+local holds = setmetatable({}, {
+  __index = function(unpacked, order_id)
+    local packed = stored[order_id]
+    if packed then
+      packed = cmsgpack.unpack(packed)
+      unpacked[order_id] = packed
+    end
+    return packed
+  end,
+})
+local held_dirty = {}
 local due_add, due_remove, done_add, done_remove = {}, {}, {}, {}
 local counters, counted_dirty = {}, {}
 
+-- What is written before all that is marked dirty: values as HSET and ZADD take them, of claims that
+-- never became a hold's table. A later claim of the same call may change one; its value comes after.
+local fresh = { holds = {}, due = {}, counters = {} }
+
 local function load_holds(ids)
-  local found = fetch(KEYS[4], ids)
-  for i = 1, #ids do
-    local packed = found[ids[i]]
-    holds[ids[i]] = packed and cmsgpack.unpack(packed)
+  for i, packed in ipairs(values_of(KEYS[4], ids)) do
+    stored[ids[i]] = packed or nil
   end
 end
 
 -- Numbers of units and orders; only a buyer's field "m…" names an order instead.
 local function load_counters(fields)
-  local found = fetch(KEYS[7], fields)
-  for i = 1, #fields do
-    local field, value = fields[i], found[fields[i]]
+  for i, value in ipairs(values_of(KEYS[7], fields)) do
+    local field = fields[i]
     if string.byte(field) == 109 then
       counters[field] = value
     else
-      counters[field] = tonumber(value or 0)
+      counters[field] = value and tonumber(value) or 0
     end
   end
 end
@@ -150,13 +163,13 @@ local function give_all_back(hold, account)
 end
 
 local function write_holds()
-  local values, removed = {}, {}
+  local values, removed = fresh.holds, {}
   for id in pairs(held_dirty) do
     values[#values + 1] = id
     values[#values + 1] = cmsgpack.pack(holds[id])
   end
   write_all("HSET", KEYS[4], values)
-  values = {}
+  values = fresh.due
   for id, at in pairs(due_add) do
     values[#values + 1] = at
     values[#values + 1] = id
@@ -180,7 +193,7 @@ local function write_holds()
 end
 
 local function write_counters()
-  local values, removed = {}, {}
+  local values, removed = fresh.counters, {}
   for field in pairs(counted_dirty) do
     if counters[field] == 0 or counters[field] == false then
       removed[#removed + 1] = field

@@ -18,11 +18,9 @@ local function load_pools(ids)
         add(ids[i])
       end
     end
-    local found = fetch(KEYS[3], missing)
     ids = {}
-    for i = 1, #missing do
+    for i, packed in ipairs(values_of(KEYS[3], missing)) do
       local id = missing[i]
-      local packed = found[id]
       pools[id] = packed and cmsgpack.unpack(packed)
       if packed and pools[id][ENDED] == 1 and pools[id][SUCCESSOR] ~= "" then
         ids[#ids + 1] = pools[id][SUCCESSOR]

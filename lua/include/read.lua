@@ -1,12 +1,23 @@
--- HMGET of any number of fields (unpack takes fewer than 8,000): field -> value or false.
-local function fetch(key, fields)
-  local found = {}
+-- HMGET of any number of fields (unpack takes fewer than 8,000): their values, false for none.
+local function values_of(key, fields)
+  if #fields <= 4000 then
+    return #fields > 0 and redis.call("HMGET", key, unpack(fields)) or {}
+  end
+  local values = {}
   for first = 1, #fields, 4000 do
     local last = math.min(first + 3999, #fields)
-    local values = redis.call("HMGET", key, unpack(fields, first, last))
-    for i = first, last do
-      found[fields[i]] = values[i - first + 1]
+    for _, value in ipairs(redis.call("HMGET", key, unpack(fields, first, last))) do
+      values[#values + 1] = value
     end
+  end
+  return values
+end
+
+-- The same as field -> value or false.
+local function fetch(key, fields)
+  local found = {}
+  for i, value in ipairs(values_of(key, fields)) do
+    found[fields[i]] = value
   end
   return found
 end

@@ -7,7 +7,7 @@ local function load_replaceable(list, order_ids)
   for _, claim in ipairs(list) do
     if claim[REPLACE] == 1 and claim[C_BUYER] ~= "" then
       asked = true
-      local other = counters[mine_of(claim)]
+      local other = counters[claim.mine]
       if other and holds[other] == nil then
         add_other(other)
       end
@@ -23,7 +23,7 @@ end
 
 -- Make room for the claim: returns what was replaced and how to put it back, or "".
 local function replace(claim)
-  local id = claim[REPLACE] == 1 and claim[C_BUYER] ~= "" and counters[mine_of(claim)]
+  local id = claim[REPLACE] == 1 and claim[C_BUYER] ~= "" and counters[claim.mine]
   local hold = id and holds[id]
   if not hold or hold[STATE] ~= "P" then
     return ""

@@ -46,22 +46,9 @@ local function load_snapshots(list)
       claim[RECALLED][COUNTERS] = {} -- given back when it was forgotten
     end
   end
-  load_rules_for(list)
-  local wanted_pools, add_pool = distinct()
-  local wanted_counters, add_counter = distinct()
-  for _, claim in ipairs(list) do
-    for _, line in ipairs(claim[C_LINES]) do
-      local offer = claim.scope.offers[line[1]]
-      for _, source in ipairs(offer and offer[2] or {}) do
-        add_pool(source[1])
-        if source[2] >= 0 then
-          add_counter(cap_field(source[1], claim[C_CHANNEL]))
-        end
-      end
-    end
-  end
-  load_pools(wanted_pools)
-  load_counters(wanted_counters)
+  put_in_scope(list)
+  load_rules()
+  load_stock(distinct())
   load_ends_of(order_ids)
 end
 

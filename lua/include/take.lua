@@ -7,22 +7,6 @@ local SPLIT_FROM = 17 -- the order whose held units it takes over, "" for none
 
 local rules = {}
 
-local function load_rules(fields)
-  local found = fetch(KEYS[6], fields)
-  for i = 1, #fields do
-    local packed = found[fields[i]]
-    rules[fields[i]] = packed and cmsgpack.unpack(packed)
-  end
-end
-
-local function rule_of_channel(tenant, channel)
-  return "channel" .. SEP .. tenant .. SEP .. channel
-end
-
-local function rule_of_campaign(tenant, campaign)
-  return "campaign" .. SEP .. tenant .. SEP .. campaign
-end
-
 local function pause_of(tenant, scope, id)
   return "pause" .. SEP .. tenant .. SEP .. scope .. SEP .. id
 end
@@ -31,20 +15,20 @@ end
 -- each SKU its offer and its pause.
 local scopes = {}
 
-local function scope_of(claim)
-  local tenant, campaign, channel = claim[C_TENANT], claim[C_CAMPAIGN], claim[C_CHANNEL]
+local function scope_of(tenant, campaign, channel)
   local key = tenant .. SEP .. campaign .. SEP .. channel
   local scope = scopes[key]
   if not scope then
     scope = {
+      channel_name = channel,
       offer_prefix = "offer" .. SEP .. key .. SEP,
       buyer_prefix = "b" .. SEP .. tenant .. SEP .. campaign .. SEP,
       mine_prefix = "m" .. SEP .. tenant .. SEP .. campaign .. SEP,
-      channel_field = rule_of_channel(tenant, channel),
-      offer_fields = {}, pause_fields = {}, offers = {}, paused = {},
+      channel_field = "channel" .. SEP .. tenant .. SEP .. channel,
+      pause_prefix = pause_of(tenant, "sku", ""), offer_fields = {}, pause_fields = {}, offers = {},
     }
     if campaign ~= "" then
-      scope.campaign_field = rule_of_campaign(tenant, campaign)
+      scope.campaign_field = "campaign" .. SEP .. tenant .. SEP .. campaign
       scope.pause_field = pause_of(tenant, "campaign", campaign)
     end
     scopes[key] = scope
@@ -52,9 +36,12 @@ local function scope_of(claim)
   return scope
 end
 
--- The field that names a buyer's replaceable hold.
-local function mine_of(claim)
-  return claim.mine
+-- A SKU's rules will be read with its scope's.
+local function ask_for(scope, sku)
+  if not scope.offer_fields[sku] then
+    scope.offer_fields[sku] = scope.offer_prefix .. sku
+    scope.pause_fields[sku] = scope.pause_prefix .. sku
+  end
 end
 
 -- How much of a shared pool one channel has drawn, against its cap.
@@ -240,39 +227,43 @@ local function nothing_taken()
 end
 
 -- How long a claim may stay unpaid: by payment method, else its campaign, else its channel.
-local function deadline(claim)
-  local channel, campaign = claim.scope.channel, claim.scope.campaign
+local function deadline(scope, method)
+  local channel, campaign = scope.channel, scope.campaign
   local hold_ms, grace_ms = channel[3], channel[4]
   if campaign and campaign[4] > 0 then
     hold_ms, grace_ms = campaign[4], campaign[5]
   end
-  hold_ms = channel[5][claim[METHOD]] or hold_ms
+  hold_ms = channel[5][method] or hold_ms
   return now + hold_ms, now + hold_ms + grace_ms
 end
 
-local function load_rules_for(list)
-  local wanted, add = distinct()
+local function put_in_scope(list)
   for _, claim in ipairs(list) do
-    local scope = scope_of(claim)
+    local scope = scope_of(claim[C_TENANT], claim[C_CAMPAIGN], claim[C_CHANNEL])
     claim.scope = scope
     for _, line in ipairs(claim[C_LINES]) do
-      local sku = line[1]
-      if not scope.offer_fields[sku] then
-        scope.offer_fields[sku] = scope.offer_prefix .. sku
-        scope.pause_fields[sku] = pause_of(claim[C_TENANT], "sku", sku)
-        add(scope.offer_fields[sku])
-        add(scope.pause_fields[sku])
-      end
+      ask_for(scope, line[1])
     end
   end
+end
+
+-- Read the rules of every scope, and of the SKUs that were asked for there.
+local function load_rules()
+  local wanted = {}
   for _, scope in pairs(scopes) do
-    add(scope.channel_field)
+    wanted[#wanted + 1] = scope.channel_field
     if scope.campaign_field then
-      add(scope.campaign_field)
-      add(scope.pause_field)
+      wanted[#wanted + 1] = scope.campaign_field
+      wanted[#wanted + 1] = scope.pause_field
+    end
+    for sku, field in pairs(scope.offer_fields) do
+      wanted[#wanted + 1] = field
+      wanted[#wanted + 1] = scope.pause_fields[sku]
     end
   end
-  load_rules(wanted)
+  for i, packed in ipairs(values_of(KEYS[6], wanted)) do
+    rules[wanted[i]] = packed and cmsgpack.unpack(packed) or nil
+  end
   for _, scope in pairs(scopes) do
     scope.channel = rules[scope.channel_field]
     scope.campaign = scope.campaign_field and rules[scope.campaign_field]
@@ -282,21 +273,26 @@ local function load_rules_for(list)
   end
 end
 
--- Read all that these claims may meet: rules first, then the pools and counters that they name.
-local function load_for(list)
-  load_rules_for(list)
+-- Read the pools that the offers name, and with these counters those of their caps.
+local function load_stock(wanted_counters, add_counter)
   local wanted_pools, add_pool = distinct()
-  local wanted_counters, add_counter = distinct()
-  for _, claim in ipairs(list) do
-    for _, line in ipairs(claim[C_LINES]) do
-      local offer = claim.scope.offers[line[1]]
+  for _, scope in pairs(scopes) do
+    for _, offer in pairs(scope.offers) do
       for _, source in ipairs(offer and offer[2] or {}) do
         add_pool(source[1])
         if source[2] >= 0 then
-          add_counter(cap_field(source[1], claim[C_CHANNEL]))
+          add_counter(cap_field(source[1], scope.channel_name))
         end
       end
     end
+  end
+  load_pools(wanted_pools)
+  load_counters(wanted_counters)
+end
+
+-- What these claims count towards, once their rules are known.
+local function count_for(list, add_counter)
+  for _, claim in ipairs(list) do
     claim.limits = limits_of(claim)
     for _, met in ipairs(claim.limits) do
       add_counter(met[1])
@@ -306,8 +302,15 @@ local function load_for(list)
       add_counter(claim.mine)
     end
   end
-  load_pools(wanted_pools)
-  load_counters(wanted_counters)
+end
+
+-- Read all that these claims may meet: rules first, then the pools and counters that they name.
+local function load_for(list)
+  put_in_scope(list)
+  load_rules()
+  local wanted, add = distinct()
+  count_for(list, add)
+  load_stock(wanted, add)
 end
 
 -- The hold of a claim that took what `taken` says.

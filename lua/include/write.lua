@@ -2,20 +2,31 @@
 -- A script that fails half-way is not rolled back, so a write that fails closes the cell.
 local events, payloads, writes = {}, {}, {}
 
-local function write(...)
-  writes[#writes + 1] = { ... }
+local function write(command, key, ...)
+  writes[#writes + 1] = { command, key, { ... }, 1, select("#", ...) }
 end
 
 -- HSET, HDEL, ZADD, ZREM of any number of values; 4,000 a command, far below unpack's 8,000.
 local function write_all(command, key, values)
   for first = 1, #values, 4000 do
-    local last = math.min(first + 3999, #values)
-    local chunk = { command, key }
-    for i = first, last do
-      chunk[#chunk + 1] = values[i]
-    end
-    writes[#writes + 1] = chunk
+    writes[#writes + 1] = { command, key, values, first, math.min(first + 3999, #values) }
   end
+end
+
+-- A msgpack list of values; those that are text are packed already.
+local function packed_list(list)
+  local parts, count, ready = {}, #list, false
+  for i = 1, count do
+    ready = ready or type(list[i]) == "string"
+  end
+  if not ready then
+    return cmsgpack.pack(list)
+  end
+  for i = 1, count do
+    parts[i] = type(list[i]) == "string" and list[i] or cmsgpack.pack(list[i])
+  end
+  local head = count < 16 and string.char(144 + count) or string.char(220, math.floor(count / 256), count % 256)
+  return head .. table.concat(parts)
 end
 
 local function closed_by(failure)
@@ -26,7 +37,7 @@ end
 -- Do all writes and answer with `results`; without events nothing is appended to the log.
 local function commit(results)
   if #events > 0 then
-    local entry = { "XADD", KEYS[2], "*", "v", "1", "e", cmsgpack.pack(events) }
+    local entry = { "XADD", KEYS[2], "*", "v", "1", "e", packed_list(events) }
     for i = 1, #payloads do
       entry[#entry + 1] = "p"
       entry[#entry + 1] = payloads[i]
@@ -39,10 +50,12 @@ local function commit(results)
   end
   write("HSET", KEYS[1], "now", now, "last", log_id, "accepted", accepted)
   for i = 1, #writes do
-    local reply = redis.pcall(unpack(writes[i]))
+    local one = writes[i]
+    local reply = redis.pcall(one[1], one[2], unpack(one[3], one[4], one[5]))
     if type(reply) == "table" and reply.err then
       return closed_by(reply.err)
     end
   end
-  return cmsgpack.pack({ "OK", now, log_id, results })
+  -- the head of a list of four
+  return "\148" .. cmsgpack.pack("OK", now, log_id) .. packed_list(results)
 end

@@ -5,6 +5,7 @@ makes it stand still until a test moves it.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,8 @@ from engine.infra import keys
 from engine.infra.cell import Cell
 from engine.kernel.clock import SystemClock
 from engine.kernel.types import CellId
+from engine.reservation.columns import as_asked
+from engine.reservation.types import Claim
 
 CELL = CellId("1")
 KEYS = keys.every(CELL)
@@ -63,6 +66,15 @@ def claim(order_id: str, *lines: list[Any], **over: Any) -> list[Any]:
     }
     assert over.keys() <= fields.keys(), over
     return list((fields | over).values())
+
+
+def asked(claims: Sequence[list[Any]], payloads: Sequence[bytes]) -> tuple[list[Any], list[bytes]]:
+    """Claims and payloads as the service sends them: the plain ones as columns."""
+    whole = [
+        Claim(*(tuple(map(tuple, v)) if n in {11, 13} else v for n, v in enumerate(one)))
+        for one in claims
+    ]
+    return as_asked(whole, payloads)
 
 
 def promised(taken: list[Any], pay_by: int, accepted_at: int, anew: int = 0) -> list[Any]:
@@ -167,7 +179,8 @@ class World:
         return reply.results
 
     async def reserve(self, *claims: Any) -> list[Any]:
-        return await self.call("reserve", *claims, payloads=[b"{}"] * len(claims))
+        rows, bodies = asked(claims, [b"{}"] * len(claims))
+        return await self.call("reserve", *rows, payloads=bodies)
 
     async def sync(self, *snapshots: Any) -> list[Any]:
         return await self.call("sync", *snapshots, payloads=[b"{}"] * len(snapshots))

@@ -85,7 +85,10 @@ class Machine(RuleBasedStateMachine):
     # the wire ----------------------------------------------------------------------------
 
     def send(self, script: str, *claims: Any, argument: str = "0", bodies: int = 0) -> list[Any]:
-        arguments = [self.epoch, argument, pack(claims), *[b"{}"] * bodies]
+        sent, payloads = list(claims), [b"{}"] * bodies
+        if script == "reserve":
+            sent, payloads = builders.asked(sent, payloads[: len(sent)])
+        arguments = [self.epoch, argument, pack(sent), *payloads]
         reply = unpack(self.scripts[script](keys=list(KEYS), args=arguments))
         assert reply[0] == "OK", reply
         return reply[3]

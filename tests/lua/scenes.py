@@ -12,6 +12,7 @@ from tests.lua.builders import (
     DAY,
     KEYS,
     World,
+    asked,
     campaign,
     cancel,
     channel,
@@ -115,6 +116,10 @@ async def _presale(world: World) -> None:
     await world.call("move", ["m0", "old", "p", -1, 1, "over"])
 
 
+async def _plain(world: World) -> None:
+    await world.call("rule", campaign("plain"), offer("A", "p", of="plain", limit=2))
+
+
 async def _marketplace(world: World) -> None:
     """Two of its orders are known: one that is owed units, one that is paid."""
     await world.call(
@@ -144,6 +149,11 @@ RESERVE = [
     claim("settled", line("B"), settle="cod"),
     claim("pending", line("A", 2), line("B", 3), buyer="b1"),
 ]
+# a campaign without a limit: its claims of one line are plain, and come as columns
+PLAIN, PLAIN_PAYLOADS = asked(
+    [claim("new", buyer="b1", campaign="plain"), claim("newer", buyer="b9", campaign="plain")],
+    [b"{}"] * 2,
+)
 SPLIT = [
     claim("part", line("A"), line("B", 2), buyer="b2", split_from="other"),
     claim("rest", line("B"), line("A"), buyer="b2", split_from="other"),
@@ -167,6 +177,7 @@ SCENES = {
     ),
     "release": Scene("release", [cancel("pending"), cancel("other", "c2", [2, 2])]),
     "reserve": Scene("reserve", RESERVE, payloads=(b"{}",) * 3),
+    "reserve, plain": Scene("reserve", PLAIN, _plain, payloads=tuple(PLAIN_PAYLOADS)),
     "reserve, split": Scene("reserve", SPLIT, payloads=(b"{}",) * 2),
     "restore": Scene(
         "restore", [promised(one, 5, 3) for one in RESERVE], _restoring, "0", 2, (b"{}",) * 3

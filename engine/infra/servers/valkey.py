@@ -16,6 +16,8 @@ NAME: Final = "valkey"
 
 # `save ""`: the append-only file is the one truth; a snapshot beside it would only cost a fork.
 # `aof-load-truncated yes`: a torn last write was never acknowledged.
+# `hash-max-listpack-entries`: a short hash is a list that is searched from its start, and a batch
+# asks for a hundred rules and pools at once, half of them (pauses) not there: 4 % of a claim's CPU.
 _CONFIGURATION: Final = """\
 bind {host}
 port {port}
@@ -32,6 +34,7 @@ aof-load-truncated yes
 save ""
 maxmemory {maxmemory_mb}mb
 maxmemory-policy noeviction
+hash-max-listpack-entries 32
 tcp-backlog 511
 timeout 0
 """
