@@ -6,19 +6,21 @@ ever read by somebody else.
 """
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
-from typing import Any, Final
+from functools import cache
+from typing import Any, Final, cast
 
 import msgspec
 import structlog
-from redis.asyncio import BlockingConnectionPool, Connection, Redis
+from redis.asyncio import Connection, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.commands.core import AsyncScript
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from engine.infra import keys, scripts
+from engine.infra.wire import Command, Pool, wires_of
 from engine.kernel import limits
 from engine.kernel.clock import Clock
 from engine.kernel.errors import Closed, OutcomeUnknown
@@ -75,7 +77,7 @@ def client(url: str, *, connections: int = 8) -> Redis:
 
     The library's default is ten retries, also of scripts that may have been executed.
     """
-    pool = BlockingConnectionPool.from_url(
+    pool = Pool.from_url(
         url,
         connection_class=_Link,
         max_connections=connections,
@@ -86,18 +88,11 @@ def client(url: str, *, connections: int = 8) -> Redis:
         retry_on_error=[],
         protocol=2,
     )
-    redis = Redis.from_pool(pool)
-    # the library's own reading of an entry is a dict, which keeps one of several payloads
-    redis.set_response_callback("XREAD", _as_it_came)
-    return redis
+    return Redis.from_pool(pool)
 
 
 def _text(value: bytes | str | None) -> str:
     return value.decode() if isinstance(value, bytes) else value or ""
-
-
-def _as_it_came(response: object, **_options: object) -> object:
-    return response
 
 
 class Cell:
@@ -119,7 +114,7 @@ class Cell:
         self._offset_ms = 0.0
         self._fenced_epoch = -1
         self._keys = keys.every(cell)
-        self._scripts: dict[str, AsyncScript] = {}
+        self._wires = wires_of(redis)
         self._opened = asyncio.Event()
 
     def now_ms(self) -> int:
@@ -159,6 +154,20 @@ class Cell:
             raise Closed("the cell met this call after its deadline; nothing was changed")
         return reply
 
+    async def ask(self, *command: Any) -> Any:
+        """Send one command that changes nothing, and return its reply.
+
+        Raises:
+            OutcomeUnknown: the server does not answer.
+        """
+        try:
+            (reply,) = await self._wires.ask(command)
+        except (RedisError, OSError) as error:
+            raise OutcomeUnknown("the cell does not answer") from error
+        if isinstance(reply, Exception):
+            raise OutcomeUnknown("the cell does not answer") from reply
+        return reply
+
     async def refresh(self) -> State | None:
         """Read the cell's record and adopt its epoch if it is open; None when it has no record.
 
@@ -169,10 +178,10 @@ class Cell:
             "epoch", "phase", "reason", "identity", "now", "last", "accepted", "trimmed_to",
         )  # fmt: skip
         try:
-            values = await self.redis.hmget(self._keys[0], list(fields))
-        except (RedisError, OSError) as error:
+            values = await self.ask("HMGET", self._keys[0], *fields)
+        except OutcomeUnknown:
             self._shut()
-            raise OutcomeUnknown("the cell does not answer") from error
+            raise
         if values[0] is None:
             self._shut()
             return None
@@ -197,37 +206,39 @@ class Cell:
         self._opened.clear()
 
     async def _send(self, script: str, arguments: list[object]) -> bytes:
-        bound = self._scripts.get(script)
-        if bound is None:
-            bound = self.redis.register_script(scripts.source(script))
-            self._scripts[script] = bound
         try:
-            if self._replicated:
-                return await self._send_replicated(bound, arguments)
-            return await bound(keys=list(self._keys), args=arguments)  # type: ignore[no-any-return,arg-type]
+            return await self._run(script, arguments)
         except ResponseError as error:
             log.warning("cell_refused", script=script, error=str(error)[:200])
             raise Closed(f"the cell refused: {str(error).split(' ', 1)[0]}") from error
         except (RedisError, OSError) as error:
             raise OutcomeUnknown from error
 
-    async def _send_replicated(self, bound: AsyncScript, arguments: list[object]) -> bytes:
-        """Run a script and wait, on the same connection, until a replica has it on its disk.
+    async def _run(self, script: str, arguments: list[object]) -> bytes:
+        """Run a script; with a replica, wait on the same connection until that has it on its disk.
 
         WAITAOF answers how many disks have it and never fails by itself: the numbers are the proof.
         """
+        source, sha = _source(script)
+        asked: list[Command] = [("EVALSHA", sha, len(self._keys), *self._keys, *arguments)]
+        if self._replicated:
+            asked.append(("WAITAOF", 1, 1, _REPLICA_WAIT_MS))
         for _ in range(2):
-            pipe = self.redis.pipeline(transaction=False)
-            # on a pipeline this only queues; the type is the one of a client
-            pipe.execute_command("EVALSHA", bound.sha, len(self._keys), *self._keys, *arguments)
-            pipe.execute_command("WAITAOF", 1, 1, _REPLICA_WAIT_MS)
-            raw, disks = await pipe.execute(raise_on_error=False)
+            raw, *disks = await self._wires.ask(*asked)
             if isinstance(raw, NoScriptError):  # nothing was executed
-                await self.redis.script_load(bound.script)
+                await self._wires.ask(("SCRIPT", "LOAD", source))
                 continue
-            if isinstance(raw, Exception):
-                raise raw
-            if isinstance(disks, Exception) or min(disks) < 1:
+            for reply in (raw, *disks):
+                if isinstance(reply, Exception):
+                    raise reply
+            if disks and min(disks[0]) < 1:
                 raise OutcomeUnknown("done, but no replica has it on its disk yet")
-            return bytes(raw)
+            return cast("bytes", raw)
         raise OutcomeUnknown("the script does not stay loaded")
+
+
+@cache
+def _source(script: str) -> tuple[str, str]:
+    """Return a script and the name under which the server knows it."""
+    source = scripts.source(script)
+    return source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()

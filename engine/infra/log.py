@@ -1,13 +1,13 @@
 """The cell's log: entries in the order in which the cell decided, read from any position."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from engine.infra import keys
+from engine.infra.wire import wires_of
 from engine.kernel.errors import OutcomeUnknown
 from engine.kernel.types import CellId
 
@@ -36,19 +36,20 @@ async def read(
     Raises:
         OutcomeUnknown: the server does not answer; reading again is harmless.
     """
-    key = keys.of(cell, "log")
+    block = () if wait_ms is None else ("BLOCK", wait_ms)
+    command = ("XREAD", "COUNT", count, *block, "STREAMS", keys.of(cell, "log"), after)
     try:
-        found = await redis.xread({key: after}, count=count, block=wait_ms)
+        (found,) = await wires_of(redis).ask(command)
     except (RedisError, OSError) as error:
         raise OutcomeUnknown("the log cannot be read") from error
-    streams = cast("list[tuple[bytes, list[tuple[bytes, Any]]]]", found or [])
-    return [_entry(log_id, fields) for _, entries in streams for log_id, fields in entries]
+    if isinstance(found, Exception):
+        raise OutcomeUnknown("the log cannot be read") from found
+    return [_entry(log_id, fields) for _, entries in found or [] for log_id, fields in entries]
 
 
-def _entry(log_id: bytes, fields: Mapping[bytes, bytes] | Sequence[bytes]) -> Entry:
-    # a plain list keeps all payloads: their field name repeats, and a dict would keep one
-    pairs = list(fields)
-    named = dict(zip(pairs[::2], pairs[1::2], strict=True))
-    payloads = [value for name, value in zip(pairs[::2], pairs[1::2], strict=True) if name == b"p"]
+def _entry(log_id: bytes, fields: Sequence[bytes]) -> Entry:
+    pairs = list(zip(fields[::2], fields[1::2], strict=True))
+    named = dict(pairs)  # the name of the payloads repeats
+    payloads = [value for name, value in pairs if name == b"p"]
     # what somebody else wrote here has neither: it must not stop whoever reads
     return Entry(log_id.decode(), named.get(b"v", b""), named.get(b"e", b""), payloads)

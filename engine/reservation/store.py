@@ -123,11 +123,7 @@ async def holds(cell: Cell, order_ids: Sequence[OrderId]) -> list[HoldRecord | N
     Raises:
         OutcomeUnknown: the cell does not answer.
     """
-    try:
-        packed = await cell.redis.hmget(keys.of(cell.id, "holds"), list(order_ids))
-    except (RedisError, OSError) as error:
-        raise OutcomeUnknown("the cell does not answer") from error
-    found = cast("list[bytes | None]", packed)
+    found = await cell.ask("HMGET", keys.of(cell.id, "holds"), *order_ids)
     return [None if one is None else decode_hold.decode(one) for one in found]
 
 
@@ -137,10 +133,7 @@ async def open_epoch(cell: Cell) -> int:
     Raises:
         OutcomeUnknown: the cell does not answer.
     """
-    try:
-        epoch, phase = await cell.redis.hmget(keys.of(cell.id, "cell"), ["epoch", "phase"])
-    except (RedisError, OSError) as error:
-        raise OutcomeUnknown("the cell does not answer") from error
+    epoch, phase = await cell.ask("HMGET", keys.of(cell.id, "cell"), "epoch", "phase")
     return int(epoch or 0) if phase == b"open" else 0
 
 
@@ -150,11 +143,8 @@ async def last_log_id(cell: Cell) -> str:
     Raises:
         OutcomeUnknown: the cell does not answer.
     """
-    try:
-        last = await cell.redis.hget(keys.of(cell.id, "cell"), "last")
-    except (RedisError, OSError) as error:
-        raise OutcomeUnknown("the cell does not answer") from error
-    return cast("bytes", last or b"0-0").decode()
+    last: bytes | None = await cell.ask("HGET", keys.of(cell.id, "cell"), "last")
+    return (last or b"0-0").decode()
 
 
 async def remembered(cell: Cell) -> AsyncIterator[bytes]:
