@@ -47,7 +47,7 @@ SWEEP_INTERVAL_MS: Final = 200
 # Recording.
 RECORDER_ENTRIES_MAX: Final = 64  # log entries in one transaction
 # A recorder that has caught up lets entries collect: fewer commits, fuller statements.
-RECORDER_PAUSE_S: Final = 0.02
+RECORDER_PAUSE_S: Final = 0.05
 OWNERSHIP_SECONDS: Final = 5
 LEASE_SECONDS: Final = 5
 

@@ -61,7 +61,7 @@ SELECT
   state, payment_state, stock_state, currency, payable,
   to_timestamp(nullif(pay_by, 0) / 1000.0), to_timestamp(nullif(held_until, 0) / 1000.0),
   attempt, fingerprint, to_timestamp(placed_at / 1000.0), to_timestamp(accepted_at / 1000.0),
-  log_id, actor, attention, draws::jsonb, counters::jsonb, stages::jsonb, document::jsonb,
+  log_id, actor, attention, draws::jsonb, counters::jsonb, stages::jsonb, document::json,
   fulfilment_state, version, source_status
 FROM unnest(
   $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
@@ -104,7 +104,7 @@ SET
   currency = u.currency, payable = u.payable, pay_by = to_timestamp(nullif(u.pay_by, 0) / 1000.0),
   held_until = to_timestamp(nullif(u.held_until, 0) / 1000.0), fingerprint = u.fingerprint,
   placed_at = to_timestamp(u.placed_at / 1000.0), draws = u.draws::jsonb,
-  counters = u.counters::jsonb, document = u.document::jsonb, version = u.version,
+  counters = u.counters::jsonb, document = u.document::json, version = u.version,
   source_status = u.source_status
 FROM unnest(
   $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
@@ -359,6 +359,12 @@ FROM unnest(
 )
 WHERE o.order_id = u.order_id;
 
+-- name: settle_orders
+-- Orders of which a payment settled all that was asked: what patch_orders would do, for the many.
+UPDATE orders
+SET payment_state = 'paid', stock_state = 'committed', stages = '[]'
+WHERE order_id = any($1::text[]);
+
 -- name: cut_lines
 UPDATE order_lines AS l
 SET open_quantity = l.open_quantity - u.units, payable = l.payable - u.money
@@ -605,8 +611,11 @@ INSERT INTO stock_returns (return_id, cell, order_id, draws)
 VALUES ($1, $2, $3, $4::jsonb)
 ON CONFLICT (return_id) DO NOTHING;
 
+-- name: channels_of
+SELECT channel FROM channels WHERE tenant = $1;
+
 -- name: list_orders
--- Newest first; a page goes on right after ($8, $9). Empty texts and NULL instants do not filter.
+-- Newest first; a page goes on right after ($8, $9). Empty texts and NULLs do not filter.
 -- A block counts until its `until`, as order_blocks has it.
 SELECT
   o.order_id, o.channel, o.channel_order_id, o.campaign, o.buyer_id, o.state, o.payment_state,
@@ -619,7 +628,7 @@ FROM orders AS o
 WHERE
   o.tenant = $1
   AND ($2 = '' OR o.channel = $2)
-  AND ($3 = '' OR o.channel_order_id = $3)
+  AND ($3::text[] IS NULL OR o.order_id = any($3))
   AND ($4::text = '' OR EXISTS (
     SELECT FROM blocks AS b
     WHERE b.order_id = o.order_id AND b.code = $4 AND (b.until IS NULL OR b.until > now())

@@ -8,7 +8,7 @@ work; correctness never rests on it.
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Final, get_args
+from typing import Final
 
 import asyncpg
 import msgspec
@@ -17,13 +17,15 @@ import structlog
 from engine.infra import log
 from engine.infra.cell import Cell
 from engine.infra.log import Entry, position
-from engine.infra.postgres import UNAVAILABLE, connect
+from engine.infra.postgres import UNAVAILABLE
 from engine.infra.tasks import raise_if_cancelled
-from engine.kernel import events, limits
+from engine.kernel import limits
 from engine.kernel.clock import Clock
 from engine.kernel.errors import Closed, EngineError, OutcomeUnknown
-from engine.kernel.events import LogEvent, Reserved, Synced
+from engine.kernel.events import Reserved, Synced
 from engine.orders import rules, store
+from engine.orders import stretch as stretches
+from engine.orders.stretch import Stretch
 from engine.orders.types import Logged
 
 _WAIT_MS: Final = 500
@@ -33,8 +35,6 @@ _logger: Final = structlog.get_logger()
 
 _AWAY: Final[tuple[type[Exception], ...]] = (OutcomeUnknown, Closed, *UNAVAILABLE)
 _LOST: Final[tuple[type[Exception], ...]] = (asyncpg.PostgresError, *UNAVAILABLE)
-
-_KINDS: Final = frozenset(kind.__struct_config__.tag for kind in get_args(LogEvent))
 
 # What a row, not the server, did wrong: found by bisection and set aside.
 _REFUSED: Final = (
@@ -77,7 +77,7 @@ class Recorder:
                 await asyncio.sleep(_RETRY_S)
 
     async def _session(self) -> None:
-        connection = await connect(self._dsn)
+        connection = await store.recording(self._dsn)
         try:
             while True:
                 await self._turn(connection)
@@ -121,27 +121,42 @@ class Recorder:
         None means that the position was another one: read it again. A checkpoint ends the batch,
         because what it compares is the position right behind it.
         """
-        decoded, unreadable = _up_to_checkpoint(entries)
-        end = decoded[-1][0].log_id
-        claims = sum(rules.is_new(event) for _, found in decoded for event in found)
-        broken: list[tuple[str, str]] = []
+        stretch = stretches.read(entries)
+        try:
+            broken = await self._write(connection, epoch, start, stretch)
+        except _REFUSED:  # the transaction is lost, nothing was written: find the row it was
+            broken = await self._write(connection, epoch, start, stretch, carefully=True)
+        if broken:
+            await self._stop_selling(broken)
+        return None if broken is None else stretch.end
+
+    async def _write(
+        self,
+        connection: "asyncpg.Connection[asyncpg.Record]",
+        epoch: int,
+        start: str,
+        stretch: Stretch,
+        *,
+        carefully: bool = False,
+    ) -> list[tuple[str, str]] | None:
+        """Write a stretch in one transaction; return pools that do not add up, None if not ours."""
         async with connection.transaction():
             recorded = await store.advance(
-                connection, self._cell.id, self._owner, epoch, start, end, claims
+                connection, self._cell.id, self._owner, epoch, start, stretch.end, stretch.claims
             )
             if recorded is None:
                 return None
-            rows = [row for entry, found in decoded for row in rules.posts(entry.log_id, found)]
-            broken = await store.post(connection, self._cell.id, rows)
-            await self._fold(connection, _logged(decoded))
-            for entry, why in unreadable:
+            broken = await store.post(connection, self._cell.id, stretch.posts)
+            if carefully:
+                await self._fold(connection, stretch.logged)
+            else:
+                await store.save(connection, self._cell.id, rules.fold(stretch.logged), anew=True)
+            for entry, why in stretch.unreadable:
                 await store.bury_entry(connection, self._cell.id, entry, why)
                 _logger.error("dead_letter", log_id=entry.log_id, reason=why)
-            for entry, found in decoded:
-                await store.save_reference(connection, self._cell.id, recorded, entry.log_id, found)
-        if broken:
-            await self._stop_selling(broken)
-        return end
+            for log_id, found in stretch.reference:
+                await store.save_reference(connection, self._cell.id, recorded, log_id, found)
+        return broken
 
     async def _fold(
         self, tx: "asyncpg.Connection[asyncpg.Record]", logged: Sequence[Logged]
@@ -212,52 +227,6 @@ class Recorder:
             oldest = self._recorded.popleft()[1]
         if oldest not in {None, "0-0"} and self._cell.is_open:
             await self._cell.call("trim", [oldest])
-
-
-def _up_to_checkpoint(
-    entries: Sequence[Entry],
-) -> tuple[list[tuple[Entry, list[LogEvent]]], list[tuple[Entry, str]]]:
-    """Return what the entries say, and beside it those that say nothing anybody could read.
-
-    Raises:
-        Closed: an entry is of a later version, whose own process will record it.
-    """
-    decoded, unreadable = [], []
-    for entry in entries:
-        found: list[LogEvent] = []
-        try:
-            found = events.decode(entry.events)
-        except msgspec.MsgspecError as error:
-            _refuse_later(entry, error)
-            unreadable.append((entry, f"{type(error).__name__}: {error}"[:500]))
-        else:
-            _refuse_later(entry)
-        decoded.append((entry, found))
-        if found and isinstance(found[-1], events.Checkpoint):
-            break
-    return decoded, unreadable
-
-
-def _refuse_later(entry: Entry, error: msgspec.MsgspecError | None = None) -> None:
-    later = entry.version not in {events.VERSION, b""}
-    if not later and error is not None:
-        try:
-            heads = msgspec.msgpack.decode(entry.events, type=list[list[Any]])
-        except msgspec.MsgspecError:
-            return
-        later = any(head and isinstance(head[0], str) and head[0] not in _KINDS for head in heads)
-    if later:
-        raise Closed(f"log entry {entry.log_id} is of version {entry.version!r}: update tidegate")
-
-
-def _logged(decoded: Sequence[tuple[Entry, list[LogEvent]]]) -> list[Logged]:
-    logged = []
-    for entry, found in decoded:
-        for event in found:
-            n = event.payload if isinstance(event, Reserved | Synced) else 0
-            payload = entry.payloads[n - 1] if 0 < n <= len(entry.payloads) else b""
-            logged.append(Logged(entry.log_id, event, payload))
-    return logged
 
 
 async def _give_up(connection: "asyncpg.Connection[asyncpg.Record]", cell: str, owner: str) -> None:

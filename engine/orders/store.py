@@ -2,41 +2,77 @@
 
 New rows go by COPY, which costs both sides least; what changes rows goes by `unnest`. Nothing here
 commits; the service owns the transaction.
+
+Where rows are counted by the thousand, a struct becomes a row by `astuple`, its fields being in the
+order of the columns, and instants stay the ms that they are: `recording` makes such a connection.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import fields
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 import asyncpg
+from msgspec.structs import astuple
 
 from engine.infra import queries
 from engine.infra.log import Entry
-from engine.infra.postgres import Connection
+from engine.infra.postgres import Connection, connect
 from engine.kernel import codec
 from engine.kernel.clock import instant
 from engine.kernel.events import Checkpoint, Granted, LogEvent, Moved, PauseSet
 from engine.kernel.limits import OWNERSHIP_SECONDS
-from engine.orders.types import Changes, EventRow, Logged, NewLine, NewOrder, Owed, Patch, Post
+from engine.orders.types import (
+    NOTHING,
+    Changes,
+    EventRow,
+    Logged,
+    NewLine,
+    NewOrder,
+    Owed,
+    Patch,
+    PaymentRow,
+    Post,
+)
 
 SQL: Final = queries.load("engine.orders")
 
-_ORDER_FIELDS: Final = tuple(field.name for field in fields(NewOrder))
+_ORDER_FIELDS: Final = NewOrder.__struct_fields__
 _ORDER_COLUMNS: Final = ("cell", *_ORDER_FIELDS)
-_LEDGER_COLUMNS: Final = ("cell", *Post._fields)
+_LEDGER_COLUMNS: Final = (
+    "cell", "log_id", "n", "kind", "reference", "pool_id", "granted", "owed", "available", "held",
+    "sold",
+)  # fmt: skip
 _EVENT_COLUMNS: Final = ("at", "kind", "order_id", "log_id", "actor", "data")
+_PAYMENT_COLUMNS: Final = (
+    "order_id", "payment_id", "state", "reason", "amount", "currency", "method", "stage", "paid_at",
+    "log_id", "actor",
+)  # fmt: skip
 _SNAPSHOT_FIELDS: Final = (
     "order_id", "campaign", "buyer_id", "kind", "state", "payment_state", "stock_state", "currency",
     "fulfilment_state", "payable", "pay_by", "held_until", "fingerprint", "placed_at", "draws",
     "counters", "document", "version", "source_status", "tenant", "channel", "channel_order_id",
     "attention",
 )  # fmt: skip
-_LINE_FIELDS: Final = tuple(field.name for field in fields(NewLine))
-_PATCH_FIELDS: Final = tuple(field.name for field in fields(Patch))
-_JSON: Final = frozenset({"draws", "counters", "stages"})
+_LINE_FIELDS: Final = NewLine.__struct_fields__
+_PATCH_FIELDS: Final = Patch.__struct_fields__
+_PAID: Final = Patch(payment_state="paid", stock_state="committed", stages=NOTHING)
 _POOL_TOTALS: Final = 5
+REFERENCE: Final = (Granted, Moved, PauseSet, Checkpoint)  # what `save_reference` is about
 _OWNERSHIP: Final = timedelta(seconds=OWNERSHIP_SECONDS)
+_MS_AT_2000: Final = 946_684_800_000  # where Postgres counts from
+
+
+async def recording(dsn: str) -> "asyncpg.Connection[asyncpg.Record]":
+    """Open a connection on which instants are ms since the epoch, not datetimes."""
+    connection = await connect(dsn)
+    await connection.set_type_codec(
+        "timestamptz",
+        schema="pg_catalog",
+        format="tuple",
+        encoder=lambda at_ms: ((at_ms - _MS_AT_2000) * 1_000,),
+        decoder=lambda us: us[0] // 1_000 + _MS_AT_2000,
+    )
+    return connection
 
 
 async def advance(  # noqa: PLR0913, PLR0917 - the compare-and-set names all it compares
@@ -66,21 +102,27 @@ async def post(tx: Connection, cell: str, rows: Sequence[Post]) -> list[tuple[st
         return []
     ledger = [(cell, *row) for row in rows]
     await tx.copy_records_to_table("ledger", records=ledger, columns=_LEDGER_COLUMNS)
-    moved = await tx.fetch(SQL["move_pools"], cell, sorted({row.log_id for row in rows}))
+    moved = await tx.fetch(SQL["move_pools"], cell, sorted({row[0] for row in rows}))
     return [(row["tenant"], row["sku"]) for row in moved if row["broken"]]
 
 
-async def save(tx: Connection, cell: str, changes: Changes) -> None:
-    """Write what happened to orders; an order that is there already becomes a duplicate."""
-    new = await _insert_orders(tx, cell, list(changes.orders.values()))
+async def save(tx: Connection, cell: str, changes: Changes, *, anew: bool = False) -> None:
+    """Write what happened to orders; an order that is there already becomes a duplicate.
+
+    `anew` says that none is, as nearly always; if that is wrong, the transaction is lost. Where
+    there are orders or events, `tx` is a connection made by `recording`.
+    """
+    new = await _insert_orders(tx, cell, list(changes.orders.values()), anew=anew)
     merged = await _merge_forgotten(tx, cell, changes, new)
     lines = [line for line in changes.lines.values() if line.order_id in new]
     if lines:
-        values = [_values_of_line(line) for line in lines]
+        values = [astuple(line) for line in lines]
         await tx.copy_records_to_table("order_lines", records=values, columns=_LINE_FIELDS)
     await _adopt(tx, changes)
     await _patch(tx, changes)
-    await _payments_and_cancels(tx, changes)
+    # a newer snapshot tells payments that are here once more
+    await _pay(tx, changes.payments, anew=anew and not changes.snapshots)
+    await _cancel(tx, changes)
     if changes.blocks:
         known = new | changes.snapshots.keys()
         rows = [block for block in changes.blocks if block.order_id in known]
@@ -88,25 +130,19 @@ async def save(tx: Connection, cell: str, changes: Changes) -> None:
     repaid = await _settle_debts(tx, changes)
     if changes.returns:
         await tx.execute(SQL["finish_returns"], *_columns(changes.returns))
-    twice = [
-        *(
-            (o.log_id, o.order_id, o.accepted_at)
-            for o in changes.orders.values()
-            if o.order_id not in new | merged
-        ),
-        *changes.twice,
-    ]
+    told = new | merged
+    again = [order for order_id, order in changes.orders.items() if order_id not in told]
+    twice = [*((o.log_id, o.order_id, o.accepted_at) for o in again), *changes.twice]
     if twice:
         await tx.execute(
             SQL["note_duplicates"], cell, [one[0] for one in twice], [one[1] for one in twice]
         )
-    again = [
+    doubled = [
         EventRow(at, "order.duplicate", order_id, log_id, "engine", {})
         for log_id, order_id, at in twice
     ]
-    told = new | merged
     first = [event for event in changes.events if not event.of_new or event.order_id in told]
-    await write_events(tx, [*first, *again, *repaid])
+    await write_events(tx, [*first, *doubled, *repaid], int)
 
 
 async def _merge_forgotten(tx: Connection, cell: str, changes: Changes, new: set[str]) -> set[str]:
@@ -114,6 +150,8 @@ async def _merge_forgotten(tx: Connection, cell: str, changes: Changes, new: set
 
     Units that the order had drawn before are sold twice as far as the cell knows: they go back.
     """
+    if len(new) == len(changes.orders):
+        return set()
     known = [one for one in changes.orders.values() if one.version and one.order_id not in new]
     if known:
         log_ids, order_ids = [one.log_id for one in known], [one.order_id for one in known]
@@ -174,11 +212,13 @@ async def _owe(tx: Connection, waiting: dict[tuple[str, str], Owed]) -> None:
         waiting.clear()
 
 
-async def write_events(tx: Connection, events: Sequence[EventRow]) -> None:
-    """Append events to timelines and outbox."""
+async def write_events(
+    tx: Connection, events: Sequence[EventRow], moment: Callable[[int], object] = instant
+) -> None:
+    """Append events to timelines and outbox; `moment` makes of ms what `tx` takes."""
     if events:
         rows = [
-            (instant(one.at), one.kind, one.order_id, one.log_id, one.actor, _json(one.data))
+            (moment(one.at), one.kind, one.order_id, one.log_id, one.actor, _json(one.data))
             for one in events
         ]
         await tx.copy_records_to_table("events", records=rows, columns=_EVENT_COLUMNS)
@@ -248,84 +288,62 @@ async def _compare(
     await tx.execute(SQL["compare_pools"], event.subject, *_columns(rows, width=6))
 
 
-async def _insert_orders(tx: Connection, cell: str, orders: Sequence[NewOrder]) -> set[str]:
-    """Insert and return the ids of those that were not there.
-
-    Nearly always none was: then COPY takes all of them. One that was there makes it take none, and
-    the statement that passes over such rows does it.
-    """
+async def _insert_orders(
+    tx: Connection, cell: str, orders: Sequence[NewOrder], *, anew: bool
+) -> set[str]:
+    """Insert and return the ids of those that were not there."""
     if not orders:
         return set()
-    values = [(cell, *_values_of_order(order)) for order in orders]
-    try:
-        async with tx.transaction():
-            await tx.copy_records_to_table("orders", records=values, columns=_ORDER_COLUMNS)
-    except asyncpg.UniqueViolationError:
-        pass
-    else:
+    if anew:
+        rows = [(cell, *astuple(order)) for order in orders]
+        await tx.copy_records_to_table("orders", records=rows, columns=_ORDER_COLUMNS)
         return {order.order_id for order in orders}
-    rows = await tx.fetch(SQL["insert_orders"], cell, *_attributes(orders, _ORDER_FIELDS))
-    return {row["order_id"] for row in rows}
-
-
-def _values_of_order(one: NewOrder) -> tuple[Any, ...]:
-    """Return an order's values in the order of its fields, as the table has them."""
-    return (
-        one.order_id, one.tenant, one.channel, one.channel_order_id, one.campaign, one.buyer_id,
-        one.kind, one.state, one.payment_state, one.stock_state, one.currency, one.payable,
-        _moment(one.pay_by), _moment(one.held_until), one.attempt, one.fingerprint,
-        instant(one.placed_at), instant(one.accepted_at), one.log_id, one.actor, one.attention,
-        _json(one.draws), _json(one.counters), _json(one.stages), one.document,
-        one.fulfilment_state, one.version, one.source_status,
-    )  # fmt: skip
-
-
-def _values_of_line(one: NewLine) -> tuple[Any, ...]:
-    return (
-        one.order_id, one.line_no, one.sku, one.quantity, one.open_quantity, one.payable, one.short,
-        one.channel_line_id,
-    )  # fmt: skip
-
-
-def _moment(ms: int) -> datetime | None:
-    return instant(ms) if ms else None
+    found = await tx.fetch(SQL["insert_orders"], cell, *_attributes(orders, _ORDER_FIELDS))
+    return {row["order_id"] for row in found}
 
 
 async def _patch(tx: Connection, changes: Changes) -> None:
-    if changes.patches:
-        columns = _attributes(list(changes.patches.values()), _PATCH_FIELDS)
-        await tx.execute(SQL["patch_orders"], list(changes.patches), *columns)
+    # nearly all are payments of a whole order: one column for them, not twelve
+    paid = [order_id for order_id, patch in changes.patches.items() if patch == _PAID]
+    if paid:
+        await tx.execute(SQL["settle_orders"], paid)
+    if len(paid) < len(changes.patches):
+        patches = {key: patch for key, patch in changes.patches.items() if patch != _PAID}
+        columns = _attributes(list(patches.values()), _PATCH_FIELDS)
+        await tx.execute(SQL["patch_orders"], list(patches), *columns)
     if changes.line_cuts:
         rows = [(*key, *cut) for key, cut in changes.line_cuts.items()]
         await tx.execute(SQL["cut_lines"], *_columns(rows))
 
 
-async def _payments_and_cancels(tx: Connection, changes: Changes) -> None:
-    if changes.payments:
-        latest = {(row.order_id, row.payment.payment_id): row for row in changes.payments[::-1]}
+async def _pay(tx: Connection, payments: Sequence[PaymentRow], *, anew: bool) -> None:
+    if not payments:
+        return
+    first = {(row.order_id, row.payment.payment_id): row for row in payments[::-1]}
+    rows = [
+        (
+            row.order_id, row.payment.payment_id, row.state, row.reason, row.payment.amount,
+            row.payment.currency, row.payment.method, row.payment.stage,
+            row.payment.paid_at or None, row.log_id, row.payment.actor,
+        )
+        for row in first.values()
+    ]  # fmt: skip
+    if anew:
+        await tx.copy_records_to_table("payments", records=rows, columns=_PAYMENT_COLUMNS)
+    else:
+        await tx.execute(SQL["record_payments"], *_columns(rows))
+
+
+async def _cancel(tx: Connection, changes: Changes) -> None:
+    if changes.cancels:
         rows = [
             (
-                row.order_id, row.payment.payment_id, row.state, row.reason, row.payment.amount,
-                row.payment.currency, row.payment.method, row.payment.stage, row.payment.paid_at,
-                row.log_id, row.payment.actor,
-            )
-            for row in latest.values()
-        ]  # fmt: skip
-        await tx.execute(SQL["record_payments"], *_columns(rows))
-    if changes.cancels:
-        cancels = [
-            (
-                row.order_id,
-                row.cancel_id,
-                row.kind,
-                row.reason,
-                _json(row.lines),
-                row.actor,
+                row.order_id, row.cancel_id, row.kind, row.reason, _json(row.lines), row.actor,
                 row.log_id,
             )
             for row in changes.cancels
-        ]
-        await tx.execute(SQL["record_cancels"], *_columns(cancels))
+        ]  # fmt: skip
+        await tx.execute(SQL["record_cancels"], *_columns(rows))
 
 
 def _columns(rows: Sequence[Sequence[Any]], width: int = 0) -> list[list[Any]]:
@@ -334,13 +352,7 @@ def _columns(rows: Sequence[Sequence[Any]], width: int = 0) -> list[list[Any]]:
 
 
 def _attributes(rows: Sequence[object], names: Sequence[str]) -> list[list[Any]]:
-    columns = []
-    for name in names:
-        values = [getattr(row, name) for row in rows]
-        if name in _JSON:
-            values = [None if value is None else _json(value) for value in values]
-        columns.append(values)
-    return columns
+    return [[getattr(row, name) for row in rows] for name in names]
 
 
 def _json(value: object) -> str:

@@ -10,6 +10,7 @@ from engine.kernel.ids import line_id
 from engine.orders.types import (
     CANCELLED,
     CLOSED,
+    NOTHING,
     OPEN,
     BlockRow,
     Changes,
@@ -21,6 +22,7 @@ from engine.orders.types import (
     Repaid,
     Told,
     Unmapped,
+    packed,
 )
 from engine.snapshots.rules import PROGRESS
 from engine.snapshots.types import FactLine, Facts, decode_facts
@@ -116,10 +118,10 @@ def _row(log_id: str, event: Synced, facts: Facts) -> NewOrder:
         channel_order_id=facts.channel_order_id, campaign=facts.campaign, buyer_id=facts.buyer,
         kind=facts.kind, state=_state(event, facts), payment_state=facts.payment_state,
         stock_state=_stock_state(event), currency=facts.currency, payable=facts.total,
-        pay_by=event.pay_by, held_until=event.held_until, attempt=1, fingerprint=facts.digest,
-        placed_at=facts.placed_at, accepted_at=event.at, log_id=log_id, actor=facts.actor,
-        attention="", draws=[list(draw) for draw in event.draws],
-        counters=[list(entry) for entry in event.counted], stages=[],
+        pay_by=event.pay_by or None, held_until=event.held_until or None, attempt=1,
+        fingerprint=facts.digest, placed_at=facts.placed_at, accepted_at=event.at, log_id=log_id,
+        actor=facts.actor, attention="",
+        draws=packed(event.draws), counters=packed(event.counted), stages=NOTHING,
         document=facts.document.decode(), fulfilment_state=facts.fulfilment_state,
         version=facts.version, source_status=facts.source_status,
     )  # fmt: skip

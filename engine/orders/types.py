@@ -1,13 +1,19 @@
 """Rows that one stretch of the log becomes, and the axes on which an order stands."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import msgspec
 
 from engine.kernel.events import LogEvent, Payment
 
 OPEN: Final = "open"
 CLOSED: Final = "closed"
 CANCELLED: Final = "cancelled"
+
+NOTHING: Final = "[]"  # of draws, counters or stages
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class Logged(NamedTuple):
@@ -18,24 +24,21 @@ class Logged(NamedTuple):
     payload: bytes = b""
 
 
-class Post(NamedTuple):
-    """One change of one pool, as a row of the ledger; `n` counts within the entry."""
-
-    log_id: str
-    n: int
-    kind: str
-    reference: str
-    pool_id: str
-    granted: int
-    owed: int
-    available: int
-    held: int
-    sold: int
+# One change of one pool, as a row of the ledger: log id, position in the entry, kind, reference,
+# pool, and by how much granted, owed, available, held and sold changed.
+Post: TypeAlias = tuple[str, int, str, str, str, int, int, int, int, int]
 
 
-@dataclass(slots=True)
-class NewOrder:
-    """A row of `orders`, in the order of `insert_orders`' columns; instants are ms, 0 is none."""
+def packed(values: Sequence[Any] | None) -> str:
+    """Return draws, counters or stages as their columns take them."""
+    return _encode(values).decode() if values else NOTHING
+
+
+class NewOrder(msgspec.Struct, gc=False):
+    """A row of `orders`, its fields in the order in which they are written.
+
+    Instants are ms; `draws`, `counters`, `stages` and `document` are JSON.
+    """
 
     order_id: str
     tenant: str
@@ -49,8 +52,8 @@ class NewOrder:
     stock_state: str
     currency: str
     payable: int
-    pay_by: int
-    held_until: int
+    pay_by: int | None
+    held_until: int | None
     attempt: int
     fingerprint: str
     placed_at: int
@@ -58,18 +61,17 @@ class NewOrder:
     log_id: str
     actor: str
     attention: str
-    draws: list[Any]
-    counters: list[Any]
-    stages: list[Any]
+    draws: str
+    counters: str
+    stages: str
     document: str
     fulfilment_state: str = "unrouted"
     version: str = ""
     source_status: str = ""
 
 
-@dataclass(slots=True)
-class NewLine:
-    """A row of `order_lines`; `short` is what was lacking when it was taken."""
+class NewLine(msgspec.Struct, gc=False):
+    """A row of `order_lines`, its fields in the order in which they are written."""
 
     order_id: str
     line_no: int
@@ -77,13 +79,12 @@ class NewLine:
     quantity: int
     open_quantity: int
     payable: int
-    short: int
+    short: int = 0
     channel_line_id: str = ""
 
 
-@dataclass(slots=True)
-class Patch:
-    """What later events change on an order; None leaves a column as it is."""
+class Patch(msgspec.Struct, gc=False):
+    """What later events change on an order, as NewOrder has it; None leaves a column as it is."""
 
     state: str | None = None
     payment_state: str | None = None
@@ -92,13 +93,13 @@ class Patch:
     pay_by: int | None = None
     held_until: int | None = None
     attempt: int | None = None
-    draws: list[Any] | None = None
-    counters: list[Any] | None = None
-    stages: list[Any] | None = None
+    draws: str | None = None
+    counters: str | None = None
+    stages: str | None = None
     attention: str | None = None
 
 
-class PaymentRow(NamedTuple):
+class PaymentRow(msgspec.Struct, frozen=True, gc=False):
     """A row of `payments`."""
 
     order_id: str
@@ -122,7 +123,7 @@ class CancelRow(NamedTuple):
     at: int
 
 
-class EventRow(NamedTuple):
+class EventRow(msgspec.Struct, frozen=True, gc=False):
     """A row of `events`; `of_new` marks the event that only a newly inserted order may have."""
 
     at: int

@@ -7,7 +7,7 @@ import asyncpg
 import msgspec
 
 from engine.infra.postgres import UNAVAILABLE, Pool
-from engine.kernel import codec
+from engine.kernel import codec, ids
 from engine.kernel.clock import instant, rfc3339, to_ms
 from engine.kernel.errors import OutcomeUnknown
 from engine.kernel.ids import line_id
@@ -187,11 +187,21 @@ class Reader:
         if wanted.after is not None:
             placed_at, order_id = _instant(wanted.after[0]), wanted.after[1]
         rows = await self._pool.fetch(
-            SQL["list_orders"], wanted.tenant, wanted.channel, wanted.channel_order_id,
+            SQL["list_orders"], wanted.tenant, wanted.channel, await self._named(wanted),
             wanted.block, wanted.placed_from, wanted.placed_to, wanted.status, placed_at,
             order_id, wanted.limit,
         )  # fmt: skip
         return [_summary(row) for row in rows]
+
+    async def _named(self, wanted: Filter) -> list[OrderId] | None:
+        """Return the orders that a channel_order_id may be, one in each channel; None for all."""
+        if not wanted.channel_order_id:
+            return None
+        channels = [wanted.channel]
+        if not wanted.channel:
+            found = await self._pool.fetch(SQL["channels_of"], wanted.tenant)
+            channels = [row["channel"] for row in found]
+        return [ids.order_id(wanted.tenant, one, wanted.channel_order_id) for one in channels]
 
     async def _from_row(self, row: asyncpg.Record, hold: HoldRecord | None) -> dict[str, Any]:
         order_id = row["order_id"]

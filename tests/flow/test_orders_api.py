@@ -457,6 +457,8 @@ async def test_lists_show_every_order_once_newest_first(api):
         "&channel=app": app,
         "&channel=nothing": [],
         "&channel_order_id=7": ["7"],
+        "&channel_order_id=5&channel=app": ["5"],
+        "&channel_order_id=7&channel=app": [],
         "&status=cancelled": ["1"],
         "&status=paid": ["2"],
         "&status=pending_payment&channel=app": app,

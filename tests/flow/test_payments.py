@@ -13,6 +13,7 @@ from engine.infra.cell import Cell
 from engine.kernel import codec
 from engine.kernel.clock import SystemClock
 from engine.reservation import rules, store
+from engine.reservation.facts import payload_of
 from engine.reservation.types import PaymentClaim, ReleaseClaim, decode_order
 from tests.fault.engines import an_order, certificate, house, id_of, open_sale
 
@@ -39,8 +40,9 @@ def asked_for_soak(request):
 
 def claim_for(number):
     body = codec.encode(an_order(number))
-    claim = rules.claim_of(decode_order(body), tenant="main", actor="test", now_ms=0)
-    return claim, body
+    order = decode_order(body)
+    claim = rules.claim_of(order, tenant="main", actor="test", now_ms=0)
+    return claim, payload_of(order, claim, body)
 
 
 def payment_of(number, payment_id="p"):

@@ -3,7 +3,6 @@
 import asyncio
 from contextlib import suppress
 
-import asyncpg
 import pytest
 
 from engine.assurance.verify import certify
@@ -47,7 +46,7 @@ async def recorder_of(settings):
 
 @pytest.fixture
 async def connections(settings):
-    both = [await asyncpg.connect(settings.database_url) for _ in range(2)]
+    both = [await store.recording(settings.database_url) for _ in range(2)]
     yield both
     for one in both:
         await one.close()

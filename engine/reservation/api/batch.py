@@ -49,7 +49,7 @@ class Placings(codec.Answer, frozen=True):
 
 class _Asked(NamedTuple):
     claim: Claim
-    raw: bytes
+    payload: bytes
 
 
 async def post_orders(request: web.Request) -> web.Response:
@@ -82,7 +82,7 @@ async def _place(
         else:
             answers[n] = found
     outcomes = await app[RESERVATIONS].reserve_all(
-        [one.claim for one in fresh.values()], [one.raw for one in fresh.values()]
+        [one.claim for one in fresh.values()], [one.payload for one in fresh.values()]
     )
     for (n, one), outcome in zip(fresh.items(), outcomes, strict=True):
         try:

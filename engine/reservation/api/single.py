@@ -37,6 +37,7 @@ from engine.kernel.errors import (
 )
 from engine.kernel.ids import line_id
 from engine.reservation import rules, stages
+from engine.reservation.facts import payload_of
 from engine.reservation.recorded import Recorded
 from engine.reservation.service import Reservations
 from engine.reservation.stages import StageView
@@ -88,8 +89,8 @@ async def order(app: web.Application, request: Request) -> Answer:
     headers = request.headers
     principal = await caller(app, headers, _SCOPE)
     raw = await raw_body(request, limits.ORDER_BYTES_MAX)
-    claim, kept = await claim_of(app, principal, raw)
-    held, word = await _reserve(app, claim, kept)
+    claim, payload = await claim_of(app, principal, raw)
+    held, word = await _reserve(app, claim, payload)
     recorded = False
     if not held.repeated and "Prefer" in headers:
         recorded = await _wait(app, headers["Prefer"], held)
@@ -98,7 +99,7 @@ async def order(app: web.Application, request: Request) -> Answer:
     return Answer(status, own, _encode(accepted(claim, held, word)))
 
 
-async def _reserve(app: web.Application, claim: Claim, raw: bytes) -> tuple[Held, str]:
+async def _reserve(app: web.Application, claim: Claim, payload: bytes) -> tuple[Held, str]:
     """Ask the cell; of what is long past, and of what came after a hold, Postgres knows more.
 
     An ended campaign's orders leave the cell some days later, and so does an order that says it
@@ -107,7 +108,7 @@ async def _reserve(app: web.Application, claim: Claim, raw: bytes) -> tuple[Held
     if is_old(app, claim) and (known := await app[RECALL](claim)) is not None:
         return known
     try:
-        held = await app[RESERVATIONS].reserve(claim, raw)
+        held = await app[RESERVATIONS].reserve(claim, payload)
     except Ended as refusal:
         return await recalled(app, claim, refusal)
     return held, await word_of(app, claim, held)
@@ -162,7 +163,7 @@ def _is_behind(recorded: Held, word: str, held: Held) -> bool:
 async def claim_of(
     app: web.Application, principal: Principal, raw: bytes, asked_at: float | None = None
 ) -> tuple[Claim, bytes]:
-    """Decode and check a body; return what the cell is asked, and the body as it is kept.
+    """Decode and check a body; return what the cell is asked, and what the recorder is told.
 
     `asked_at`: when the request came (monotonic seconds), for one with many orders.
 
@@ -176,7 +177,7 @@ async def claim_of(
     await _require_gate(app[REGISTRY], principal.tenant, order, asked_at)
     now_ms = app[RUNTIME].clock.now_ms()
     claim = rules.claim_of(order, tenant=principal.tenant, actor=principal.key_id, now_ms=now_ms)
-    return claim, kept
+    return claim, payload_of(order, claim, kept)
 
 
 async def _require_gate(

@@ -5,6 +5,8 @@ from typing import Final
 
 from engine.infra.cell import Cell
 from engine.reservation import rules
+from engine.reservation.columns import as_asked
+from engine.reservation.facts import payload_of
 from engine.reservation.types import decode_order
 from engine.simulation.bench import requests
 from engine.simulation.bench.types import Job, Tally
@@ -16,17 +18,18 @@ _REFUSED: Final = "409"
 
 async def run(cell: Cell, job: Job, now_ms: int) -> Tally:
     """Reserve all orders of a job, `per_request` a call; calls count as answers' latencies."""
-    payloads = requests.bodies(job)
+    bodies = requests.bodies(job)
+    orders = [decode_order(one) for one in bodies]
     claims = [
-        rules.claim_of(decode_order(one), tenant=job.tenant, actor="bench", now_ms=now_ms)
-        for one in payloads
+        rules.claim_of(one, tenant=job.tenant, actor="bench", now_ms=now_ms) for one in orders
     ]
+    payloads = list(map(payload_of, orders, claims, bodies))
     await cell.refresh()
     taken: list[float] = []
     accepted, began = 0, monotonic()
     for first in range(0, len(claims), job.per_request):
         last, sent = first + job.per_request, monotonic()
-        reply = await cell.call("reserve", claims[first:last], payloads[first:last])
+        reply = await cell.call("reserve", *as_asked(claims[first:last], payloads[first:last]))
         taken.append(monotonic() - sent)
         accepted += sum(result[0] == "RESERVED" for result in reply.results)
     seconds = monotonic() - began

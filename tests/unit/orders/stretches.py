@@ -4,21 +4,28 @@ from engine.kernel import codec, events
 from engine.kernel.events import Payment
 from engine.orders import rules
 from engine.orders.types import Logged
+from engine.reservation.facts import payload_of
+from engine.reservation.rules import claim_of
+from engine.reservation.types import decode_order
 
 PAID = Payment("p", 250, "CNY", "alipay", 5, "full", "key-1")
 OTHER = Payment("q", 250, "CNY", "wechat", 6, "full", "key-2")
 DRAWS = [(1, "a", 2), (2, "b", 1)]
 
 
-def body(order_id="o", **more):
+def payload(order_id="o", **more):
+    """What ingest packs for the recorder."""
     price = {"amount": 100, "currency": "CNY"}
     lines = [
         {"sku": "A", "quantity": 2, "unit_price": price},
         {"sku": "B", "quantity": 1, "unit_price": {**price, "amount": 50}},
     ]
-    return codec.encode(
+    document = codec.encode(
         {"channel": "mall", "channel_order_id": f"T-{order_id}", "lines": lines, **more}
     )
+    order = decode_order(document)
+    claim = claim_of(order, tenant="main", actor="key-1", now_ms=7_000)
+    return payload_of(order, claim, document)
 
 
 def reserved(order_id="o", **over):
@@ -60,9 +67,9 @@ def released(  # noqa: PLR0913, PLR0917 - one default a field
     )
 
 
-def fold(*found, payload=None):
+def fold(*found, told=None):
     logged = [
-        Logged(f"{n}-0", event, payload or body(event.subject))
+        Logged(f"{n}-0", event, told or payload(event.subject))
         if isinstance(event, events.Reserved)
         else Logged(f"{n}-0", event)
         for n, event in enumerate(found, start=1)
