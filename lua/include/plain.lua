@@ -112,9 +112,9 @@ local function plain_lane() -- a function, because a script may have no more tha
       counted = "\145\147" .. cmsgpack.pack(field, units, 1)
     end
     if buyer ~= "" then
-      local mine = scope.mine_prefix .. buyer
-      counters[mine] = order_id
-      added[#added + 1] = mine
+      local own = scope.mine_prefix .. buyer
+      counters[own] = order_id
+      added[#added + 1] = own
       added[#added + 1] = order_id
     end
     pool[AVAILABLE], pool[HELD], dirty[shelf.pool] = pool[AVAILABLE] - units, pool[HELD] + units, true

@@ -25,8 +25,8 @@ local function packed_list(list)
   for i = 1, count do
     parts[i] = type(list[i]) == "string" and list[i] or cmsgpack.pack(list[i])
   end
-  local head = count < 16 and string.char(144 + count) or string.char(220, math.floor(count / 256), count % 256)
-  return head .. table.concat(parts)
+  local short = count < 16 and string.char(144 + count)
+  return (short or string.char(220, math.floor(count / 256), count % 256)) .. table.concat(parts)
 end
 
 local function closed_by(failure)

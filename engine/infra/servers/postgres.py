@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -24,13 +25,18 @@ DATABASE: Final = "tidegate"
 NOBODY: Final = 65_534
 SOCKET_PATH_MAX: Final = 107
 
+_MB: Final = 1 << 20
+_SHARED_BUFFERS_MIN_MB: Final = 64
+_SHARED_BUFFERS_MAX_MB: Final = 4_096
+_CGROUP_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
+
 _CONFIGURATION: Final = """\
 # Written at every start; put your own settings into postgresql.conf, after the include.
 listen_addresses = '{host}'
 port = {port}
 unix_socket_directories = '{sockets}'
 max_connections = 100
-shared_buffers = '256MB'
+shared_buffers = '{shared_buffers_mb}MB'
 max_wal_size = '2GB'
 fsync = on
 synchronous_commit = on
@@ -150,11 +156,23 @@ def _configure(cluster: Path, port: int, account: Account) -> None:
         _CONFIGURATION.format(
             host=LOOPBACK,
             port=port,
+            shared_buffers_mb=_shared_buffers_mb(),
             # A longer path does not fit into a socket's address; TCP is what we use anyway.
             sockets=cluster if len(os.fsencode(socket)) <= SOCKET_PATH_MAX else "",
         ),
     )
     _give(path, account)
+
+
+def _shared_buffers_mb() -> int:
+    """Return an eighth of the memory there is; other servers and the file cache need the rest.
+
+    The keys of orders are digests, so each order touches other pages of an index than the last.
+    """
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with suppress(OSError, ValueError):  # no such file, or "max"
+        memory = min(memory, int(_CGROUP_LIMIT.read_text(encoding="ascii")))
+    return min(max(memory // 8 // _MB, _SHARED_BUFFERS_MIN_MB), _SHARED_BUFFERS_MAX_MB)
 
 
 def _give(path: Path, account: Account) -> None:
