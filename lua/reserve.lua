@@ -17,7 +17,7 @@ KEYS[9]    tg:{c}:done      zset    ended holds by the instant from which they m
 ARGV[1]    epoch            the caller's; another one is FENCED
 ARGV[2]    not_after        cell time in ms after which nothing may be done; 0 is never
 ARGV[3]    claims           msgpack list, fields as in include/take.lua; 0 is one that stands in the columns
-ARGV[4..]  payloads         bytes, one a claim: the order as posted, copied to the log untouched;
+ARGV[4..]  payloads         bytes, one a claim: what the recorder is told, copied to the log untouched;
                             behind them the columns of include/plain.lua, if there is such a claim
 
 Returns    msgpack {"OK", now, log_id, results}, one result a claim:

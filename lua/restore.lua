@@ -21,7 +21,7 @@ ARGV[1]    epoch            the caller's; another one is FENCED
 ARGV[2]    not_after        unused by the caller, always 0
 ARGV[3]    claims           msgpack list, fields as in include/take.lua and then {pay_by, accepted_at,
                             anew}: anew 1, the order that it is split from will not come any more
-ARGV[4..]  payloads         bytes, one a claim: the order as posted
+ARGV[4..]  payloads         bytes, one a claim: what the recorder is told
 
 Returns    msgpack {"OK", now, log_id, results}, one result a claim:
            {"RESERVED", state, pay_by, total, dropped}
