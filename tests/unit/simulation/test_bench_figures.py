@@ -130,6 +130,12 @@ def test_only_what_is_certain_is_worse(now, worse):
     assert change.low == pytest.approx(min(now) / 2 - 1)
 
 
+def test_on_another_machine_nothing_is_judged_to_be_worse():
+    then, now = row(ingest=[2.0] * 7), row(ingest=[9.0] * 7)
+    (change,) = baseline.compare({"single": then}, {"single": now}, same_machine=False)
+    assert (change.worse, change.change) == (False, 3.5)
+
+
 def test_what_costs_nearly_nothing_and_what_is_no_cost_is_not_judged():
     then = row(ingest=[1.0], cell=[0.01], answers=[1.0])
     (change,) = compared(then, row(ingest=[1.0], cell=[0.09], answers=[0.1]))
