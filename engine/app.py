@@ -105,7 +105,7 @@ def order_show(settings: Settings, order_id: str) -> int:
         async with runtime(settings, "order-show") as process:
             assert isinstance(process.cell, Cell)
             await process.cell.refresh()
-            reservations = Reservations(process.cell, process.clock)
+            reservations = Reservations(process.cell)
             found = await Reader(reservations, process.pool).order(OrderId(order_id))
             print(codec.encode(found or {"error": "no such order"}).decode())  # noqa: T201 - its output
             return 0 if found else 1
@@ -242,7 +242,7 @@ async def build_api(process: Runtime) -> tuple[web.Application, list[Loop], Rest
         async with pool.acquire() as connection:
             await ensure_admin_key(connection, settings.admin_key, Tenant(settings.tenant))
     directory, registry = Directory(pool, clock), Registry(pool, clock)
-    reservations = Reservations(one, clock)
+    reservations = Reservations(one)
     recorded = Recorded(reservations.kept, lambda: _passed(reservations, pool, settings.cell))
     restorer = Restorer(one, pool, reservations, clock, process.process)
     routes = [route for each in _SLICES for route in each.routes()]

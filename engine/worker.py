@@ -92,7 +92,7 @@ async def sweep(cell: Cell) -> None:
 
 async def settle(process: Runtime, cell: Cell) -> None:
     """Carry out what waits in Postgres for the cell to be open."""
-    reservations = Reservations(cell, process.clock)
+    reservations = Reservations(cell)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(reservations.send())
         while True:

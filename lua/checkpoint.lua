@@ -33,7 +33,7 @@ for part = 1, parts do
   end
   events = { { "T", claims[1], now, {}, part, parts, accepted, pools } }
   if part < parts then
-    local id = redis.pcall("XADD", KEYS[2], "*", "v", "1", "e", cmsgpack.pack(events))
+    local id = redis.pcall("XADD", KEYS[2], "*", "v", "2", "e", cmsgpack.pack(events))
     if type(id) == "table" then
       return closed_by(id.err)
     end

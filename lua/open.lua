@@ -70,7 +70,7 @@ for _, pool_id in ipairs(pool_ids) do
   settle(pool_id)
 end
 keep()
-local opened = redis.pcall("XADD", KEYS[2], id, "v", "1", "e",
+local opened = redis.pcall("XADD", KEYS[2], id, "v", "2", "e",
   cmsgpack.pack({ { "O", "opened", now, moves, epoch, "", closed_at, now } }))
 if type(opened) == "table" then
   return closed_by(opened.err)

@@ -226,12 +226,12 @@ class Cell:
         for _ in range(2):
             raw, *disks = await self._wires.ask(*asked)
             if isinstance(raw, NoScriptError):  # nothing was executed
-                await self._wires.ask(("SCRIPT", "LOAD", source))
-                continue
-            for reply in (raw, *disks):
-                if isinstance(reply, Exception):
-                    raise reply
-            if disks and min(disks[0]) < 1:
+                (raw,) = await self._wires.ask(("SCRIPT", "LOAD", source))
+                if not isinstance(raw, Exception):
+                    continue
+            if isinstance(raw, Exception):
+                raise raw
+            if disks and (isinstance(disks[0], Exception) or min(disks[0]) < 1):
                 raise OutcomeUnknown("done, but no replica has it on its disk yet")
             return cast("bytes", raw)
         raise OutcomeUnknown("the script does not stay loaded")

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from engine.infra import keys
-from engine.infra.wire import wires_of
+from engine.infra.wire import Command, wires_of
 from engine.kernel.errors import OutcomeUnknown
 from engine.kernel.types import CellId
 
@@ -36,14 +37,42 @@ async def read(
     Raises:
         OutcomeUnknown: the server does not answer; reading again is harmless.
     """
+    (found,) = await _ask(redis, _xread(cell, after, count, wait_ms))
+    return _entries(found)
+
+
+async def follow(
+    redis: Redis, cell: CellId, after: str, count: int, *, wait_ms: int
+) -> tuple[list[Entry], str]:
+    """Return entries as `read`, and below which position the log was cut by then.
+
+    Where that lies behind `after`, entries in between may have been missed.
+
+    Raises:
+        OutcomeUnknown: as `read`.
+    """
+    cut_at = ("HGET", keys.of(cell, "cell"), "trimmed_to")
+    found, cut = await _ask(redis, _xread(cell, after, count, wait_ms), cut_at)
+    return _entries(found), (cut or b"0-0").decode()
+
+
+def _xread(cell: CellId, after: str, count: int, wait_ms: int | None) -> Command:
     block = () if wait_ms is None else ("BLOCK", wait_ms)
-    command = ("XREAD", "COUNT", count, *block, "STREAMS", keys.of(cell, "log"), after)
+    return ("XREAD", "COUNT", count, *block, "STREAMS", keys.of(cell, "log"), after)
+
+
+async def _ask(redis: Redis, *commands: Command) -> list[Any]:
     try:
-        (found,) = await wires_of(redis).ask(command)
+        replies = await wires_of(redis).ask(*commands)
     except (RedisError, OSError) as error:
         raise OutcomeUnknown("the log cannot be read") from error
-    if isinstance(found, Exception):
-        raise OutcomeUnknown("the log cannot be read") from found
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise OutcomeUnknown("the log cannot be read") from reply
+    return replies
+
+
+def _entries(found: Any) -> list[Entry]:
     return [_entry(log_id, fields) for _, entries in found or [] for log_id, fields in entries]
 
 

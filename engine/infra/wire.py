@@ -28,7 +28,7 @@ class Wires:
     def __init__(self, make: Callable[[], Connection], *, most: int, timeout_s: float) -> None:
         """Take what makes a connection of the library; nothing is opened yet.
 
-        `timeout_s` bounds connecting and waiting for replies, not the wait for a free connection.
+        `timeout_s` bounds a call: waiting for a free connection, connecting, and the replies.
         """
         self._make = make
         self._timeout_s = timeout_s
@@ -42,7 +42,7 @@ class Wires:
         Raises:
             RedisError, OSError: no connection, or no reply in time; it may have been executed.
         """
-        async with self._free, asyncio.timeout(self._timeout_s):
+        async with asyncio.timeout(self._timeout_s), self._free:
             wire = self._idle.pop() if self._idle else await self._open()
             try:
                 replies = await wire.ask(commands)

@@ -121,8 +121,8 @@ def plain_text(text: str, pointer: str, length_max: int) -> str:
 def storable(body: bytes, extensions: Mapping[str, Any]) -> bytes:
     """Return a body that Postgres can keep as it stands, after checking its open member.
 
-    A number may be spelled with more digits than jsonb has room for (`0.00…01`): a body with
-    fractions in its extensions is spelled anew, as everybody reads it.
+    A number may be spelled with more digits than there is room for (`0.00…01`), and then readers
+    differ: a body with fractions in its extensions is spelled anew, as everybody reads it.
 
     Raises:
         ValidationFailed: `extensions` have what nothing could hold, or the body a U+0000.
@@ -146,7 +146,7 @@ def open_document(value: Mapping[str, Any], pointer: str) -> bool:
         if isinstance(one, str):
             plain_text(one, where, _INTEGER_MAX)
         elif isinstance(one, int | float) and abs(one) > _INTEGER_MAX:
-            # jsonb gives 1e308 back as 309 digits, which nothing here can write again
+            # jsonb, where a reader makes it of this, spells 1e308 with 309 digits
             refuse(where, "must fit in 64 bits")
         elif isinstance(one, dict):
             for key, item in one.items():

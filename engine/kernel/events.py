@@ -2,7 +2,8 @@
 
 A log entry has a version `v`, its events `e` (a list of these) and one payload `p` for each claim
 it accepted. The first value of an event names its kind; a new field goes to the end with a default,
-so that old and new processes read each other's entries. Instants are ms since the epoch in cell
+so that old and new processes read each other's entries; where that cannot be, the version changes,
+and an old recorder waits for a new one. Instants are ms since the epoch in cell
 time, money is minor units, lines count from 1.
 """
 
@@ -10,7 +11,8 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-VERSION: Final = b"1"
+# 1: a claim's payload is the order as posted. 2: it is what the recorder needs, packed.
+VERSIONS: Final = frozenset({b"1", b"2", b""})
 
 
 class Move(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -1,5 +1,5 @@
 -- Tables: cells, ledger, pools, orders and what hangs on them (infra/migrations/0001_spine.sql).
--- Instants come as ms since the epoch; 0 means none.
+-- Instants come as ms since the epoch; 0 means none, and NULL where whole orders come.
 
 -- name: position
 SELECT epoch, last_id, recorded, identity, owner, owner_until < now() AS lapsed

@@ -39,7 +39,7 @@ from engine.orders.types import (
     Post,
     packed,
 )
-from engine.reservation.facts import ClaimFacts, decode_claim_facts
+from engine.reservation.facts import ClaimFacts, facts_of
 
 # Nothing is sold for this money; a second payment, by contrast, leaves the order paid.
 _ORDER_IS_NOT_PAID: Final = frozenset({"cancelled", "no_stock", "limit", "too_late"})
@@ -118,7 +118,7 @@ def _reserved(changes: Changes, log_id: str, event: Reserved, payload: bytes) ->
     if event.subject in changes.orders:
         changes.twice.append((log_id, event.subject, event.at))
         return
-    facts = decode_claim_facts(payload)
+    facts = facts_of(payload)
     changes.orders[event.subject] = new_order(log_id, event, facts)
     for n, (sku, quantity, units, _) in enumerate(facts.lines, start=1):
         kept = n not in event.dropped

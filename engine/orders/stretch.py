@@ -69,7 +69,7 @@ def _add(stretch: Stretch, entry: Entry, found: list[LogEvent]) -> None:
 
 
 def _refuse_later(entry: Entry, error: msgspec.MsgspecError | None = None) -> None:
-    later = entry.version not in {events.VERSION, b""}
+    later = entry.version not in events.VERSIONS
     if not later and error is not None:
         try:
             heads = msgspec.msgpack.decode(entry.events, type=list[list[Any]])

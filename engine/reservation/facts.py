@@ -8,7 +8,8 @@ from typing import Final
 
 import msgspec
 
-from engine.reservation.types import Claim, OrderIn
+from engine.reservation import rules
+from engine.reservation.types import Claim, OrderIn, decode_order
 
 
 class ClaimFacts(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -25,10 +26,28 @@ class ClaimFacts(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 _pack: Final = msgspec.msgpack.Encoder().encode
-decode_claim_facts: Final = msgspec.msgpack.Decoder(ClaimFacts).decode
+_decode: Final = msgspec.msgpack.Decoder(ClaimFacts).decode
 
 
 def payload_of(order: OrderIn, claim: Claim, document: bytes) -> bytes:
     """Return what goes to the cell with a claim, for the recorder."""
     placed_at = 0 if order.placed_at is None else claim.placed_at
     return _pack((order.channel_order_id, order.kind, placed_at, claim.lines, document))
+
+
+def facts_of(payload: bytes) -> ClaimFacts:
+    """Return what a payload tells; that of a log entry of version 1 is the order as posted.
+
+    Raises:
+        MsgspecError, ValidationFailed: it is neither.
+    """
+    if payload[:1] != b"{":
+        return _decode(payload)
+    order = decode_order(payload)
+    payables, _ = rules.payable(order)
+    lines: list[tuple[str, int, int, str]] = [
+        (line.sku, line.quantity, units, line.on_short)
+        for line, units in zip(order.lines, payables, strict=True)
+    ]
+    placed_at = 0 if order.placed_at is None else rules.codec_ms(order, 0)
+    return ClaimFacts(order.channel_order_id, order.kind, placed_at, lines, payload)

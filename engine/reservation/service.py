@@ -6,7 +6,6 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from engine.infra.cell import Cell
 from engine.kernel import limits
-from engine.kernel.clock import Clock
 from engine.kernel.errors import (
     EngineError,
     IdempotencyConflict,
@@ -48,11 +47,11 @@ class _Submission(NamedTuple):
 class Reservations:
     """One process' way into the cell: a batcher for each verb, what is kept, and the flags."""
 
-    def __init__(self, cell: Cell, clock: Clock) -> None:
+    def __init__(self, cell: Cell) -> None:
         """Bind to an API process' cell; nothing runs until `run`."""
         self.cell = cell
         self.kept = Kept()
-        self.flags = SoldOutFlags(cell, clock.monotonic)
+        self.flags = SoldOutFlags(cell)
         self._asking: set[OrderId] = set()
         # what is sold already comes first: nobody else can be told that it is sold out
         self._sync = Batcher(self._send_snapshots, lambda one: len(one.claim.lines))

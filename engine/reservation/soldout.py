@@ -11,7 +11,6 @@ question for all refusals that wait, not one for each.
 """
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, NamedTuple
 
@@ -28,7 +27,6 @@ from engine.reservation.types import Claim
 
 _REACHED_WITHIN_S: Final = 0.1  # a claim waits no longer for the reading: then it asks the cell
 _READ_COUNT: Final = 64
-_GAP_S: Final = 5.0  # a reading that stopped for longer begins anew
 _REST_S: Final = 0.05  # between two readings while nobody could use them
 _WAIT_MS: Final = 25
 _FILTER_BITS: Final = 1 << 26  # 8 MiB: at 3 M orders one in 1,000 strangers asks the cell in vain
@@ -87,16 +85,14 @@ class Filter:
 class SoldOutFlags:
     """The flags of one process, and its reading of the log that keeps them true."""
 
-    def __init__(self, cell: Cell, monotonic: Callable[[], float]) -> None:
-        """Bind to a client of its own: reading waits, and must not hold up other calls."""
+    def __init__(self, cell: Cell) -> None:
+        """Bind to the process' cell; a reading that waits has a connection to itself."""
         self._cell = cell
-        self._monotonic = monotonic
         self._flags: dict[tuple[str, str, str, str], Flag] = {}
         self._filter = Filter()
         self._complete = False
         self._at = "0-0"
         self._passed = (0, 0)
-        self._read_at = float("-inf")
         self._epoch = 0
         self._cleared = (0, 0)
         self._freed: dict[str, tuple[int, int]] = {}
@@ -147,7 +143,13 @@ class SoldOutFlags:
         asked: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append(asked)
         self._asked.set()
+        self._wanted.set()
         return await asked
+
+    @property
+    def passed(self) -> tuple[int, int]:
+        """Up to where the log was read."""
+        return self._passed
 
     def clear(self) -> None:
         """Forget all flags, and those that older refusals would set: rules or the epoch changed."""
@@ -173,8 +175,8 @@ class SoldOutFlags:
 
     async def _reaches_end(self) -> bool:
         try:
-            end = position(await store.last_log_id(self._cell))
             async with asyncio.timeout(_REACHED_WITHIN_S):
+                end = position(await store.last_log_id(self._cell))
                 while self._passed < end:
                     self._moved.clear()
                     await self._moved.wait()
@@ -188,24 +190,23 @@ class SoldOutFlags:
             try:
                 if not self._complete:
                     await self._fill()
-                await self._read()
-                await self._rest()
+                if not await self._read():
+                    await self._rest()
             except OutcomeUnknown:
                 self.clear()
                 self._complete = False
                 await self._cell.wait_open()
 
     async def _rest(self) -> None:
-        """Let the log grow while there is no flag: many entries in one reading cost less."""
-        if not self._flags:
+        """Let the log grow while nobody asks: many entries in one reading cost less."""
+        if not self._flags and not self._waiting:
             self._wanted.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_REST_S):
                     await self._wanted.wait()
 
     def _usable(self) -> bool:
-        fresh = self._monotonic() - self._read_at < _GAP_S
-        return self._complete and fresh and self._cell.is_open and self._epoch == self._cell.epoch
+        return self._complete and self._cell.is_open and self._epoch == self._cell.epoch
 
     async def _fill(self) -> None:
         state = await self._cell.refresh()
@@ -217,16 +218,16 @@ class SoldOutFlags:
         async for order_id in store.remembered(self._cell):
             self._filter.add(order_id.decode())
         self._complete = True
-        self._read_at = self._monotonic()
 
-    async def _read(self) -> None:
-        begun = self._monotonic()
-        if begun - self._read_at > _GAP_S:
-            self._complete = False  # stopped for so long that the log may have been cut meanwhile
-            return
-        entries = await log.read(
+    async def _read(self) -> bool:
+        """Read on; whether there is more to read at once."""
+        entries, cut = await log.follow(
             self._cell.redis, self._cell.id, self._at, _READ_COUNT, wait_ms=_WAIT_MS
         )
+        if position(cut) > self._passed:
+            self.clear()
+            self._complete = False  # what it should have read next was cut away
+            return True
         for entry in entries:
             self._at, self._passed = entry.log_id, position(entry.log_id)
             try:
@@ -240,8 +241,7 @@ class SoldOutFlags:
             self.clear()
             self._epoch = self._cell.epoch
         self._moved.set()
-        if len(entries) < _READ_COUNT:
-            self._read_at = begun  # an answer may have waited: it is as old as its question
+        return len(entries) == _READ_COUNT
 
     def _follow(self, event: _Seen) -> None:
         if event.kind == "R":

@@ -37,7 +37,7 @@ end
 -- Do all writes and answer with `results`; without events nothing is appended to the log.
 local function commit(results)
   if #events > 0 then
-    local entry = { "XADD", KEYS[2], "*", "v", "1", "e", packed_list(events) }
+    local entry = { "XADD", KEYS[2], "*", "v", "2", "e", packed_list(events) }
     for i = 1, #payloads do
       entry[#entry + 1] = "p"
       entry[#entry + 1] = payloads[i]

@@ -35,7 +35,7 @@ POISON = {
     "no document": lambda n: payload(n, b""),
     "garbage": lambda _: b"\x00\x01\xfe garbage",
     "nothing": lambda _: b"",
-    "the order itself": body,
+    "an order that is none": lambda _: b'{"channel":"mall"}',
     "a name that is a number": lambda n: payload(n, channel_order_id=5),
     "a number too large": lambda n: payload(n, lines=[("A", 10**12, 100, "refuse")]),
     "an instant too late": lambda n: payload(n, placed_at=10**18),

@@ -81,3 +81,18 @@ async def test_without_the_replica_nothing_is_promised(valkey, valkey_url, repli
     assert (await safe.call("grant", [["q", 1, 5, "load", ""]])).results == [["REPEATED"]]
     await safe.redis.aclose()
     await control.redis.aclose()
+
+
+@pytest.mark.usefixtures("valkey")
+async def test_a_refusal_to_wait_says_nothing_about_what_was_done(replica_server):
+    """`Closed` would tell the caller that nothing was taken."""
+    url = replica_server.settings.valkey_url
+    cell = await opened(url, replicated=False)
+    safe = Cell(cells.client(url), CellId("1"), SystemClock(), replicated=True)
+    await safe.refresh()
+    await cell.redis.config_set("appendonly", "no")  # then WAITAOF is an error
+    with pytest.raises(OutcomeUnknown):
+        await safe.call("grant", [["p", 1, 5, "load", ""]])
+    assert (await cell.call("grant", [["p", 1, 5, "load", ""]])).results == [["REPEATED"]]
+    await safe.redis.aclose()
+    await cell.redis.aclose()

@@ -22,7 +22,7 @@ from tests.fault.marketplace import (
 )
 
 GATE = {"channel": TMALL, "authority": "gate"}
-TINY = b"0." + b"0" * 20_000 + b"1"  # more digits than jsonb has room for, and as good as 0
+TINY = b"0." + b"0" * 20_000 + b"1"  # more digits than a number has room for, and as good as 0
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ What aiohttp has of a connection (`_waiter`, `_messages`) is used as it is in th
 """
 
 import asyncio
+from contextlib import suppress
 from typing import Any, cast
 
 from aiohttp import web
@@ -79,9 +80,15 @@ class Direct(web.RequestHandler):
         assert self._link is not None, "who asks is connected"
         try:
             _, raw = await self._front.answer(handler, request)
-            self._link.write(raw)  # to nobody, if the client left
+        except BaseException:
+            self.force_close()  # the next answer would be taken for this one's
+            raise
         finally:
             self._busy, self._answering = False, None
+        if self.transport is None:
+            return  # the client left
+        with suppress(RuntimeError):  # uvloop's word for a client that is just leaving
+            self._link.write(raw)
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         if self._close:
             super().close()
@@ -91,6 +98,12 @@ class Direct(web.RequestHandler):
     def _is_idle(self) -> bool:
         waiting = self._waiter is not None and not self._waiter.done()
         return waiting and not self._busy
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End the loop of the connection, which may just have been woken for a request."""
+        if self._waiter is not None and self._waiter.done() and self._task_handler is not None:
+            self._task_handler.cancel()
+        super().connection_lost(exc)
 
     def _process_keepalive(self) -> None:
         if self._busy:

@@ -16,7 +16,7 @@ from aiohttp import HttpVersion, web
 from aiohttp.abc import AbstractStreamWriter
 
 from engine.infra.http import problem
-from engine.infra.http.request import Request
+from engine.infra.http.request import Request, Whole
 from engine.infra.http.server import (
     SAFE_HEADERS,
     request_ids,
@@ -134,8 +134,10 @@ class Front:
             answer = Answer(*problem.problem_bytes(refusal))
         except web.HTTPRequestEntityTooLarge:  # in chunks: how long it is was not known before
             answer = Answer(*problem.problem_bytes(PayloadTooLarge()))
-        except web.HTTPException:
-            raise
+        except web.HTTPException as error:
+            if not isinstance(request, Whole):
+                raise
+            answer = Answer(*problem.http_bytes(error))
         except Exception as error:  # noqa: BLE001 - as at the edge: it has to become an answer
             answer = Answer(*problem.problem_bytes(unexpected(error, request, request_id)))
         return answer.status, self._raw(request.headers, request_id, answer, keep_alive=keep_alive)

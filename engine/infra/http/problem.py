@@ -97,6 +97,13 @@ def from_http(error: web.HTTPException) -> web.Response:
     return response
 
 
+def http_bytes(error: web.HTTPException) -> tuple[int, dict[str, str], bytes]:
+    """Return status, headers and body of one of aiohttp's own refusals, as `problem_bytes`."""
+    response = from_http(error)
+    body = cast("bytes", response.body)
+    return response.status, dict(response.headers), body
+
+
 def _unnamed(error: web.HTTPException) -> web.Response:
     code = error.reason.lower().replace(" ", "_")
     body = {

@@ -73,6 +73,11 @@ async def test_who_leaves_takes_the_reply_along(wires, valkey, eventually):
     waits.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waits
+
+    async def left():
+        return (await valkey.info("clients"))["blocked_clients"] == 0
+
+    await eventually(left)  # else the reply goes to whoever left
     await valkey.rpush("never", "late")
     assert await wires.ask(("ECHO", "mine")) == [b"mine"]
     assert await valkey.lrange("never", 0, -1) == [b"late"]
@@ -83,6 +88,23 @@ async def test_no_reply_in_time_is_an_error_and_the_next_call_has_its_own(valkey
         with pytest.raises(TimeoutError):
             await wires.ask(("BLPOP", "never", 0))
         assert await wires.ask(("ECHO", "mine")) == [b"mine"]
+
+
+async def test_the_wait_for_a_free_connection_is_bounded_too(valkey_url):
+    async with wires_to(valkey_url, most=1, timeout_s=0.2) as wires:
+        async with asyncio.TaskGroup() as tasks:
+            calls = [tasks.create_task(late(wires)) for _ in range(20)]
+        assert {call.result() for call in calls} == {
+            "late"
+        }  # the last one too: none queued for 4 s
+
+
+async def late(wires):
+    try:
+        async with asyncio.timeout(1):
+            await wires.ask(("BLPOP", "never", 0))
+    except TimeoutError as error:
+        return "late" if error.__cause__ is None or asyncio.current_task().cancelling() == 0 else ""
 
 
 async def test_a_connection_that_the_server_ended_is_not_used_again(wires, valkey, eventually):

@@ -10,6 +10,7 @@ from engine.infra.http import fast
 from engine.infra.http.request import Whole
 from engine.infra.http.runner import Runner
 from engine.infra.http.server import edge, json_response, raw_body
+from engine.kernel import codec
 
 JSON = "Content-Type: application/json"
 KEEP_ALIVE_S = 0.1
@@ -31,6 +32,10 @@ class Shop:
         self.asked.append(body.decode())
         self.inside.set()
         await self.gate.wait()
+        if body == b'"cancelled"':
+            raise asyncio.CancelledError
+        if body == b'"gone"':
+            raise web.HTTPGone
         return fast.Answer(202, {}, b'{"said":%b}' % body)
 
     async def ordinary(self, request):
@@ -179,6 +184,26 @@ async def test_a_server_that_ends_waits_no_longer_than_it_may(shop):
             await made.cleanup()
         assert await ended(reader)
         writer.close()
+
+
+async def test_a_handler_that_ends_without_an_answer_ends_its_connection(server, shop):
+    """Else the answer to the next request would be taken for this one's."""
+    _, port = server
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(hot(b'"cancelled"') + hot(b'"next"'))
+    assert await ended(reader)
+    assert shop.asked == ['"cancelled"']
+    writer.close()
+
+
+async def test_a_refusal_of_the_library_is_an_answer_too(server):
+    _, port = server
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(hot(b'"gone"') + hot(b'"next"'))
+    (gone, document), after = await answers(reader, 2)
+    assert (gone, codec.decode_json(document)["code"]) == (410, "gone")
+    assert after == (202, b'{"said":"next"}')
+    writer.close()
 
 
 async def test_a_client_that_left_changes_nothing_for_the_next(server, shop):

@@ -6,9 +6,13 @@ import msgspec
 import pytest
 
 from engine.kernel import codec, events
+from engine.kernel.errors import ValidationFailed
 from engine.kernel.events import Move
 from engine.orders import rules
 from engine.orders.types import Logged, packed
+from engine.reservation import rules as claims
+from engine.reservation.facts import facts_of, payload_of
+from engine.reservation.types import decode_order
 from tests.unit.orders.stretches import (
     ALL,
     CONFIRMED,
@@ -236,8 +240,23 @@ def test_what_is_not_about_an_order_changes_none(event):
 
 @pytest.mark.parametrize("poison", [b"", b"[]", b"{}", payload()[:-1], payload() + b"\x00"])
 def test_a_payload_that_ingest_did_not_pack_is_refused(poison):
-    with pytest.raises(msgspec.MsgspecError):
+    with pytest.raises((msgspec.MsgspecError, ValidationFailed)):
         rules.fold([Logged("1-0", reserved(), poison)])
+
+
+def test_a_payload_of_an_earlier_version_is_read_as_what_ingest_would_pack():
+    order = {
+        "channel": "mall", "channel_order_id": "c-1", "placed_at": "2026-11-11T00:00:00Z",
+        "lines": [
+            {"sku": "A", "quantity": 2, "unit_price": {"amount": 150, "currency": "CNY"}},
+            {"sku": "B", "quantity": 1, "unit_price": {"amount": 50, "currency": "CNY"},
+             "on_short": "drop"},
+        ],
+    }  # fmt: skip
+    raw = codec.encode(order)
+    decoded = decode_order(raw)
+    claim = claims.claim_of(decoded, tenant="main", actor="key", now_ms=0)
+    assert facts_of(raw) == facts_of(payload_of(decoded, claim, raw))
 
 
 def test_a_claim_that_cannot_be_read_still_becomes_an_order_a_person_can_find():

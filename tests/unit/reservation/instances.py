@@ -49,7 +49,7 @@ class House:
 
     async def start(self, *, reading: bool = True) -> Reservations:
         """Start a process; without `reading` it sends, but does not follow the log."""
-        one = Reservations(await self.cell(), SystemClock())
+        one = Reservations(await self.cell())
         self.run(one, one.send(), worker.follow(one.cell))
         if reading:
             self.run(one, one.flags.run())

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.infra import log
+from engine.infra.log import position
 from engine.kernel.errors import Closed, SoldOut
 from engine.kernel.ids import order_id
-from engine.reservation import store
+from engine.reservation import soldout, store
 from engine.reservation.soldout import Filter, SoldOutFlags
 from tests.lua.builders import SEP, cancel, key, offer
 from tests.unit.reservation.instances import claim_of, house, take
@@ -212,16 +214,6 @@ async def test_a_closed_cell_uses_no_flag(here, eventually):
     assert flagged(one) is None
 
 
-class Skewed:
-    """A clock that a test may push."""
-
-    def __init__(self):
-        self.ahead = 0.0
-
-    def __call__(self):
-        return asyncio.get_running_loop().time() + self.ahead
-
-
 async def refused(cell, number="stranger"):
     """Be refused by the cell, and keep the refusal instead of handing it to the flags."""
     (refusal,) = await store.reserve(cell, [claim_of(number)], [b"{}"])
@@ -229,45 +221,110 @@ async def refused(cell, number="stranger"):
     return refusal
 
 
-async def stuck(one, flags, eventually):
+async def stuck(one, flags, eventually, stranger="x"):
     async def refused_by_flag():
         flags.raise_for(claim_of("stranger"), await refused(one.cell))
-        return flags.refusal(claim_of("x"))
+        return flags.refusal(claim_of(stranger))
 
     await eventually(refused_by_flag)
 
 
-async def test_a_flag_needs_a_reading_of_the_log_that_goes_on(here, eventually):
-    one, clock = await here.start(reading=False), Skewed()
+class Gate:
+    """Readings of the log that wait while it is shut."""
+
+    def __init__(self, monkeypatch):
+        self.open = asyncio.Event()
+        self.open.set()
+        self._follow = log.follow
+        monkeypatch.setattr(log, "follow", self.follow)
+
+    async def follow(self, *asked, **named):
+        await self.open.wait()
+        return await self._follow(*asked, **named)
+
+
+async def test_a_flag_needs_a_reading_of_the_log_that_goes_on(here, eventually, monkeypatch):
+    one, gate = await here.start(reading=False), Gate(monkeypatch)
     await sold_out(here, one)
-    flags = SoldOutFlags(one.cell, clock)
+    flags = SoldOutFlags(one.cell)
     flags.raise_for(claim_of("stranger"), await refused(one.cell))
     assert flags.refusal(claim_of("x")) is None
     here.run(one, flags.run())
     await stuck(one, flags, eventually)
-    clock.ahead += 5.1
-    assert flags.refusal(claim_of("x")) is None
-    await stuck(one, flags, eventually)
+    assert await flags.caught_up()
+    gate.open.clear()
+    await eventually(lambda: is_behind_after(here, flags))
+    gate.open.set()
+    assert await flags.caught_up()
 
 
-async def test_a_reader_that_stopped_for_long_looks_at_everything_again(here, eventually):
-    one, clock = await here.start(reading=False), Skewed()
+async def is_behind(flags):
+    async with asyncio.timeout(1):  # a claim waits no longer for a reading that stands still
+        return not await flags.caught_up()
+
+
+async def test_a_question_without_an_answer_holds_no_claim_up(here, monkeypatch):
+    one = await here.start()
+
+    async def never(_cell):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(store, "last_log_id", never)
+    async with asyncio.timeout(1):
+        assert not await one.flags.caught_up()
+
+
+async def test_a_reader_that_missed_what_was_cut_away_looks_at_everything_again(
+    here, eventually, monkeypatch
+):
+    """It stood still while a unit came back, x took it, and the log was cut."""
+    one, other, gate = await here.start(reading=False), await here.start(), Gate(monkeypatch)
     await sold_out(here, one)
-    flags = SoldOutFlags(one.cell, clock)
+    flags = SoldOutFlags(one.cell)
     here.run(one, flags.run())
     await stuck(one, flags, eventually)
-    # what it did not read was cut away meanwhile; only the cell's own memory has the order
-    before = await here.world.redis.info("commandstats")
-    clock.ahead += 60
+    gate.open.clear()
+    await eventually(lambda: is_behind_after(here, flags))
+    await other.release(cancel(order_id("main", "mall", "taken-0")))
+    await take(other, "x")
+    await here.world.grant("b", 1)
+    last = (await one.cell.refresh()).last_id
+    await here.world.call("trim", last)
+    before = await scans(here)
+    gate.open.set()
 
-    async def scanned():
-        after = await here.world.redis.info("commandstats")
-        return after["cmdstat_hscan"]["calls"] > before["cmdstat_hscan"]["calls"]
+    async def looked():
+        return await scans(here) > before
 
-    await eventually(scanned)
-    assert flags.refusal(claim_of("x")) is None  # what would have cleared it may be gone
-    await stuck(one, flags, eventually)
+    await eventually(looked)
+    await eventually(flags.caught_up)
+    assert flags.refusal(claim_of("x")) is None
+    await stuck(one, flags, eventually, stranger="y")
+    assert flags.refusal(claim_of("x")) is None
     assert flags.refusal(claim_of("taken-0")) is None
+
+
+async def is_behind_after(here, flags):
+    """Whether no reading is under way any more: the one that was may have seen this entry."""
+    await here.world.grant("b", 1)
+    return await is_behind(flags)
+
+
+async def scans(here):
+    stats = await here.world.redis.info("commandstats")
+    return stats["cmdstat_hscan"]["calls"]
+
+
+async def test_a_reader_that_is_far_behind_does_not_rest(here, eventually, monkeypatch):
+    monkeypatch.setattr(soldout, "_REST_S", 3_600)
+    one, gate = await here.start(reading=False), Gate(monkeypatch)
+    gate.open.clear()
+    here.run(one, one.flags.run())
+    for _ in range(200):
+        await here.world.grant("a", 1)
+    gate.open.set()
+    last = position((await one.cell.refresh()).last_id)
+    await eventually(lambda: one.flags.passed >= last)
 
 
 async def test_a_flag_waits_until_the_log_was_read_up_to_its_refusal(here, eventually):

@@ -25,17 +25,15 @@ async def test_a_process_that_reads_behind_does_not_refuse_what_another_accepted
     await sold_out(here, a)
     await is_flagged(a, eventually)
     await is_flagged(b, eventually)
-    read, stopped, behind = log.read, asyncio.Event(), asyncio.Event()
+    follow, stopped, behind = log.follow, asyncio.Event(), asyncio.Event()
 
     async def read_late(redis, *given, **more):
         if redis is b.cell.redis:
             stopped.set()
             await behind.wait()
-        return await read(redis, *given, **more)
+        return await follow(redis, *given, **more)
 
-    monkeypatch.setattr(log, "read", read_late)
-    now = b.flags._monotonic()  # noqa: SLF001 - it is behind, and cannot tell: its clock stands
-    monkeypatch.setattr(b.flags, "_monotonic", lambda: now)
+    monkeypatch.setattr(log, "follow", read_late)
     await stopped.wait()
     await here.world.grant("a", 1)
     await eventually(lambda: flagged(a) is None)
