@@ -1,0 +1,95 @@
+"""What the rule adds up, and what it comes to; instants are by the warehouse's clock."""
+
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+Condition = Literal["good", "defective", "carrier_damaged", "box_damaged", "in_transit"]
+Basis = Literal["on_hand", "available"]
+
+
+class Count(NamedTuple):
+    """What a warehouse counted of one key; `quantity` is as its basis says."""
+
+    as_of: datetime
+    sequence: int
+    basis: Basis
+    quantity: int
+    locked: int = 0
+
+    @property
+    def rank(self) -> tuple[datetime, int]:
+        """The greatest one of a key is the count that counts."""
+        return self.as_of, self.sequence
+
+
+class Delta(NamedTuple):
+    """A movement of one key: signed units on hand, signed locked units."""
+
+    happened_at: datetime
+    quantity: int
+    locked: int = 0
+
+
+class Assigned(NamedTuple):
+    """Units given to a node for an order, and when what became of them by its clock."""
+
+    units: int
+    accepted_at: datetime | None = None
+    shipped_at: datetime | None = None
+    cancelled_at: datetime | None = None
+
+
+class Share(NamedTuple):
+    """What assignments add to a balance whose count is of some instant."""
+
+    committed: int = 0
+    handed_over: int = 0
+    shipped: int = 0  # ever
+    shipped_since: int = 0  # after the count
+    accepted_then: int = 0  # A above
+
+    def plus(self, other: "Share") -> "Share":
+        """Add two shares."""
+        return Share(*(one + more for one, more in zip(self, other, strict=True)))
+
+    def minus(self, other: "Share") -> "Share":
+        """What this one has more than another."""
+        return Share(*(one - less for one, less in zip(self, other, strict=True)))
+
+
+class Balance(NamedTuple):
+    """What it all comes to."""
+
+    on_hand: int
+    locked: int
+    committed: int
+    handed_over: int
+    sellable: int
+
+
+class Key(NamedTuple):
+    """What is counted and moved, of one tenant."""
+
+    node: str
+    owner: str
+    sku: str
+    condition: Condition
+    batch: str
+
+
+class Assignment(NamedTuple):
+    """Which units of which order were given to which node, for the how manieth time."""
+
+    order_id: str
+    line_no: int
+    node: str
+    attempt: int
+
+
+class Given(NamedTuple):
+    """An assignment as it is kept."""
+
+    name: Assignment
+    key_id: int
+    assigned_at: datetime
+    state: Assigned
