@@ -50,6 +50,7 @@ from engine.orders import api as orders
 from engine.orders.recall import recall_holds
 from engine.orders.service import Orders, last_id, recall
 from engine.orders.views import Reader
+from engine.physical import api as physical
 from engine.reservation import api as reservation
 from engine.reservation.recorded import Recorded
 from engine.reservation.service import Reservations
@@ -65,6 +66,7 @@ _SLICES: Final = (
     catalogue,
     listings,
     campaigns,
+    physical,
     inventory,
     reservation,
     snapshots,

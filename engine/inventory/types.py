@@ -1,4 +1,4 @@
-"""Nodes, supply policies, pools and what is done to them by hand."""
+"""Supply policies, pools and what is done to them by hand."""
 
 from typing import Annotated, Literal, NamedTuple
 
@@ -17,30 +17,6 @@ class Short(EngineError):
     """Fewer units are free than should be moved; nothing was moved."""
 
     code, status = "short", 409
-
-
-class NodeFields(codec.Wire, frozen=True):
-    """A place that will hold stock; for now a name."""
-
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
-    kind: Literal["DC", "STORE", "3PL", "SUPPLIER"] = "DC"
-    enabled: bool = True
-    extensions: codec.Document = msgspec.field(default_factory=dict)
-
-
-class NodeView(NodeFields, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    """A node as it is answered."""
-
-    node: str
-    version: int
-    updated_at: str
-
-
-class NodePage(codec.Answer, frozen=True):
-    """One page of nodes."""
-
-    items: list[NodeView]
-    next_cursor: str | None
 
 
 class PolicyChannel(codec.Wire, frozen=True):

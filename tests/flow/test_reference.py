@@ -24,9 +24,10 @@ from engine.inventory import api as inventory
 from engine.inventory.consumer import publisher
 from engine.kernel.clock import SystemClock
 from engine.orders.recorder import Recorder
+from engine.physical import api as physical
 
 ADMIN = "an-admin-key-of-the-tests"
-SLICES = (keys, catalogue, channels, campaigns, inventory)
+SLICES = (keys, catalogue, channels, campaigns, physical, inventory)
 OPERATIONS = [one for slice_ in SLICES for one in slice_.OPERATIONS]
 
 
@@ -532,3 +533,28 @@ async def test_text_that_postgres_cannot_keep_is_refused_not_crashed_on(world):
     await world.call("POST", "/v1/skus/tea/pause", {"reason": bad}, 400)
     await world.call("POST", "/v1/keys", {"name": bad, "scopes": ["admin"]}, 400)
     await world.call("GET", "/v1/skus/a%00b", status=400)
+
+
+async def test_a_node_says_where_it_is_and_whose(world):
+    body = {
+        "name": "Shenzhen", "kind": "3PL", "owner": "A carrier", "controlled_by": "supplier",
+        "enabled": False,
+        "address": {"country": "CN", "province": "广东省", "city": "深圳市", "district": "南山区",
+                    "region_code": "440305", "address": "1 Road", "latitude": 22.5,
+                    "longitude": 113.9},
+    }  # fmt: skip
+    made = await world.put("/v1/nodes/sz", body)
+    shown = await world.call("GET", "/v1/nodes/sz", status=200)
+    assert shown.document == made.document
+    assert {name: shown.document[name] for name in body} == body
+    await world.put("/v1/nodes/sz", body, 200)
+    assert (await world.call("GET", "/v1/nodes/sz")).document["version"] == 1
+    for wrong, pointer in [
+        ({"controlled_by": "them"}, "/controlled_by"),
+        ({"kind": "SHOP"}, "/kind"),
+        ({"address": {"latitude": 91}}, "/address/latitude"),
+        ({"address": {"city": "a\x00"}}, "/address/city"),
+        ({"owner": "a\x00"}, "/owner"),
+    ]:
+        answer = await world.put("/v1/nodes/sz", {"name": "a", **wrong}, 400)
+        assert answer.document["errors"][0]["pointer"] == pointer

@@ -1,4 +1,4 @@
-"""Nodes and supply policies; they show all channels, so a channel-bound key is refused."""
+"""Supply policies; they show all channels, so a channel-bound key is refused."""
 
 from typing import Final
 
@@ -19,9 +19,6 @@ from engine.infra.runtime import RUNTIME
 from engine.infra.versioned import Kept
 from engine.inventory.service import documents as service
 from engine.inventory.types import (
-    NodeFields,
-    NodePage,
-    NodeView,
     PolicyFields,
     PolicyPage,
     PolicyView,
@@ -29,34 +26,7 @@ from engine.inventory.types import (
 from engine.kernel import codec
 from engine.kernel.errors import InConflict, NotFound, PreconditionRequired
 
-_decode_node: Final = codec.Decoder(NodeFields)
 _decode_policy: Final = codec.Decoder(PolicyFields)
-
-
-async def put_node(request: web.Request) -> web.Response:
-    """Create or change a node."""
-    principal = await _caller(request, "stock:write")
-    node, fields = path_id(request, "node"), await body_of(request, _decode_node)
-    saved = await service.put_node(
-        request.app[RUNTIME], principal.tenant, node, fields, match_of(request), principal.key_id
-    )
-    return saved_response(saved, _node(saved.kept), request.rel_url.raw_path)
-
-
-async def get_node(request: web.Request) -> web.Response:
-    """Show a node."""
-    principal = await _caller(request, "stock:read")
-    kept = await service.get_node(request.app[RUNTIME], principal.tenant, path_id(request, "node"))
-    return kept_response(kept, _node(kept))
-
-
-async def list_nodes(request: web.Request) -> web.Response:
-    """List nodes."""
-    principal = await _caller(request, "stock:read")
-    page = read_page(request.query, str)
-    after = page.after[0] if page.after else ""
-    rows = await service.nodes(request.app[RUNTIME], principal.tenant, after, page.limit + 1)
-    return json_response(page.answer(rows, lambda kept: [kept.id], _node))
 
 
 async def put_policy(request: web.Request) -> web.Response:
@@ -96,9 +66,6 @@ async def list_policies(request: web.Request) -> web.Response:
 def routes() -> list[web.RouteDef]:
     """Return the routes of this module."""
     return [
-        web.put("/v1/nodes/{node}", put_node),
-        web.get("/v1/nodes/{node}", get_node),
-        web.get("/v1/nodes", list_nodes),
         web.put("/v1/supply-policies/{policy}", put_policy),
         web.get("/v1/supply-policies/{policy}", get_policy),
         web.get("/v1/supply-policies", list_policies),
@@ -106,27 +73,6 @@ def routes() -> list[web.RouteDef]:
 
 
 OPERATIONS: Final[list[Operation]] = [
-    operation(
-        "PUT",
-        "/v1/nodes/{node}",
-        "Create or change a node",
-        "stock:write",
-        request=NodeFields,
-        responses={200: NodeView, 201: NodeView},
-        etag=True,
-    ),
-    operation(
-        "GET",
-        "/v1/nodes/{node}",
-        "Show a node",
-        "stock:read",
-        responses={200: NodeView},
-        problems=[NotFound],
-        etag=True,
-    ),
-    operation(
-        "GET", "/v1/nodes", "List nodes", "stock:read", responses={200: NodePage}, query=PAGED
-    ),
     operation(
         "PUT",
         "/v1/supply-policies/{policy}",
@@ -162,10 +108,6 @@ async def _caller(request: web.Request, scope: str) -> Principal:
     principal = await principal_of(request, scope)
     require_unbound(principal)
     return principal
-
-
-def _node(kept: Kept[NodeFields]) -> dict[str, object]:
-    return rendered(kept, "node")
 
 
 def _policy(kept: Kept[PolicyFields], published: bool) -> dict[str, object]:  # noqa: FBT001 - one caller kind

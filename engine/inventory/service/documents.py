@@ -1,4 +1,4 @@
-"""Keep and find nodes and supply policies."""
+"""Keep and find supply policies."""
 
 from engine.catalogue import service as catalogue
 from engine.channels import service as channels
@@ -8,41 +8,9 @@ from engine.infra.runtime import Runtime
 from engine.infra.versioned import Kept, Match, Saved
 from engine.inventory import rules
 from engine.inventory.store import documents as store
-from engine.inventory.types import NodeFields, PolicyFields
-from engine.kernel import codec
+from engine.inventory.types import PolicyFields
 from engine.kernel.errors import InConflict, NotFound
 from engine.kernel.types import Tenant
-
-
-async def put_node(
-    runtime: Runtime, tenant: Tenant, node: str, fields: NodeFields, match: Match, actor: str
-) -> Saved[NodeFields]:
-    """Create or change a node."""
-    codec.plain_text(fields.name, "/name", 512)
-    codec.open_document(fields.extensions, "/extensions")
-    async with runtime.pool.acquire() as connection, connection.transaction():
-        return await versioned.put(
-            connection, store.Nodes(), tenant, node, fields, match=match, actor=actor
-        )
-
-
-async def get_node(runtime: Runtime, tenant: Tenant, node: str) -> Kept[NodeFields]:
-    """Return one node.
-
-    Raises:
-        NotFound: there is none of that name.
-    """
-    async with runtime.pool.acquire() as connection:
-        kept = await store.node(connection, tenant, node)
-    if kept is None:
-        raise NotFound("there is no such node")
-    return kept
-
-
-async def nodes(runtime: Runtime, tenant: Tenant, after: str, limit: int) -> list[Kept[NodeFields]]:
-    """Return nodes after one, in the order of their ids."""
-    async with runtime.pool.acquire() as connection:
-        return await store.nodes(connection, tenant, after, limit)
 
 
 async def put_policy(

@@ -1,4 +1,4 @@
-"""Nodes and supply policies."""
+"""Supply policies."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +10,12 @@ from engine.infra import queries
 from engine.infra.postgres import Connection
 from engine.infra.publishing import Unplannable, why
 from engine.infra.versioned import Kept, packed
-from engine.inventory.types import NodeFields, PolicyFields
+from engine.inventory.types import PolicyFields
 from engine.kernel import codec
 from engine.kernel.errors import ValidationFailed
 from engine.kernel.types import Tenant
 
 SQL: Final = queries.load("engine.inventory")
-_decode_node: Final = codec.Decoder(NodeFields)
 _decode_policy: Final = codec.Decoder(PolicyFields)
 
 
@@ -37,32 +36,6 @@ class Planned(NamedTuple):
     policy: str
     fields: list[str]
     pools: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Nodes:
-    """The table of nodes, as `infra.versioned` writes to it."""
-
-    kind: str = "node"
-
-    async def lock(self, tx: Connection, tenant: Tenant, key: str) -> Kept[NodeFields] | None:
-        """Read one node and keep others from changing it."""
-        return _node(await tx.fetchrow(SQL["lock_node"], tenant, key))
-
-    async def insert(
-        self, tx: Connection, tenant: Tenant, key: str, value: NodeFields, actor: str
-    ) -> Kept[NodeFields] | None:
-        """Write a new node; None when it was made meanwhile."""
-        return _node(await tx.fetchrow(SQL["insert_node"], tenant, key, packed(value), actor))
-
-    async def update(
-        self, tx: Connection, tenant: Tenant, kept: Kept[NodeFields], value: NodeFields, actor: str
-    ) -> Kept[NodeFields]:
-        """Write the next version."""
-        row = await tx.fetchrow(SQL["update_node"], tenant, kept.id, packed(value), actor)
-        changed = _node(row)
-        assert changed is not None, "the row is locked"
-        return changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +71,6 @@ class Policies:
         changed = _policy(row)
         assert changed is not None, "the row is locked"
         return changed
-
-
-async def node(db: Connection, tenant: Tenant, key: str) -> Kept[NodeFields] | None:
-    """Read one node."""
-    return _node(await db.fetchrow(SQL["get_node"], tenant, key))
-
-
-async def nodes(db: Connection, tenant: Tenant, after: str, limit: int) -> list[Kept[NodeFields]]:
-    """Read nodes in the order of their ids."""
-    rows = await db.fetch(SQL["list_nodes"], tenant, after, limit)
-    return [kept for row in rows if (kept := _node(row))]
 
 
 async def policy(db: Connection, tenant: Tenant, key: str) -> Kept[PolicyFields] | None:
@@ -162,13 +124,6 @@ async def mark_planned(tx: Connection, done: Sequence[Planned]) -> None:
 async def mark_published(db: Connection) -> None:
     """Note that the cell has everything that was planned."""
     await db.execute(SQL["publish_policies"])
-
-
-def _node(row: Any) -> Kept[NodeFields] | None:
-    if row is None:
-        return None
-    value = _decode_node(row["document"].encode())
-    return Kept(row["node"], row["version"], row["updated_at"], value)
 
 
 def _unplanned(row: Any) -> Unplanned | Unplannable:

@@ -1,0 +1,1 @@
+"""Keep nodes, record what is told of stock, and find it."""

@@ -1,0 +1,48 @@
+"""Keep and find nodes."""
+
+import msgspec
+
+from engine.infra import versioned
+from engine.infra.runtime import Runtime
+from engine.infra.versioned import Kept, Match, Saved
+from engine.kernel import codec
+from engine.kernel.errors import NotFound
+from engine.kernel.types import Tenant
+from engine.physical.store import nodes as store
+from engine.physical.types.nodes import NodeFields
+
+
+async def put(
+    runtime: Runtime, tenant: Tenant, node: str, fields: NodeFields, match: Match, actor: str
+) -> Saved[NodeFields]:
+    """Create or change a node."""
+    codec.plain_text(fields.name, "/name", 512)
+    codec.plain_text(fields.owner, "/owner", 128)
+    if fields.address:
+        for name, text in msgspec.structs.asdict(fields.address).items():
+            if isinstance(text, str):
+                codec.plain_text(text, f"/address/{name}", 512)
+    codec.open_document(fields.extensions, "/extensions")
+    async with runtime.pool.acquire() as connection, connection.transaction():
+        return await versioned.put(
+            connection, store.Nodes(), tenant, node, fields, match=match, actor=actor
+        )
+
+
+async def get(runtime: Runtime, tenant: Tenant, node: str) -> Kept[NodeFields]:
+    """Return one node.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    async with runtime.pool.acquire() as connection:
+        kept = await store.node(connection, tenant, node)
+    if kept is None:
+        raise NotFound("there is no such node")
+    return kept
+
+
+async def page(runtime: Runtime, tenant: Tenant, after: str, limit: int) -> list[Kept[NodeFields]]:
+    """Return nodes after one, in the order of their ids."""
+    async with runtime.pool.acquire() as connection:
+        return await store.nodes(connection, tenant, after, limit)

@@ -1,0 +1,1 @@
+"""Physical stock in Postgres."""
