@@ -1,4 +1,5 @@
--- Tables: skus (engine/infra/migrations/0002_reference.sql), pools (…/0001_spine.sql).
+-- Tables: skus (engine/infra/migrations/0002_reference.sql), pools (…/0001_spine.sql),
+-- stock_keys (…/0009_physical.sql).
 
 -- name: get_sku
 -- $1 tenant, $2 sku
@@ -44,10 +45,20 @@ WHERE tenant = $1 AND sku = ANY($2::text[])
 ORDER BY sku
 FOR SHARE;
 
+-- name: stocked
+-- FOR SHARE as above. $1 tenant, $2 skus
+SELECT sku, owner, nullif(document -> 'units', '{}'::jsonb) AS units
+FROM skus
+WHERE tenant = $1 AND sku = ANY($2::text[])
+ORDER BY sku
+FOR SHARE;
+
 -- name: sku_has_pools
 -- $1 tenant, $2 owner, $3 sku
 SELECT EXISTS (
   SELECT 1 FROM pools WHERE tenant = $1 AND owner = $2 AND sku = $3
 ) OR EXISTS (
   SELECT 1 FROM supply_policies WHERE tenant = $1 AND owner = $2 AND sku = $3
+) OR EXISTS (
+  SELECT 1 FROM stock_keys WHERE tenant = $1 AND owner = $2 AND sku = $3
 );

@@ -17,5 +17,7 @@ def check(sku: SkuFields) -> None:
         codec.identifier(sku.owner, "/owner")
     if sku.price and sku.price.amount < 0:
         codec.refuse("/price/amount", "must not be negative")
+    for unit in sku.units:
+        codec.identifier(unit, f"/units/{codec.escape(unit)}")
     codec.open_document(sku.attributes, "/attributes")
     codec.open_document(sku.extensions, "/extensions")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from engine.catalogue import rules, store
-from engine.catalogue.types import SkuFields
+from engine.catalogue.types import SkuFields, Stocked
 from engine.infra import versioned
 from engine.infra.postgres import Connection
 from engine.infra.runtime import Runtime
@@ -18,7 +18,7 @@ async def put(
     """Create or change a SKU.
 
     Raises:
-        InConflict: another owner, after stock was given out: pools are kept by owner.
+        InConflict: another owner, after there was stock: it is kept by owner.
     """
     rules.check(fields)
     async with runtime.pool.acquire() as connection, connection.transaction():
@@ -53,3 +53,8 @@ async def page(runtime: Runtime, tenant: Tenant, after: str, limit: int) -> list
 async def owners_of(tx: Connection, tenant: Tenant, skus: Iterable[str]) -> dict[str, str]:
     """Return the owner of each SKU that exists; none changes until the transaction ends."""
     return await store.owners_of(tx, tenant, skus)
+
+
+async def stocked(tx: Connection, tenant: Tenant, skus: Iterable[str]) -> dict[str, Stocked]:
+    """Return owner and units of each SKU that exists; none changes until the transaction ends."""
+    return await store.stocked(tx, tenant, skus)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from engine.catalogue.types import SkuFields
+from engine.catalogue.types import SkuFields, Stocked
 from engine.infra import queries
 from engine.infra.postgres import Connection
 from engine.infra.versioned import Kept, packed
@@ -62,8 +62,17 @@ async def owners_of(tx: Connection, tenant: Tenant, skus: Iterable[str]) -> dict
     return {row["sku"]: row["owner"] for row in rows}
 
 
+async def stocked(tx: Connection, tenant: Tenant, skus: Iterable[str]) -> dict[str, Stocked]:
+    """Return owner and units of each SKU that exists; none changes until the transaction ends."""
+    rows = await tx.fetch(SQL["stocked"], tenant, list(skus))
+    return {
+        row["sku"]: Stocked(row["owner"], codec.decode_json(row["units"]) if row["units"] else {})
+        for row in rows
+    }
+
+
 async def has_pools(tx: Connection, tenant: Tenant, owner: str, sku: str) -> bool:
-    """Tell whether stock of this owner's SKU was ever given out."""
+    """Tell whether stock of this owner's SKU was ever counted, moved or given out."""
     return bool(await tx.fetchval(SQL["sku_has_pools"], tenant, owner, sku))
 
 

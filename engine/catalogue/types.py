@@ -1,19 +1,28 @@
 """A SKU as its owner describes it."""
 
-from typing import Annotated
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
 from engine.kernel import codec
 
+UNIT_FACTOR_MAX: Final = 1_000_000
+
 
 class SkuFields(codec.Wire, frozen=True):
-    """What is known of a SKU; `owner` is whose goods they are, empty when there is one owner."""
+    """What is known of a SKU; `owner` is whose goods they are, empty when there is one owner.
+
+    `units` says how many single ones a unit of measure has, such as `{"case": 12}`.
+    """
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
     barcode: Annotated[str, msgspec.Meta(max_length=64)] = ""
     price: codec.Money | None = None
     owner: Annotated[str, msgspec.Meta(max_length=128)] = ""
+    units: Annotated[
+        dict[codec.Identifier, Annotated[int, msgspec.Meta(ge=1, le=UNIT_FACTOR_MAX)]],
+        msgspec.Meta(max_length=32),
+    ] = msgspec.field(default_factory=dict)
     attributes: codec.Document = msgspec.field(default_factory=dict)
     extensions: codec.Document = msgspec.field(default_factory=dict)
 
@@ -31,3 +40,10 @@ class SkuPage(codec.Answer, frozen=True):
 
     items: list[SkuView]
     next_cursor: str | None
+
+
+class Stocked(NamedTuple):
+    """What whoever counts a SKU has to know of it."""
+
+    owner: str
+    units: dict[str, int]
