@@ -107,7 +107,7 @@ CREATE TABLE stock_reports (
   pages integer NOT NULL,
   head text NOT NULL,
   digest text NOT NULL,
-  answer json,                               -- NULL only inside the transaction that does it
+  answer json NOT NULL,
   actor text NOT NULL,
   received_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (tenant, node, report, page)

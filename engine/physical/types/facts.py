@@ -78,12 +78,12 @@ class Key(NamedTuple):
 
 
 class Assignment(NamedTuple):
-    """Which units of which order were given to which node, for the how manieth time."""
+    """Which line of which order was given to which node; `attempt` counts how often it was."""
 
     order_id: str
     line_no: int
     node: str
-    attempt: int
+    attempt: int = 1
 
 
 class Given(NamedTuple):
@@ -91,5 +91,4 @@ class Given(NamedTuple):
 
     name: Assignment
     key_id: int
-    assigned_at: datetime
     state: Assigned

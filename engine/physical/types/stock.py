@@ -9,7 +9,6 @@ from engine.kernel import codec
 from engine.physical.types.facts import Basis, Condition
 
 STOCK_QUANTITY_MAX: Final = 1_000_000_000  # of one line, in units
-UNIT_FACTOR_MAX: Final = 1_000_000
 MOVEMENT_LINES_MAX: Final = 500
 COUNT_LINES_MAX: Final = 5_000
 PAGES_MAX: Final = 10_000

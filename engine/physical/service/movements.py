@@ -1,0 +1,99 @@
+"""Record what happened to units in places: received, lost, moved, locked, found to be broken."""
+
+from datetime import datetime
+from typing import Any
+
+from msgspec.structs import asdict, replace
+
+from engine.infra.postgres import Connection
+from engine.infra.runtime import Runtime
+from engine.kernel import clock, codec
+from engine.kernel.clock import rfc3339, to_ms
+from engine.kernel.errors import IdempotencyConflict
+from engine.kernel.types import Tenant
+from engine.physical.rules import lines as rules
+from engine.physical.rules.folding import applies
+from engine.physical.rules.lines import Placed, Told
+from engine.physical.service import reading
+from engine.physical.store import balances as store
+from engine.physical.store import lists
+from engine.physical.store import told as kept
+from engine.physical.store.balances import Move
+from engine.physical.types.stock import CONDITIONS, MovementFields, MovementView, Posted
+
+
+async def record(
+    runtime: Runtime, tenant: Tenant, fields: MovementFields, actor: str
+) -> dict[str, Any]:
+    """Record a movement, all lines of it or none, and return its answer; once per reference.
+
+    Raises:
+        ValidationFailed: also for a node, SKU or unit that does not exist.
+        IdempotencyConflict: the reference stands for something else.
+    """
+    codec.identifier(fields.reference, "/reference")
+    codec.plain_text(fields.reason, "/reason", 256)
+    now = clock.instant(runtime.clock.now_ms())
+    told = fields.happened_at
+    happened_at = now if told is None else rules.not_ahead(told, now, "/happened_at")
+    same = replace(
+        fields,
+        happened_at=told and happened_at,
+        lines=[replace(line, condition=CONDITIONS[line.condition]) for line in fields.lines],
+    )
+    async with runtime.pool.acquire() as connection, connection.transaction():
+        try:
+            before = await kept.take_reference(
+                connection, tenant, fields.reference, reading.digest(same), actor
+            )
+        except LookupError:
+            raise IdempotencyConflict("the reference stands for another movement") from None
+        if before is not None:
+            answer: dict[str, Any] = codec.decode_json(before)
+            return answer
+        view = await _record(connection, tenant, same, happened_at, actor)
+        text = codec.encode(view).decode()
+        await kept.answer_reference(connection, tenant, fields.reference, text)
+    return asdict(view)
+
+
+async def _record(
+    tx: Connection, tenant: Tenant, fields: MovementFields, happened_at: datetime, actor: str
+) -> MovementView:
+    lines = await _effects(tx, tenant, fields)
+    ids = await store.key_ids(tx, tenant, {line.key for line in lines})
+    locked = await store.lock(tx, ids.values())
+    moves = []
+    for line in lines:
+        last = locked[ids[line.key]].last
+        applied = applies(happened_at, last and last.as_of)
+        key_id = ids[line.key]
+        moves.append(Move(key_id, line.n, line.quantity, line.locked, happened_at, applied))
+    await store.move(tx, moves)
+    told = store.Told(fields.reference, fields.kind, fields.reason, actor)
+    await store.record(tx, tenant, told, moves)
+    shown = await lists.balances_of(tx, ids.values())
+    posted = [
+        Posted(
+            *line.key,
+            quantity=move.quantity,
+            locked=move.locked,
+            applied=move.applied,
+            why_not="" if move.applied else "before_count",
+            balance=shown[move.key_id],
+        )
+        for line, move in zip(lines, moves, strict=True)
+    ]
+    return MovementView(fields.reference, fields.kind, rfc3339(to_ms(happened_at)), posted)
+
+
+async def _effects(tx: Connection, tenant: Tenant, fields: MovementFields) -> list[Placed]:
+    lines = [
+        Told(n, one.node, one.sku, one.owner, one.condition, one.batch, one.unit, one.quantity)
+        for n, one in enumerate(fields.lines)
+    ]
+    placed, faults = await reading.place(tx, tenant, lines)
+    reading.refuse(faults)
+    done, faults = rules.effects(fields.kind, placed)
+    reading.refuse(faults)
+    return done

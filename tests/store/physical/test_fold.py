@@ -1,0 +1,92 @@
+"""What Postgres keeps is what the written rule says, whatever came, and in whatever order."""
+
+import random
+
+import pytest
+
+from engine.physical.rules.folding import fold
+from engine.physical.types.facts import Assigned, Count, Delta
+from tests.store.physical.conftest import at
+
+MOVES = {"receipt": (1, 0), "damage": (-1, 0), "lock": (0, 1), "unlock": (0, -1)}
+STAMPS = {"accept": "accepted_at", "ship": "shipped_at", "cancel": "cancelled_at"}
+
+
+def history(dice):
+    """Facts of one key: a call each, in the order of their making."""
+    facts = []
+    ranks = {(dice.randint(0, 12), dice.randint(0, 2)) for _ in range(dice.randint(0, 4))}
+    for n, (minute, sequence) in enumerate(sorted(ranks)):
+        basis = dice.choice(["on_hand", "available"])
+        facts.append(("count", n, minute, sequence, basis, dice.randint(0, 50), dice.randint(0, 5)))
+    facts += [
+        ("move", n, dice.randint(0, 12), dice.choice(list(MOVES)), dice.randint(1, 9))
+        for n in range(dice.randint(0, 5))
+    ]
+    for n in range(dice.randint(0, 4)):
+        units = dice.randint(1, 5)
+        facts.append(("assign", n, units))
+        facts += [
+            ("stamp", n, verb, dice.randint(0, 12), units) for verb in STAMPS if dice.random() < 0.6
+        ]
+    return facts
+
+
+def expected(facts):
+    counts, deltas, assigned = [], [], {}
+    for what, n, *rest in facts:
+        if what == "count":
+            minute, *told = rest
+            counts.append(Count(at(minute), *told))
+        elif what == "move":
+            minute, kind, units = rest
+            deltas.append(Delta(at(minute), *(units * sign for sign in MOVES[kind])))
+        elif what == "assign":
+            assigned.setdefault(n, Assigned(*rest))
+        else:
+            verb, minute, _ = rest
+            one = assigned.setdefault(n, Assigned(rest[2]))
+            assigned[n] = one._replace(**{STAMPS[verb]: at(minute)})
+    return fold(counts, deltas, assigned.values())
+
+
+async def tell(place, sku, fact):
+    what, n, *rest = fact
+    if what == "count":
+        minute, sequence, basis, quantity, locked = rest
+        await place.count(
+            minute, (sku, quantity, locked), basis=basis, sequence=sequence, report=f"{sku}-{n}"
+        )
+    elif what == "move":
+        minute, kind, units = rest
+        await place.move(kind, units, minute, f"{sku}-{n}", sku=sku)
+    else:
+        name = await place.assign(f"{sku}-{n}", rest[0] if what == "assign" else rest[2], sku)
+        if what == "stamp":
+            await place.note(rest[0], rest[1], name)
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_any_history_in_any_order_with_repeats_is_folded_as_the_rule_says(place, seed):
+    dice = random.Random(seed)
+    facts = history(dice)
+    for sku in "ABC":
+        told = [*facts, *dice.sample(facts, len(facts) // 2)]
+        dice.shuffle(told)
+        for fact in told:
+            await tell(place, sku, fact)
+        assert (await place.sums(sku) or (0, 0, 0, 0, 0)) == expected(facts), told
+
+
+async def test_control_the_histories_have_what_makes_them_hard():
+    """If one of these is missing, the test above proves less than it says."""
+    seen = set()
+    for seed in range(20):
+        facts = history(random.Random(seed))
+        late = [fact[2] for fact in facts if fact[0] == "count"]
+        seen |= {fact[4] for fact in facts if fact[0] == "count"}
+        seen |= {"before" if fact[2] <= max(late) else "after"
+                 for fact in facts if late and fact[0] == "move"}  # fmt: skip
+        seen |= {fact[2] for fact in facts if fact[0] == "stamp"}
+        seen |= {"never"} if not late else set()
+    assert seen == {"on_hand", "available", "before", "after", "accept", "ship", "cancel", "never"}
