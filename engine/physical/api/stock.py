@@ -1,0 +1,179 @@
+"""Movements, counts and balances over HTTP; they are of no channel, so a bound key is refused."""
+
+from datetime import UTC, datetime
+from typing import Final, NoReturn
+
+import msgspec
+from aiohttp import web
+
+from engine.infra.http.auth import Principal, principal_of, require_unbound
+from engine.infra.http.openapi import PAGED, Operation, Query, operation
+from engine.infra.http.paging import read_page
+from engine.infra.http.server import body_of, json_response, query_id
+from engine.infra.runtime import RUNTIME
+from engine.kernel import codec
+from engine.kernel.errors import IdempotencyConflict, PayloadTooLarge, ValidationFailed
+from engine.kernel.types import Fault
+from engine.physical.service import counts, lists, movements
+from engine.physical.service.lists import Wanted
+from engine.physical.types.stock import (
+    CONDITIONS,
+    BalancePage,
+    BalanceView,
+    CountFields,
+    CountView,
+    MovedPage,
+    MovementFields,
+    MovementView,
+)
+
+_decode_movement: Final = codec.Decoder(MovementFields)
+_decode_count: Final = codec.Decoder(CountFields)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+async def post_movement(request: web.Request) -> web.Response:
+    """Record what happened to units."""
+    principal = await _caller(request, "stock:write")
+    fields = await body_of(request, _decode_movement)
+    runtime = request.app[RUNTIME]
+    return json_response(
+        await movements.record(runtime, principal.tenant, fields, principal.key_id)
+    )
+
+
+async def post_count(request: web.Request) -> web.Response:
+    """Record a page of a count."""
+    principal = await _caller(request, "stock:write")
+    fields = await body_of(request, _decode_count)
+    runtime = request.app[RUNTIME]
+    return json_response(await counts.record(runtime, principal.tenant, fields, principal.key_id))
+
+
+async def list_balances(request: web.Request) -> web.Response:
+    """List what is where."""
+    principal = await _caller(request, "stock:read")
+    page = read_page(request.query, str, str, str, str, str)
+    named = query_id(request, "condition")
+    if named and named not in CONDITIONS:
+        _refuse("condition", f"must be one of {', '.join(CONDITIONS)}")
+    wanted = _wanted(request, principal, page.limit)
+    condition = CONDITIONS[named] if named else ""
+    rows = await lists.balances(request.app[RUNTIME], wanted, condition, page.after)
+    return json_response(page.answer(rows, _key, lambda row: row))
+
+
+async def list_movements(request: web.Request) -> web.Response:
+    """List what changed."""
+    principal = await _caller(request, "stock:read")
+    page = read_page(request.query, int, int)
+    after = None
+    if page.after:
+        micros, movement_id = page.after
+        after = _instant(micros), movement_id
+    wanted = _wanted(request, principal, page.limit)
+    rows = await lists.movements(request.app[RUNTIME], wanted, _since(request), after)
+    answer = page.answer(
+        rows, lambda row: [_micros(row[0]), row[1].movement_id], lambda row: row[1]
+    )
+    return json_response(answer)
+
+
+def routes() -> list[web.RouteDef]:
+    """Return the routes of this module."""
+    return [
+        web.post("/v1/inventory/movements", post_movement),
+        web.get("/v1/inventory/movements", list_movements),
+        web.post("/v1/inventory/counts", post_count),
+        web.get("/v1/inventory/balances", list_balances),
+    ]
+
+
+_NODE: Final = Query("node", "only at this node")
+_SKU: Final = Query("sku", "only of this SKU")
+
+OPERATIONS: Final[list[Operation]] = [
+    operation(
+        "POST",
+        "/v1/inventory/movements",
+        "Record what happened to units in places, once per reference",
+        "stock:write",
+        request=MovementFields,
+        responses={200: MovementView},
+        problems=[IdempotencyConflict, PayloadTooLarge],
+    ),
+    operation(
+        "GET",
+        "/v1/inventory/movements",
+        "List changes in the order in which they came",
+        "stock:read",
+        responses={200: MovedPage},
+        query=[_NODE, _SKU, Query("since", "recorded at or after this instant"), *PAGED],
+    ),
+    operation(
+        "POST",
+        "/v1/inventory/counts",
+        "Record a page of what a warehouse counted; pages come in any order, and twice",
+        "stock:write",
+        request=CountFields,
+        responses={200: CountView},
+        problems=[IdempotencyConflict, PayloadTooLarge],
+    ),
+    operation(
+        "GET",
+        "/v1/inventory/balances",
+        "List what is where",
+        "stock:read",
+        responses={200: BalancePage},
+        query=[
+            _NODE,
+            _SKU,
+            Query("condition", "only in this condition, by plain name or Qimen code"),
+            *PAGED,
+        ],
+    ),
+]
+
+
+async def _caller(request: web.Request, scope: str) -> Principal:
+    principal = await principal_of(request, scope)
+    require_unbound(principal)
+    return principal
+
+
+def _wanted(request: web.Request, principal: Principal, limit: int) -> Wanted:
+    node, sku = query_id(request, "node"), query_id(request, "sku")
+    return Wanted(principal.tenant, node, sku, limit + 1)
+
+
+def _since(request: web.Request) -> datetime | None:
+    text = request.query.get("since", "")
+    if not text:
+        return None
+    try:
+        return codec.instant(msgspec.convert(text, codec.Instant), "")
+    except (msgspec.ValidationError, ValidationFailed):
+        _refuse("since", "must be an instant with a zone, as in RFC 3339")
+
+
+def _instant(micros: int) -> datetime:
+    """Return the instant of a cursor, which comes from the outside like everything else."""
+    seconds, rest = divmod(micros, 1_000_000)
+    try:
+        moment = codec.instant(datetime.fromtimestamp(seconds, UTC), "")
+    except (ValidationFailed, ValueError, OverflowError, OSError):
+        _refuse("cursor", "must be a next_cursor of this list")
+    return moment.replace(microsecond=rest)
+
+
+def _micros(moment: datetime) -> int:
+    passed = moment - _EPOCH
+    return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
+
+
+def _key(row: BalanceView) -> list[object]:
+    return [row.node, row.owner, row.sku, row.condition, row.batch]
+
+
+def _refuse(name: str, detail: str) -> NoReturn:
+    raise ValidationFailed([Fault("", f"query parameter {name}: {detail}")])

@@ -1,0 +1,223 @@
+"""Physical stock over HTTP and from files."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from engine import settings as settings_of
+from engine.catalogue import api as catalogue
+from engine.infra import postgres
+from engine.infra.http import keys, openapi
+from engine.infra.http.auth import Directory, ensure_admin_key
+from engine.infra.http.server import build
+from engine.infra.runtime import Runtime
+from engine.kernel.clock import SystemClock
+from engine.physical import api
+
+ADMIN = "an-admin-key-of-the-tests"
+SLICES = (keys, catalogue, api)
+OPERATIONS = [one for slice_ in SLICES for one in slice_.OPERATIONS]
+MOVEMENTS, COUNTS = "/v1/inventory/movements", "/v1/inventory/counts"
+BALANCES = "/v1/inventory/balances"
+
+
+class House:
+    """An API process over the test's Postgres, with nodes N and M and SKUs A to C."""
+
+    def __init__(self, client, settings):
+        self.client, self.settings = client, settings
+
+    async def call(self, method, path, body=None, status=200, key=ADMIN, **query):
+        answer = await self.client.request(
+            method, path, json=body, params=query, headers={"Authorization": f"Bearer {key}"}
+        )
+        text = await answer.text()
+        assert answer.status == status, text
+        return msgspec.json.decode(text) if text else None
+
+    async def move(self, reference, *lines, status=200, kind="receipt", **more):
+        body = {"reference": reference, "kind": kind, "lines": lines, **more}
+        return await self.call("POST", MOVEMENTS, body, status)
+
+    async def count(self, report, *lines, status=200, **more):
+        body = {"report": report, "node": "N", "basis": "on_hand", "lines": lines,
+                "as_of": "2026-11-11T00:00:00Z"} | more  # fmt: skip
+        return await self.call("POST", COUNTS, body, status)
+
+    async def held(self, **query):
+        page = await self.call("GET", BALANCES, **query)
+        return [(one["node"], one["sku"], one["condition"], one["sellable"])
+                for one in page["items"]]  # fmt: skip
+
+    async def run(self, *words, url=True):
+        """Run the command as a process of its own."""
+        environment = settings_of.environment(self.settings)
+        if not url:
+            environment = {"TIDEGATE_DATA_DIR": "/nonexistent", "TIDEGATE_HTTP_PORT": "1"}
+        return await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-m", "engine", "import", "stock", *map(str, words)],
+            env={**os.environ, **environment},
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+
+@asynccontextmanager
+async def served(settings, database_url):
+    clock = SystemClock()
+    async with await postgres.open_pool(database_url) as pool:
+        async with pool.acquire() as connection:
+            await ensure_admin_key(connection, ADMIN, "main")
+        process = Runtime(settings=settings, clock=clock, pool=pool, cell=None, process="test")
+        routes = [one for slice_ in SLICES for one in slice_.routes()]
+        app = build(process, Directory(pool, clock), routes, {})
+        async with TestClient(TestServer(app)) as client:
+            yield House(client, settings)
+
+
+@pytest.fixture
+async def house(settings, database_url):
+    async with served(settings, database_url) as one:
+        for node in "NM":
+            await one.call("PUT", f"/v1/nodes/{node}", {"name": node}, 201)
+        for sku in "ABC":
+            body = {"name": sku, "units": {"case": 12} if sku == "A" else {}}
+            await one.call("PUT", f"/v1/skus/{sku}", body, 201)
+        yield one
+
+
+def line(sku="A", quantity=1, node="N", **more):
+    return {"node": node, "sku": sku, "quantity": quantity, **more}
+
+
+async def test_a_movement_answers_with_what_there_is_then(house):
+    lines = line(quantity=2, unit="case"), line("B", 3, condition="CC")
+    first = await house.move(
+        "r", *lines, reason="delivery 7", happened_at="2026-11-11T00:00:00+08:00"
+    )
+    told = [(one["quantity"], one["condition"], one["applied"], one["balance"]["on_hand"])
+            for one in first["lines"]]  # fmt: skip
+    assert told == [(24, "good", True, 24), (3, "defective", True, 3)]
+    assert first["happened_at"] == "2026-11-10T16:00:00.000Z"
+    await house.move("s", line())
+    again = await house.move("r", *lines, reason="delivery 7", happened_at="2026-11-10T16:00:00Z")
+    assert again == first
+    other = await house.move("r", line(), status=422)
+    assert other["code"] == "idempotency_conflict"
+    assert await house.held() == [("N", "A", "good", 25), ("N", "B", "defective", 3)]
+
+
+async def test_faults_point_at_their_lines(house):
+    refusal = await house.move("r", line(), line("X", node="Y"), line(unit="box"), status=400)
+    assert [(one["pointer"], one["detail"]) for one in refusal["errors"]] == [
+        ("/lines/1/node", "there is no such node"),
+        ("/lines/1/sku", "there is no such SKU"),
+        ("/lines/2/unit", "the SKU has no such unit; it has: case"),
+    ]
+    for body in ({"lines": []}, {"lines": [line(condition="AA")]}, {"kind": "sale"}):
+        good = {"reference": "r", "kind": "receipt", "lines": [line()]}
+        refusal = await house.call("POST", MOVEMENTS, good | body, 400)
+        assert refusal["code"] == "validation_failed"
+    many = [line() for _ in range(501)]
+    assert (await house.move("r", *many, status=400))["errors"][0]["pointer"] == "/lines"
+    assert await house.held() == []
+
+
+async def test_a_count_in_pages(house):
+    await house.move("r", line("C", 9), happened_at="2026-11-10T00:00:00Z")
+    head = {"pages": 2, "owner": "", "complete": True, "sequence": 3}
+    one = await house.count("k", {"sku": "A", "quantity": 5, "locked": 1}, page=1, **head)
+    assert (one["applied"], one["pages_missing"]) == (1, 1)
+    two = await house.count("k", {"sku": "B", "quantity": 1, "unit": "case"}, page=2, status=400,
+                            **head)  # fmt: skip
+    assert two["errors"][0]["pointer"] == "/lines/0/unit"
+    two = await house.count("k", {"sku": "B", "quantity": 1, "condition": "XS"}, page=2, **head)
+    assert (two["applied"], two["zeroed"], two["pages_missing"]) == (1, 1, 0)
+    assert await house.held() == [
+        ("N", "A", "good", 4), ("N", "B", "box_damaged", 1), ("N", "C", "good", 0),
+    ]  # fmt: skip
+    assert await house.held(condition="XS") == [("N", "B", "box_damaged", 1)]
+    assert await house.held(sku="A", node="N", condition="good") == [("N", "A", "good", 4)]
+    refusal = await house.count("other", {"sku": "A", "quantity": 6}, sequence=3, status=422)
+    assert "raise the sequence" in refusal["detail"]
+    assert (await house.count("gone", node="X", status=400))["errors"][0]["pointer"] == "/node"
+    (shown,) = (await house.call("GET", BALANCES, sku="A"))["items"]
+    assert (shown["report"], shown["sequence"], shown["as_of"]) == (
+        "k", 3, "2026-11-11T00:00:00.000Z",
+    )  # fmt: skip
+
+
+async def pages(house, path, **query):
+    items, cursor = [], ""
+    while cursor is not None:
+        page = await house.call("GET", path, limit=2, cursor=cursor, **query)
+        items += page["items"]
+        cursor = page["next_cursor"]
+    return items
+
+
+async def test_lists_page_to_the_end(house):
+    for n in range(3):
+        await house.move(f"r{n}", line("A"), line("B", batch=f"b{n}"), line("B", node="M"))
+    moved = await pages(house, MOVEMENTS)
+    assert [one["reference"] for one in moved] == [f"r{n}" for n in range(3) for _ in range(3)]
+    ids = [one["movement_id"] for one in moved]
+    assert ids == sorted(set(ids))
+    assert len(await pages(house, MOVEMENTS, sku="B", node="N")) == 3
+    since = moved[3]["received_at"]
+    assert len(await pages(house, MOVEMENTS, since=since)) in {6, 9}  # told to the millisecond
+    assert await pages(house, MOVEMENTS, since="2099-01-01T00:00:00Z") == []
+    held = [(one["node"], one["sku"], one["batch"]) for one in await pages(house, BALANCES)]
+    assert held == [
+        ("M", "B", ""), ("N", "A", ""), ("N", "B", "b0"), ("N", "B", "b1"), ("N", "B", "b2"),
+    ]  # fmt: skip
+    for path, wrong in [
+        (MOVEMENTS, {"since": "yesterday"}), (MOVEMENTS, {"since": "2026-11-11T00:00:00"}),
+        (MOVEMENTS, {"cursor": "WzEsIDld"}), (MOVEMENTS, {"cursor": "x"}),
+        (BALANCES, {"condition": "bad"}), (BALANCES, {"cursor": "WzEsIDld"}),
+    ]:  # fmt: skip
+        await house.call("GET", path, status=400, **wrong)
+
+
+async def test_keys_that_are_bound_or_lack_the_scope_are_refused(house):
+    async def key(channel, *scopes):
+        body = {"name": "a", "scopes": scopes, "channel": channel}
+        return (await house.call("POST", "/v1/keys", body, 201))["key"]
+
+    bound, reader = await key("mall", "stock:read", "stock:write"), await key("", "stock:read")
+    body = {"reference": "r", "kind": "receipt", "lines": [line()]}
+    for one in (bound, reader):
+        await house.call("POST", MOVEMENTS, body, 403, key=one)
+    for path in (MOVEMENTS, BALANCES):
+        await house.call("GET", path, status=403, key=bound)
+        await house.call("GET", path, key=reader)
+    assert await house.held() == []
+
+
+async def test_an_owner_stays_once_there_is_stock(house):
+    await house.move("r", line("B"))
+    await house.call("PUT", "/v1/skus/B", {"name": "B", "owner": "other"}, 409)
+    await house.call("PUT", "/v1/skus/C", {"name": "C", "owner": "other"})
+    moved = await house.move("s", line("C"), line("C", owner="third"))
+    assert [one["owner"] for one in moved["lines"]] == ["other", "third"]
+
+
+async def test_units_of_a_sku_are_checked(house):
+    for units, pointer in [({"case": 0}, "/units"), ({"a\x00": 1}, "/units/a\x00")]:
+        refusal = await house.call("PUT", "/v1/skus/D", {"name": "D", "units": units}, 400)
+        assert refusal["errors"][0]["pointer"] == pointer
+
+
+def test_the_calls_are_described():
+    document = openapi.document(OPERATIONS, "1")
+    OpenAPIV31SpecValidator(document).validate()
+    assert set(document["paths"][MOVEMENTS]) == {"post", "get"}
+    assert set(document["paths"][COUNTS]) == {"post"}
+    assert set(document["paths"][BALANCES]) == {"get"}
