@@ -1,23 +1,19 @@
 """Listings from a CSV file: `channel,item_id,sku_id,sku,units_per`, UTF-8 with or without BOM."""
 
-import csv
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from engine.infra import sheets
+from engine.infra.sheets import MalformedFile
 from engine.listings.rules import Numbered
 from engine.listings.types import LISTINGS_PER_FILE_MAX, UNITS_PER_MAX, Listing, RowFault
 
+__all__ = ["COLUMNS", "MalformedFile", "Sheet", "parse", "read"]
+
 COLUMNS: Final = ("channel", "item_id", "sku_id", "sku", "units_per")
-# What a spreadsheet makes of a long number; the digits it dropped are gone.
-_SHORTENED: Final = re.compile(r"\d(\.\d+)?E\+\d+", re.IGNORECASE)
 _DIGITS_MAX: Final = len(str(UNITS_PER_MAX))
-
-
-class MalformedFile(Exception):
-    """The file is not listings; the message says what to mend."""
 
 
 class Sheet(NamedTuple):
@@ -33,16 +29,8 @@ def read(path: Path) -> Sheet:
     Raises:
         MalformedFile: it is not a CSV file of listings at all.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return parse(file)
-    except UnicodeDecodeError as error:
-        raise MalformedFile(
-            f"{path.name} is not UTF-8 (byte {error.start}). Excel in Chinese saves CSV as GBK:"
-            ' save it as "CSV UTF-8", or run iconv -f GBK -t UTF-8'
-        ) from None
-    except OSError as error:
-        raise MalformedFile(f"{path.name} cannot be read: {error.strerror}") from None
+    with sheets.opened(path) as lines:
+        return parse(lines)
 
 
 def parse(lines: Iterable[str]) -> Sheet:
@@ -51,39 +39,22 @@ def parse(lines: Iterable[str]) -> Sheet:
     Raises:
         MalformedFile: no such header, not CSV, or no row.
     """
-    reader = csv.reader(lines, strict=True)
     sheet = Sheet([], [])
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        if sorted(header) != sorted(COLUMNS):
-            raise MalformedFile(f"line 1: the header must be {','.join(COLUMNS)}")
-        for line, cells in islice(_numbered(reader), LISTINGS_PER_FILE_MAX + 1):
-            if len(cells) == len(header):
-                _take(sheet, line, dict(zip(header, map(str.strip, cells), strict=True)))
-            else:
-                told = f"{len(cells)} fields where the header has {len(header)}"
-                sheet.faults.append(RowFault(line, "", told))
-    except csv.Error as error:
-        raise MalformedFile(f"line {reader.line_num}: not CSV: {error}") from None
+    for line, named, detail in islice(sheets.rows(lines, COLUMNS), LISTINGS_PER_FILE_MAX + 1):
+        if detail:
+            sheet.faults.append(RowFault(line, "", detail))
+        else:
+            _take(sheet, line, named)
     if not 0 < len(sheet.rows) + len(sheet.faults) <= LISTINGS_PER_FILE_MAX:
         raise MalformedFile(f"a file has 1 to {LISTINGS_PER_FILE_MAX} rows below its header")
     return sheet
 
 
-def _numbered(reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
-    """Yield rows with the line on which each begins: a quoted field may hold line ends."""
-    line = reader.line_num + 1  # type: ignore[attr-defined]  # csv's reader is no class one can name
-    for cells in reader:
-        if any(map(str.strip, cells)):
-            yield line, cells
-        line = reader.line_num + 1  # type: ignore[attr-defined]
-
-
-def _take(sheet: Sheet, line: int, named: dict[str, str]) -> None:
+def _take(sheet: Sheet, line: int, named: Mapping[str, str]) -> None:
     faults = [
-        RowFault(line, name, f"{named[name]!r} was shortened by a spreadsheet: format it as text")
+        RowFault(line, name, told)
         for name in ("item_id", "sku_id")
-        if _SHORTENED.fullmatch(named[name])
+        if (told := sheets.shortened(named[name]))
     ]
     units = named["units_per"]
     if units.isascii() and units.isdecimal() and len(units) <= _DIGITS_MAX:

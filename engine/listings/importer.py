@@ -1,29 +1,18 @@
 """The command `tidegate import listings`: a CSV file into the table, all of it or nothing."""
 
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
-import asyncpg
 import msgspec
 
-from engine.infra import migrate, postgres
+from engine.infra import importing
 from engine.infra.postgres import Connection
 from engine.kernel import codec
-from engine.kernel.errors import Misconfigured
 from engine.kernel.types import Tenant
 from engine.listings import files, service
 from engine.listings.types import FAULTS_SHOWN_MAX, BadRows, Kept, RowFault
 from engine.settings import Settings
-
-OK: Final = 0
-FAILED: Final = 1
-USAGE: Final = 2
-ACTOR: Final = "tidegate import"
-
-_NO_POSTGRES: Final[tuple[type[Exception], ...]] = (*postgres.UNAVAILABLE, asyncpg.PostgresError)
 
 
 async def run(
@@ -37,16 +26,16 @@ async def run(
         sheet = files.read(path)
     except files.MalformedFile as refusal:
         sys.stderr.write(f"{refusal}\n")
-        return USAGE
+        return importing.USAGE
     tenant = Tenant(settings.tenant)
     try:
-        async with _connected(settings.database_url or "") as connection:
+        async with importing.connected(settings.database_url or "") as connection:
             kept = await _keep(connection, tenant, sheet, replace=replace, dry_run=dry_run)
     except BadRows as bad:
         _tell_faults(bad.faults, as_json=as_json)
-        return FAILED
+        return importing.FAILED
     _tell(kept, dry_run=dry_run, as_json=as_json)
-    return OK
+    return importing.OK
 
 
 async def _keep(
@@ -57,27 +46,13 @@ async def _keep(
     await transaction.start()
     try:
         kept = await service.keep(
-            connection, tenant, sheet.rows, sheet.faults, replace=replace, actor=ACTOR
+            connection, tenant, sheet.rows, sheet.faults, replace=replace, actor=importing.ACTOR
         )
     except BaseException:
         await transaction.rollback()
         raise
     await (transaction.rollback() if dry_run else transaction.commit())
     return kept
-
-
-@asynccontextmanager
-async def _connected(dsn: str) -> AsyncIterator[Connection]:
-    try:
-        connection = await postgres.connect(dsn)
-    except _NO_POSTGRES as away:
-        told = f"no Postgres lets us in there: {str(away) or type(away).__name__}"
-        raise Misconfigured(f"TIDEGATE_DATABASE_URL: {told}") from away
-    try:
-        await migrate.require_head(connection)
-        yield connection
-    finally:
-        await connection.close(timeout=2)
 
 
 def _tell(kept: Kept, *, dry_run: bool, as_json: bool) -> None:
