@@ -279,6 +279,32 @@ def import_listings(
     )
 
 
+@imports.command("stock")
+def import_stock(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would become of the rows.")
+    ] = False,
+    rejected: Annotated[
+        Path | None,
+        typer.Option(dir_okay=False, help="Write rejected rows there, with line and reason."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Import what warehouses counted; good rows are kept, rejected ones told, with exit code 1.
+
+    The file is CSV in UTF-8 with the columns node,sku,quantity and, as far as they are known,
+    owner, condition, batch, unit, locked, basis, as_of, sequence, produced_on, expires_on.
+    """
+    settings = _attached(valkey=False)
+    import asyncio
+
+    from engine.physical.importer import Options, run
+
+    raise typer.Exit(asyncio.run(run(settings, Options(file, dry_run, rejected, as_json))))
+
+
 def _settings(**flags: object) -> Settings:
     """Load the settings; flags that were given win over the environment."""
     import dataclasses

@@ -221,3 +221,99 @@ def test_the_calls_are_described():
     assert set(document["paths"][MOVEMENTS]) == {"post", "get"}
     assert set(document["paths"][COUNTS]) == {"post"}
     assert set(document["paths"][BALANCES]) == {"get"}
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(header, *rows, encoding="utf-8"):
+        path = tmp_path / "stock.csv"
+        path.write_text("\n".join((header, *rows)) + "\n", encoding=encoding)
+        return path
+
+    return write
+
+
+async def test_a_file_is_imported_and_a_second_time_changes_nothing(house, file):
+    path = file(
+        "node,sku,quantity,locked,condition,batch,unit,basis,as_of,sequence,expires_on",
+        "N,A,2,,,,case,,2026-11-11T00:00:00Z,,",
+        "N,B,7,1,CC,b1,,available,2026-11-11T00:00:00Z,3,2027-01-31",
+        "M,B,5,,,,,,2026-11-11T00:00:00Z,,",
+        encoding="utf-8-sig",
+    )
+    told = await house.run(path)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout == "3 rows, 3 applied, 0 stale, 3 corrected, 0 rejected\n"
+    assert await house.held() == [
+        ("M", "B", "good", 5), ("N", "A", "good", 24), ("N", "B", "defective", 7),
+    ]  # fmt: skip
+    told = await house.run(path, "--json")
+    assert msgspec.json.decode(told.stdout) == {
+        "rows": 3, "applied": 0, "stale": 3, "corrected": 0, "rejected": 0, "dry_run": False,
+        "errors": [],
+    }  # fmt: skip
+    (shown,) = (await house.call("GET", BALANCES, condition="CC"))["items"]
+    assert (shown["expires_on"], shown["locked"], shown["report"]) == (
+        "2027-01-31", 1, "import stock.csv",
+    )  # fmt: skip
+
+
+async def test_bad_rows_are_written_down_and_a_mended_file_is_taken(house, file, tmp_path):
+    rejected = tmp_path / "rejected.csv"
+    path = file(
+        "node,sku,quantity,as_of,unit",
+        "N,A,5,2026-11-11T00:00:00Z,",
+        "X,Y,5,,",
+        "N,B,many,,",
+        "N,B,1,,case",
+        "N,A,6,2026-11-11T00:00:00Z,",
+        "N,C",
+        "N,C,3,2099-01-01T00:00:00Z,",
+        "N,C,3,2026-11-11T00:00:00Z,",
+    )
+    told = await house.run(path, "--rejected", rejected)
+    assert told.returncode == 1
+    assert told.stdout == "8 rows, 2 applied, 0 stale, 2 corrected, 6 rejected\n"
+    assert told.stderr.splitlines()[:3] == [
+        "line 3, node: there is no such node",
+        "line 3, sku: there is no such SKU",
+        "line 4, quantity: must be a whole number from 0 to 1000000000",
+    ]
+    assert await house.held() == [("N", "A", "good", 5), ("N", "C", "good", 3)]
+    written = rejected.read_text().splitlines()
+    assert [one.split(",")[0] for one in written] == ["line", "3", "4", "5", "6", "7", "8"]
+    assert written[1].startswith(
+        "3,node,node there is no such node; sku there is no such SKU,X,Y,5"
+    )
+    rejected.write_text("\n".join([written[0], written[2].replace("many", "4")]) + "\n")
+    told = await house.run(rejected)
+    assert told.stdout == "1 rows, 1 applied, 0 stale, 1 corrected, 0 rejected\n"
+    assert ("N", "B", "good", 4) in await house.held()
+
+
+async def test_a_dry_run_of_a_file_counts_and_changes_nothing(house, file, tmp_path):
+    path = file("node,sku,quantity", "N,A,5", "N,X,5")
+    rejected = tmp_path / "rejected.csv"
+    told = await house.run(path, "--dry-run", "--rejected", rejected)
+    assert told.returncode == 1
+    assert told.stdout == (
+        "2 rows, 1 applied, 0 stale, 1 corrected, 1 rejected (dry run: nothing was changed)\n"
+    )
+    assert len(rejected.read_text().splitlines()) == 2
+    assert await house.held() == []
+
+
+async def test_what_is_no_file_of_counts_is_a_usage_error(house, file, tmp_path):
+    for header, rows in [
+        ("node,sku", ["N,A"]), ("node,sku,quantity,price", ["N,A,1,1"]),
+        ("node,sku,quantity,sku", ["N,A,1,B"]), ("node,sku,quantity", []),
+        ("node,sku,quantity", ["N,A,1"] * 3 + ['N,"A,1']),
+    ]:  # fmt: skip
+        told = await house.run(file(header, *rows))
+        assert (told.returncode, told.stdout) == (2, ""), header
+    told = await house.run(file("node,sku,quantity", "N,商品,1", encoding="gbk"))
+    assert (told.returncode, "GBK" in told.stderr) == (2, True)
+    path = file("node,sku,quantity", "N,A,1")
+    assert (await house.run(path, "--rejected", tmp_path / "no" / "file")).returncode == 2
+    assert await house.held() == []
+    assert (await house.run(path, url=False)).returncode == 3

@@ -157,6 +157,8 @@ def _checked(runtime: Runtime, fields: CountFields) -> CountFields:
     if fields.page > fields.pages:
         codec.refuse("/page", "must not be greater than pages")
     for n, line in enumerate(fields.lines):
+        if line.quantity < 0 and fields.basis == "on_hand":
+            codec.refuse(f"/lines/{n}/quantity", "must be at least 0 with basis on_hand")
         if (line.produced_on or line.expires_on) and not line.batch:
             codec.refuse(f"/lines/{n}/batch", "is required with dates: they are a batch's")
     now = clock.instant(runtime.clock.now_ms())

@@ -178,10 +178,13 @@ class MovedPage(codec.Answer, frozen=True):
 
 
 class CountLine(codec.Wire, frozen=True):
-    """What was counted of one key; dates are those of its batch."""
+    """What was counted of one key; dates are those of its batch.
+
+    A warehouse that accepted more than it has may say less than 0 with basis `available`.
+    """
 
     sku: codec.Identifier
-    quantity: _Units
+    quantity: _Signed
     locked: _Units = 0
     condition: ConditionIn = "good"
     batch: _Text = ""

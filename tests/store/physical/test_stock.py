@@ -271,3 +271,11 @@ async def test_each_change_has_its_version_and_no_change_has_none(place):
     assert [after - before for before, after in pairwise(seen)] == [
         0, 0, 0, 1, 0, 1,
     ]  # fmt: skip
+
+
+async def test_less_than_nothing_is_available_and_never_on_hand(place):
+    await place.count(1, ("A", -3, 1), basis="available")
+    assert await place.sums() == (-2, 1, 0, 0, -3)
+    with pytest.raises(ValidationFailed) as refusal:
+        await place.count(2, ("A", -3))
+    assert pointers(refusal) == ["/lines/0/quantity"]
