@@ -1,33 +1,38 @@
 """What Postgres keeps is what the written rule says, whatever came, and in whatever order."""
 
 import random
+from itertools import product
 
 import pytest
 
-from engine.physical.rules.folding import fold
-from engine.physical.types.facts import Assigned, Count, Delta
+from engine.physical.rules.folding import fold, share
+from engine.physical.store import balances
+from engine.physical.types.facts import Assigned, Count, Delta, Key
 from tests.store.physical.conftest import at
 
 MOVES = {"receipt": (1, 0), "damage": (-1, 0), "lock": (0, 1), "unlock": (0, -1)}
+MINUTES = 5  # few, so that instants coincide
 STAMPS = {"accept": "accepted_at", "ship": "shipped_at", "cancel": "cancelled_at"}
 
 
 def history(dice):
     """Facts of one key: a call each, in the order of their making."""
     facts = []
-    ranks = {(dice.randint(0, 12), dice.randint(0, 2)) for _ in range(dice.randint(0, 4))}
+    ranks = {(dice.randint(0, MINUTES), dice.randint(0, 2)) for _ in range(dice.randint(0, 4))}
     for n, (minute, sequence) in enumerate(sorted(ranks)):
         basis = dice.choice(["on_hand", "available"])
         facts.append(("count", n, minute, sequence, basis, dice.randint(0, 50), dice.randint(0, 5)))
     facts += [
-        ("move", n, dice.randint(0, 12), dice.choice(list(MOVES)), dice.randint(1, 9))
+        ("move", n, dice.randint(0, MINUTES), dice.choice(list(MOVES)), dice.randint(1, 9))
         for n in range(dice.randint(0, 5))
     ]
     for n in range(dice.randint(0, 4)):
         units = dice.randint(1, 5)
         facts.append(("assign", n, units))
         facts += [
-            ("stamp", n, verb, dice.randint(0, 12), units) for verb in STAMPS if dice.random() < 0.6
+            ("stamp", n, verb, dice.randint(0, MINUTES), units)
+            for verb in STAMPS
+            if dice.random() < 0.6
         ]
     return facts
 
@@ -76,6 +81,36 @@ async def test_any_history_in_any_order_with_repeats_is_folded_as_the_rule_says(
         for fact in told:
             await tell(place, sku, fact)
         assert (await place.sums(sku) or (0, 0, 0, 0, 0)) == expected(facts), told
+
+
+async def test_a_count_finds_every_assignment_as_the_rule_shares_it(place):
+    """Each combination of instants before, at and after the count, for both bases."""
+    moments = [None, at(4), at(5), at(6)]
+    cases = [
+        (basis, Assigned(3, *told))
+        for basis in ("on_hand", "available")
+        for told in product(moments, repeat=3)
+    ]
+    keys = [Key("N", "", "A", "good", str(n)) for n in range(len(cases))]
+    ids = await balances.key_ids(place.pg, "main", keys)
+    for key, (_, one) in zip(keys, cases, strict=True):
+        await place.pg.execute(
+            "INSERT INTO stock_assignments VALUES"
+            " ('main', $1, 1, 'N', 1, $2, $3, $4, $5, $6, $7)",
+            key.batch, ids[key], one.units, at(0), *one[1:],
+        )  # fmt: skip
+    counted = [
+        balances.Counted(ids[key], Count(at(5), 0, basis, 50, 4))
+        for key, (basis, _) in zip(keys, cases, strict=True)
+    ]
+    await balances.count(place.pg, counted, "r")
+    for key, (basis, one) in zip(keys, cases, strict=True):
+        row = await place.row(batch=key.batch)
+        expects = share(one, at(5))
+        found = row["accepted_then"], row["shipped_since"]
+        assert found == (expects.accepted_then, expects.shipped_since), (basis, one)
+        on_hand = fold([Count(at(5), 0, basis, 50, 4)], [], [one]).on_hand
+        assert row["on_hand"] == on_hand
 
 
 async def test_control_the_histories_have_what_makes_them_hard():
