@@ -217,8 +217,8 @@ class CountFields(codec.Wire, frozen=True):
 class CountView(codec.Answer, frozen=True):
     """What became of a page: of its lines, and of keys that the whole report does not name.
 
-    `stale` ones were counted later already. `corrected` are those of the applied ones that moved
-    what we had, `zeroed` keys that a complete report left out.
+    `stale` ones were counted later already, or the same. `zeroed` are keys that a complete report
+    left out; `corrected` are those of the applied and zeroed ones where we had another number.
     """
 
     report: str
