@@ -19,12 +19,12 @@ class SkuFields(codec.Wire, frozen=True):
     barcode: Annotated[str, msgspec.Meta(max_length=64)] = ""
     price: codec.Money | None = None
     owner: Annotated[str, msgspec.Meta(max_length=128)] = ""
+    attributes: codec.Document = msgspec.field(default_factory=dict)
+    extensions: codec.Document = msgspec.field(default_factory=dict)
     units: Annotated[
         dict[codec.Identifier, Annotated[int, msgspec.Meta(ge=1, le=UNIT_FACTOR_MAX)]],
         msgspec.Meta(max_length=32),
     ] = msgspec.field(default_factory=dict)
-    attributes: codec.Document = msgspec.field(default_factory=dict)
-    extensions: codec.Document = msgspec.field(default_factory=dict)
 
 
 class SkuView(SkuFields, frozen=True, kw_only=True, forbid_unknown_fields=False):

@@ -62,7 +62,12 @@ def _balance(row: Any) -> BalanceView:
 def _shown(row: Any) -> dict[str, Any]:
     shown = dict(row)
     for name in shown.keys() & _INSTANTS:
-        shown[name] = shown[name] and rfc3339(to_ms(shown[name]))
+        shown[name] = shown[name] and rfc3339(to_ms(_floor(shown[name])))
     for name in shown.keys() & _DATES:
         shown[name] = shown[name] and shown[name].isoformat()
     return shown
+
+
+def _floor(moment: datetime) -> datetime:
+    """Whoever asks for what came since an instant we told must not miss what came at it."""
+    return moment.replace(microsecond=moment.microsecond // 1_000 * 1_000)

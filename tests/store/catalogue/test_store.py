@@ -6,7 +6,8 @@ from engine.kernel.codec import Money
 
 
 async def test_a_sku_comes_back_as_it_was_put(pg):
-    fields = SkuFields("茶", "69", Money(990, "CNY"), "acme", {"a": [1, {"b": None}]}, {"é": 1.5})
+    fields = SkuFields("茶", "69", Money(990, "CNY"), "acme", {"a": [1, {"b": None}]}, {"é": 1.5},
+                       {"case": 12})  # fmt: skip
     kept = await store.Skus().insert(pg, "main", "tea", fields, "test")
     assert (kept.version, kept.value) == (1, fields)
     assert (await store.get(pg, "main", "tea")).value == fields
@@ -19,6 +20,13 @@ async def test_owners_are_told_of_those_that_exist(pg):
     await store.Skus().insert(pg, "main", "cup", SkuFields("Cup"), "test")
     found = await store.owners_of(pg, "main", ["tea", "cup", "none"])
     assert found == {"tea": "acme", "cup": ""}
+
+
+async def test_owner_and_units_are_told_together(pg):
+    await store.Skus().insert(pg, "main", "tea", SkuFields("Tea", owner="acme"), "test")
+    await store.Skus().insert(pg, "main", "cup", SkuFields("Cup", units={"box": 6}), "test")
+    found = await store.stocked(pg, "main", ["tea", "cup", "none"])
+    assert found == {"tea": ("acme", {}), "cup": ("", {"box": 6})}
 
 
 async def test_a_sku_has_pools_once_stock_was_given_out(pg):

@@ -76,3 +76,50 @@ def test_clocks_may_differ_a_little():
     for far in (near + timedelta(microseconds=1), now.replace(year=1999)):
         with pytest.raises(ValidationFailed):
             lines.not_ahead(far, now, "/as_of")
+
+
+@pytest.mark.parametrize(
+    ("kind", "quantity", "effect"),
+    [
+        ("receipt", 3, (3, 0)),
+        ("adjustment", -3, (-3, 0)),
+        ("transfer_out", 3, (-3, 0)),
+        ("transfer_in", 3, (3, 0)),
+        ("damage", 3, (-3, 0)),
+        ("return_in", 3, (3, 0)),
+        ("lock", 3, (0, 3)),
+        ("unlock", 3, (0, -3)),
+        ("receipt", -3, None),
+        ("damage", 0, None),
+        ("adjustment", 0, None),
+    ],
+)
+def test_what_a_kind_does_to_units_and_locked_ones(kind, quantity, effect):
+    done, faults = lines.effects(kind, [Placed(0, Key("N", "", "A", "good", ""), quantity, 0)])
+    if effect is None:
+        assert [one.field for one in faults] == ["quantity"]
+    else:
+        assert (faults, [(one.quantity, one.locked) for one in done]) == ([], [effect])
+
+
+def change(*told):
+    return [Placed(n, Key(*key), quantity, 0) for n, (key, quantity) in enumerate(told)]
+
+
+GOOD, BAD = ("N", "", "A", "good", ""), ("N", "", "A", "defective", "b")
+
+
+@pytest.mark.parametrize(
+    ("told", "fields"),
+    [
+        ([(GOOD, -2), (BAD, 2)], []),
+        ([(GOOD, -2)], [""]),
+        ([(GOOD, -2), (BAD, 1), (BAD, 1)], [""]),
+        ([(GOOD, -2), (BAD, 3)], ["quantity"]),
+        ([(GOOD, -2), (GOOD, 2)], ["condition"]),
+        ([(GOOD, -2), (("M", *BAD[1:]), 2)], [""]),
+    ],
+)
+def test_a_condition_change_takes_from_one_condition_what_it_gives_to_another(told, fields):
+    _, faults = lines.effects("condition_change", change(*told))
+    assert [one.field for one in faults] == fields
