@@ -82,9 +82,7 @@ async def run(settings: Settings, options: Options) -> int:
     try:
         # read once before anything is changed: what is no such file is refused as a whole
         total = Total(files.counted(options.path))
-        rejects = (
-            options.rejected.open("w", encoding="utf-8", newline="") if options.rejected else None
-        )
+        rejects = _opened(options)
     except (MalformedFile, OSError) as refusal:
         sys.stderr.write(f"{refusal}\n")
         return importing.USAGE
