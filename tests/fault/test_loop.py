@@ -1,5 +1,7 @@
 """Kill loops under load: what was acknowledged is recorded once, and selling soon goes on."""
 
+from collections import Counter
+
 import pytest
 
 from tests.fault.loop import VICTIMS, run
@@ -18,7 +20,10 @@ def test_after_every_kill_nothing_is_lost_and_selling_goes_on():
     assert report.snapshots > 100
     assert report.counts["certificates"] == len(report.rounds)
     assert report.counts["comparisons"] > len(report.rounds)
-    assert min(report.counts[way] for way in ("Granted", "Synced", "Released", "Expired")) > 0
+    ways = Counter(report.counts)
+    assert min(ways[way] for way in ("Granted", "Synced", "Expired")) > 0
+    # a cancel gives back what is pending, or what is paid: whichever the order was by then
+    assert ways["Released"] + ways["Returned"] > 0
 
 
 @pytest.mark.soak
