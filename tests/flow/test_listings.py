@@ -1,33 +1,22 @@
 """Listings from HTTP and from files into Postgres and into the memory of a process."""
 
 import asyncio
-import os
-import subprocess
-import sys
-from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from engine import settings as settings_of
 from engine.catalogue import api as catalogue
 from engine.catalogue.store import Skus
 from engine.catalogue.types import SkuFields
 from engine.channels import api as channels
 from engine.channels.store import Channels
 from engine.channels.types import ChannelFields
-from engine.infra import postgres
 from engine.infra.http import keys, openapi
-from engine.infra.http.auth import Directory, ensure_admin_key
-from engine.infra.http.server import build
-from engine.infra.runtime import Runtime
-from engine.kernel.clock import SystemClock
 from engine.listings import api
 from engine.listings.registry import LISTINGS, Listings
+from tests.flow.surface import ADMIN, Surface, served
 
-ADMIN = "an-admin-key-of-the-tests"
 SLICES = (keys, catalogue, channels, api)
 OPERATIONS = [one for slice_ in SLICES for one in slice_.OPERATIONS]
 HEADER = "channel,item_id,sku_id,sku,units_per\n"
@@ -37,19 +26,12 @@ def row(item="1", sku="A", units=1, channel="shop", **more):
     return {"channel": channel, "item_id": item, "sku": sku, "units_per": units, **more}
 
 
-class Shop:
-    """An API process over the test's Postgres, with channels shop and mall and SKUs A to C."""
+class Shop(Surface):
+    """With channels shop and mall and SKUs A to C."""
 
-    def __init__(self, client, listings, settings):
-        self.client, self.listings, self.settings = client, listings, settings
-
-    async def call(self, method, path, body=None, status=200, key=ADMIN, **query):
-        answer = await self.client.request(
-            method, path, json=body, params=query, headers={"Authorization": f"Bearer {key}"}
-        )
-        text = await answer.text()
-        assert answer.status == status, text
-        return msgspec.json.decode(text) if text else None
+    @property
+    def listings(self):
+        return self.app[LISTINGS]
 
     async def post(self, *rows, status=200, key=ADMIN, **more):
         return await self.call("POST", "/v1/listings", {"listings": rows, **more}, status, key)
@@ -68,36 +50,14 @@ class Shop:
         body = {"name": "shop", "scopes": scopes, "channel": channel}
         return (await self.call("POST", "/v1/keys", body, 201))["key"]
 
-    async def run(self, *words, url=True):
-        """Run the command as a process of its own."""
-        environment = settings_of.environment(self.settings)
-        if not url:
-            environment = {"TIDEGATE_DATA_DIR": "/nonexistent", "TIDEGATE_HTTP_PORT": "1"}
-        return await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-m", "engine", "import", "listings", *map(str, words)],
-            env={**os.environ, **environment},
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
 
-
-@asynccontextmanager
-async def served(settings, database_url):
-    clock = SystemClock()
-    async with await postgres.open_pool(database_url) as pool:
-        async with pool.acquire() as connection:
-            await ensure_admin_key(connection, ADMIN, "main")
-        process = Runtime(settings=settings, clock=clock, pool=pool, cell=None, process="test")
-        routes = [one for slice_ in SLICES for one in slice_.routes()]
-        app = build(process, Directory(pool, clock), routes, {})
-        app[LISTINGS] = listings = Listings(pool, clock)
-        async with TestClient(TestServer(app)) as client:
-            yield Shop(client, listings, settings)
+def remember(app, process):
+    app[LISTINGS] = Listings(process.pool, process.clock)
 
 
 @pytest.fixture
 async def shop(settings, database_url, pg):
-    async with served(settings, database_url) as one:
+    async with served(settings, database_url, SLICES, Shop, remember) as one:
         for channel in ("shop", "mall"):
             await Channels().insert(pg, "main", channel, ChannelFields(channel), "test")
         for sku in "ABC":
@@ -268,16 +228,16 @@ def test_the_calls_are_described():
 
 async def test_a_file_is_imported_as_it_would_be_posted(shop, file):
     path = file("shop,1,,A,1", "shop,2,red,B,3", "mall,1,,A,1", encoding="utf-8-sig")
-    told = await shop.run(path)
+    told = await shop.import_("listings", path)
     assert (told.returncode, told.stderr) == (0, "")
     assert told.stdout == "3 created, 0 updated, 0 unchanged, 0 removed, 0 doubled\n"
     assert len(await shop.kept()) == 3
-    told = await shop.run(file("shop,1,,B,1", "shop,2,red,B,4"), "--json")
+    told = await shop.import_("listings", file("shop,1,,B,1", "shop,2,red,B,4"), "--json")
     assert msgspec.json.decode(told.stdout) == {
         "created": 1, "updated": 1, "unchanged": 0, "removed": 0, "doubled": 1, "dry_run": False,
         "errors": [],
     }  # fmt: skip
-    told = await shop.run(file("shop,1,,B,1"), "--replace")
+    told = await shop.import_("listings", file("shop,1,,B,1"), "--replace")
     assert told.stdout == "0 created, 0 updated, 1 unchanged, 1 removed, 0 doubled\n"
     await shop.listings.refresh()
     assert shop.listings.resolve("main", "shop", "1", "") == [("B", 1)]
@@ -285,7 +245,9 @@ async def test_a_file_is_imported_as_it_would_be_posted(shop, file):
 
 async def test_a_dry_run_counts_and_changes_nothing(shop, file):
     await shop.post(row())
-    told = await shop.run(file("shop,1,,B,1", "shop,2,,A,1"), "--dry-run", "--replace")
+    told = await shop.import_(
+        "listings", file("shop,1,,B,1", "shop,2,,A,1"), "--dry-run", "--replace"
+    )
     assert told.returncode == 0
     assert told.stdout == (
         "2 created, 0 updated, 0 unchanged, 1 removed, 0 doubled (dry run: nothing was changed)\n"
@@ -295,7 +257,7 @@ async def test_a_dry_run_counts_and_changes_nothing(shop, file):
 
 async def test_bad_rows_are_named_by_their_lines_and_nothing_is_imported(shop, file):
     path = file("shop,1,,A,1", "shop,2,,X,1", "", "gone,3,,A,1", "shop,4,,A,many", "shop,5")
-    told = await shop.run(path)
+    told = await shop.import_("listings", path)
     assert (told.returncode, told.stdout) == (1, "")
     assert told.stderr.splitlines() == [
         "line 3, sku: there is no such SKU",
@@ -305,7 +267,7 @@ async def test_bad_rows_are_named_by_their_lines_and_nothing_is_imported(shop, f
         "nothing was imported",
     ]
     assert await shop.kept() == []
-    told = await shop.run(path, "--json")
+    told = await shop.import_("listings", path, "--json")
     assert told.returncode == 1
     errors = msgspec.json.decode(told.stdout)["errors"]
     assert errors[0] == {"line": 3, "field": "sku", "detail": "there is no such SKU"}
@@ -313,14 +275,14 @@ async def test_bad_rows_are_named_by_their_lines_and_nothing_is_imported(shop, f
 
 
 async def test_what_is_no_file_of_listings_is_a_usage_error(shop, file, tmp_path):
-    told = await shop.run(file("shop,商品,,A,1", encoding="gbk"))
+    told = await shop.import_("listings", file("shop,商品,,A,1", encoding="gbk"))
     assert told.returncode == 2
     assert "listings.csv is not UTF-8" in told.stderr
     assert "GBK" in told.stderr
-    assert (await shop.run(tmp_path / "missing.csv")).returncode == 2
+    assert (await shop.import_("listings", tmp_path / "missing.csv")).returncode == 2
 
 
 async def test_without_an_instance_the_answer_is_3(shop, file):
-    told = await shop.run(file("shop,1,,A,1"), url=False)
+    told = await shop.import_("listings", file("shop,1,,A,1"), url=False)
     assert told.returncode == 3
     assert "start one with `tidegate up`, or set TIDEGATE_DATABASE_URL" in told.stderr

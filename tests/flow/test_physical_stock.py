@@ -1,46 +1,22 @@
 """Physical stock over HTTP and from files."""
 
-import asyncio
-import os
-import subprocess
-import sys
-from contextlib import asynccontextmanager
-
 import msgspec
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from engine import settings as settings_of
 from engine.catalogue import api as catalogue
-from engine.infra import postgres
 from engine.infra.http import keys, openapi
-from engine.infra.http.auth import Directory, ensure_admin_key
-from engine.infra.http.server import build
-from engine.infra.runtime import Runtime
-from engine.kernel.clock import SystemClock
 from engine.physical import api
+from tests.flow.surface import Surface, served
 
-ADMIN = "an-admin-key-of-the-tests"
 SLICES = (keys, catalogue, api)
 OPERATIONS = [one for slice_ in SLICES for one in slice_.OPERATIONS]
 MOVEMENTS, COUNTS = "/v1/inventory/movements", "/v1/inventory/counts"
 BALANCES = "/v1/inventory/balances"
 
 
-class House:
-    """An API process over the test's Postgres, with nodes N and M and SKUs A to C."""
-
-    def __init__(self, client, settings):
-        self.client, self.settings = client, settings
-
-    async def call(self, method, path, body=None, status=200, key=ADMIN, **query):
-        answer = await self.client.request(
-            method, path, json=body, params=query, headers={"Authorization": f"Bearer {key}"}
-        )
-        text = await answer.text()
-        assert answer.status == status, text
-        return msgspec.json.decode(text) if text else None
+class House(Surface):
+    """With nodes N and M and SKUs A to C."""
 
     async def move(self, reference, *lines, status=200, kind="receipt", **more):
         body = {"reference": reference, "kind": kind, "lines": lines, **more}
@@ -56,35 +32,10 @@ class House:
         return [(one["node"], one["sku"], one["condition"], one["sellable"])
                 for one in page["items"]]  # fmt: skip
 
-    async def run(self, *words, url=True):
-        """Run the command as a process of its own."""
-        environment = settings_of.environment(self.settings)
-        if not url:
-            environment = {"TIDEGATE_DATA_DIR": "/nonexistent", "TIDEGATE_HTTP_PORT": "1"}
-        return await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-m", "engine", "import", "stock", *map(str, words)],
-            env={**os.environ, **environment},
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-
-
-@asynccontextmanager
-async def served(settings, database_url):
-    clock = SystemClock()
-    async with await postgres.open_pool(database_url) as pool:
-        async with pool.acquire() as connection:
-            await ensure_admin_key(connection, ADMIN, "main")
-        process = Runtime(settings=settings, clock=clock, pool=pool, cell=None, process="test")
-        routes = [one for slice_ in SLICES for one in slice_.routes()]
-        app = build(process, Directory(pool, clock), routes, {})
-        async with TestClient(TestServer(app)) as client:
-            yield House(client, settings)
-
 
 @pytest.fixture
 async def house(settings, database_url):
-    async with served(settings, database_url) as one:
+    async with served(settings, database_url, SLICES, House) as one:
         for node in "NM":
             await one.call("PUT", f"/v1/nodes/{node}", {"name": node}, 201)
         for sku in "ABC":
@@ -243,13 +194,13 @@ async def test_a_file_is_imported_and_a_second_time_changes_nothing(house, file)
         "M,B,5,,,,,,2026-11-11T00:00:00Z,,",
         encoding="utf-8-sig",
     )
-    told = await house.run(path)
+    told = await house.import_("stock", path)
     assert (told.returncode, told.stderr) == (0, "")
     assert told.stdout == "3 rows, 3 applied, 0 stale, 3 corrected, 0 rejected\n"
     assert await house.held() == [
         ("M", "B", "good", 5), ("N", "A", "good", 24), ("N", "B", "defective", 7),
     ]  # fmt: skip
-    told = await house.run(path, "--json")
+    told = await house.import_("stock", path, "--json")
     assert msgspec.json.decode(told.stdout) == {
         "rows": 3, "applied": 0, "stale": 3, "corrected": 0, "rejected": 0, "dry_run": False,
         "errors": [],
@@ -273,7 +224,7 @@ async def test_bad_rows_are_written_down_and_a_mended_file_is_taken(house, file,
         "N,C,3,2099-01-01T00:00:00Z,",
         "N,C,3,2026-11-11T00:00:00Z,",
     )
-    told = await house.run(path, "--rejected", rejected)
+    told = await house.import_("stock", path, "--rejected", rejected)
     assert told.returncode == 1
     assert told.stdout == "8 rows, 2 applied, 0 stale, 2 corrected, 6 rejected\n"
     assert told.stderr.splitlines()[:3] == [
@@ -288,7 +239,7 @@ async def test_bad_rows_are_written_down_and_a_mended_file_is_taken(house, file,
         "3,node,node there is no such node; sku there is no such SKU,X,Y,5"
     )
     rejected.write_text("\n".join([written[0], written[2].replace("many", "4")]) + "\n")
-    told = await house.run(rejected)
+    told = await house.import_("stock", rejected)
     assert told.stdout == "1 rows, 1 applied, 0 stale, 1 corrected, 0 rejected\n"
     assert ("N", "B", "good", 4) in await house.held()
 
@@ -296,7 +247,7 @@ async def test_bad_rows_are_written_down_and_a_mended_file_is_taken(house, file,
 async def test_a_dry_run_of_a_file_counts_and_changes_nothing(house, file, tmp_path):
     path = file("node,sku,quantity", "N,A,5", "N,X,5")
     rejected = tmp_path / "rejected.csv"
-    told = await house.run(path, "--dry-run", "--rejected", rejected)
+    told = await house.import_("stock", path, "--dry-run", "--rejected", rejected)
     assert told.returncode == 1
     assert told.stdout == (
         "2 rows, 1 applied, 0 stale, 1 corrected, 1 rejected (dry run: nothing was changed)\n"
@@ -311,13 +262,15 @@ async def test_what_is_no_file_of_counts_is_a_usage_error(house, file, tmp_path)
         ("node,sku,quantity,sku", ["N,A,1,B"]), ("node,sku,quantity", []),
         ("node,sku,quantity", ["N,A,1"] * 3 + ['N,"A,1']),
     ]:  # fmt: skip
-        told = await house.run(file(header, *rows))
+        told = await house.import_("stock", file(header, *rows))
         assert (told.returncode, told.stdout) == (2, ""), header
-    told = await house.run(file("node,sku,quantity", "N,商品,1", encoding="gbk"))
+    told = await house.import_("stock", file("node,sku,quantity", "N,商品,1", encoding="gbk"))
     assert (told.returncode, "GBK" in told.stderr) == (2, True)
     path = file("node,sku,quantity", "N,A,1")
-    assert (await house.run(path, "--rejected", tmp_path / "no" / "file")).returncode == 2
-    assert (await house.run(path, "--rejected", path)).returncode == 2
+    assert (
+        await house.import_("stock", path, "--rejected", tmp_path / "no" / "file")
+    ).returncode == 2
+    assert (await house.import_("stock", path, "--rejected", path)).returncode == 2
     assert "N,A,1" in path.read_text(), "the file itself is never written"
     assert await house.held() == []
-    assert (await house.run(path, url=False)).returncode == 3
+    assert (await house.import_("stock", path, url=False)).returncode == 3
