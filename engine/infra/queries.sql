@@ -1,4 +1,5 @@
--- Tables: reference_versions (engine/infra/migrations/0002_reference.sql).
+-- Tables: reference_versions (engine/infra/migrations/0002_reference.sql), duties
+-- (…/0018_duties.sql).
 
 -- name: keep_version
 -- $1 tenant, $2 kind, $3 id, $4 version, $5 document, $6 actor
@@ -97,3 +98,17 @@ ORDER BY f.xid, f.id;
 UPDATE event_cursors
 SET xid = $2::bigint::text::xid8, id = $3, parked_after = $4
 WHERE reader = $1;
+
+-- name: take_duty
+-- $1 cell, $2 duty, $3 owner, $4 for how long. A row comes back to whoever has it now.
+INSERT INTO duties AS d (cell, duty, owner, until)
+VALUES ($1, $2, $3, now() + $4::interval)
+ON CONFLICT (cell, duty) DO UPDATE
+SET owner = excluded.owner, until = excluded.until
+WHERE d.owner = excluded.owner OR d.until < now()
+RETURNING d.owner;
+
+-- name: leave_duty
+-- $1 cell, $2 duty, $3 owner
+DELETE FROM duties
+WHERE cell = $1 AND duty = $2 AND owner = $3;
