@@ -31,7 +31,7 @@ async def test_what_is_left_or_lapsed_is_taken_over(pg):
     assert not await take(pg, "b")
 
 
-async def test_of_many_at_once_one_gets_it(pg, database_url):
+async def test_of_many_at_once_one_gets_it(database_url):
     async with asyncpg.create_pool(database_url, min_size=8, max_size=8) as pool:
         taken = await asyncio.gather(*(take(pool, f"p{n}") for n in range(40)))
     assert sum(taken) == 1
