@@ -1,11 +1,14 @@
 """The bell that wakes the publisher, and its word for a document that it cannot bring anywhere."""
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from engine.infra import queries
 from engine.infra.postgres import Connection
 from engine.kernel.errors import EngineError, ValidationFailed
 from engine.kernel.types import Tenant
 
+SQL: Final = queries.load("engine.infra")
 CHANNEL: Final = "tidegate_publish"
 _REASON_LENGTH_MAX: Final = 300
 
@@ -22,6 +25,15 @@ class Unplannable(NamedTuple):
 async def wake(tx: Connection) -> None:
     """Ring when the caller's transaction commits; several rings are one."""
     await tx.execute("SELECT pg_notify($1, '')", CHANNEL)
+
+
+async def changed(tx: Connection, tenant: Tenant, skus: Iterable[str]) -> None:
+    """Have the pools of these SKUs planned anew once the caller's transaction commits.
+
+    To be called in the transaction that changed stock, or anything else of which pools are made.
+    """
+    if wanted := sorted(set(skus)):
+        await tx.execute(SQL["note_changed"], tenant, wanted, CHANNEL)
 
 
 def why(failure: Exception) -> str:

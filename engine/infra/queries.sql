@@ -1,10 +1,19 @@
--- Tables: reference_versions (engine/infra/migrations/0002_reference.sql), duties
--- (…/0018_duties.sql).
+-- Tables: reference_versions (engine/infra/migrations/0002_reference.sql), stock_changes
+-- (…/0010_supply.sql), duties (…/0018_duties.sql).
 
 -- name: keep_version
 -- $1 tenant, $2 kind, $3 id, $4 version, $5 document, $6 actor
 INSERT INTO reference_versions (tenant, kind, id, version, document, actor)
 VALUES ($1, $2, $3, $4, $5::jsonb, $6);
+
+-- name: note_changed
+-- $1 tenant, $2 SKUs, $3 channel on which to ring
+WITH noted AS (
+  INSERT INTO stock_changes (tenant, sku)
+  SELECT $1, one.sku
+  FROM unnest($2::text[]) AS one (sku)
+)
+SELECT pg_notify($3, '');
 
 -- name: lock_reader
 -- $1 reader; the upsert also locks its row, so that two processes of one name take turns.

@@ -111,7 +111,8 @@ SET
 FROM unnest($1::bigint[], $2::date[], $3::date[], $4::boolean[])
   AS w (key_id, produced_on, expires_on, newer)
 WHERE k.key_id = w.key_id
-  AND (k.produced_on IS DISTINCT FROM w.produced_on OR k.expires_on IS DISTINCT FROM w.expires_on);
+  AND (k.produced_on IS DISTINCT FROM w.produced_on OR k.expires_on IS DISTINCT FROM w.expires_on)
+RETURNING k.sku;
 
 -- name: older_keys
 -- What a count of everything would set to 0 if none of its pages named it.
@@ -170,8 +171,9 @@ FROM (
       AND accepted_at <= w.as_of
   ) AS c
 ) AS n
+JOIN stock_keys AS k ON k.key_id = n.key_id
 WHERE b.key_id = n.key_id
-RETURNING b.key_id, b.on_hand, b.locked;
+RETURNING b.key_id, b.on_hand, b.locked, k.sku;
 
 -- name: move_balances
 -- $1 key_ids, each once, $2 by how many units, $3 by how many locked ones
@@ -180,7 +182,9 @@ SET
   changed = b.changed + w.quantity, changed_locked = b.changed_locked + w.locked,
   version = b.version + 1, updated_at = now()
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w (key_id, quantity, locked)
-WHERE b.key_id = w.key_id;
+JOIN stock_keys AS k ON k.key_id = w.key_id
+WHERE b.key_id = w.key_id
+RETURNING k.sku;
 
 -- name: share_balances
 -- $1 key_ids, each once, then what is added to each
@@ -192,7 +196,9 @@ SET
   version = b.version + 1, updated_at = now()
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
   AS w (key_id, committed, handed_over, shipped, shipped_since, accepted_then)
-WHERE b.key_id = w.key_id;
+JOIN stock_keys AS k ON k.key_id = w.key_id
+WHERE b.key_id = w.key_id
+RETURNING k.sku;
 
 -- name: insert_movements
 -- $1 tenant, $2 reference, $3 kind, $4 reason, $5 actor, then per line $6 key_id, $7 n, $8 quantity,

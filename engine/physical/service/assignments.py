@@ -49,7 +49,7 @@ async def assign(tx: Connection, tenant: Tenant, wanted: Sequence[Wanted], at: d
         found = there[one.name]
         if (found.key_id, found.state.units) != (one.key_id, one.state.units):
             raise IdempotencyConflict("an assignment of that name is of other units")
-    await _add(tx, locked, {}, new)
+    await _add(tx, tenant, locked, {}, new)
 
 
 async def accept(
@@ -94,7 +94,7 @@ async def _stamp(
     changed = {name: one for name, one in after.items() if one != before[name]}
     if changed:
         await store.stamp(tx, tenant, {name: one.state for name, one in changed.items()})
-        await _add(tx, locked, before, changed)
+        await _add(tx, tenant, locked, before, changed)
     return {name: one.state for name, one in after.items()}
 
 
@@ -105,6 +105,7 @@ def _told(state: Assigned, stamp: _Stamp, at: datetime) -> Assigned:
 
 async def _add(
     tx: Connection,
+    tenant: Tenant,
     locked: Mapping[int, balances.Locked],
     before: Mapping[Assignment, Given],
     after: Mapping[Assignment, Given],
@@ -117,4 +118,4 @@ async def _add(
         if name in before:
             change = change.minus(share(before[name].state, as_of))
         shares[one.key_id] = shares.get(one.key_id, Share()).plus(change)
-    await balances.add(tx, shares)
+    await balances.add(tx, tenant, shares)

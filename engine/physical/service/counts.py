@@ -85,12 +85,12 @@ async def apply(
             outcome.contradicted.append(one.n)
         else:
             outcome.stale.append(one.n)
-    after = await store.count(tx, [one.counted for one in newer], report)
+    after = await store.count(tx, tenant, [one.counted for one in newer], report)
     moves = _corrections(newer, locked, after)
     outcome.corrected.extend(move.n for move in moves)
     await store.record(tx, tenant, store.Told(report, "count", "", actor), moves)
     dated = [one.counted for one in rows]
-    await store.date_batches(tx, dated, {one.counted.key_id for one in newer})
+    await store.date_batches(tx, tenant, dated, {one.counted.key_id for one in newer})
     return outcome
 
 

@@ -69,7 +69,7 @@ async def _record(
         applied = applies(happened_at, last and last.as_of)
         key_id = ids[line.key]
         moves.append(Move(key_id, line.n, line.quantity, line.locked, happened_at, applied))
-    await store.move(tx, moves)
+    await store.move(tx, tenant, moves)
     told = store.Told(fields.reference, fields.kind, fields.reason, actor)
     await store.record(tx, tenant, told, moves)
     shown = await lists.balances_of(tx, ids.values())

@@ -2,13 +2,14 @@
 
 Every writer takes its locks in one order: its report, scopes, new keys, then balances by key_id.
 So no two of them wait for each other, and what a balance is made of is read after it is locked.
+Each change of a balance says so to whoever plans what may be sold, in the same transaction.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Final, NamedTuple
 
-from engine.infra import queries
+from engine.infra import publishing, queries
 from engine.infra.postgres import Connection
 from engine.kernel.types import Tenant
 from engine.physical.types.facts import Basis, Count, Key, Share
@@ -98,7 +99,7 @@ async def lock(tx: Connection, wanted: Iterable[int]) -> dict[int, Locked]:
 
 
 async def count(
-    tx: Connection, counted: Sequence[Counted], report: str
+    tx: Connection, tenant: Tenant, counted: Sequence[Counted], report: str
 ) -> dict[int, tuple[int, int]]:
     """Set what was counted, on locked balances; return their units on hand and locked ones."""
     rows = await tx.fetch(
@@ -111,23 +112,27 @@ async def count(
         [one.what.as_of for one in counted],
         [one.what.sequence for one in counted],
     )
+    await publishing.changed(tx, tenant, (row["sku"] for row in rows))
     return {row["key_id"]: (row["on_hand"], row["locked"]) for row in rows}
 
 
-async def date_batches(tx: Connection, counted: Sequence[Counted], newer: Collection[int]) -> None:
+async def date_batches(
+    tx: Connection, tenant: Tenant, counted: Sequence[Counted], newer: Collection[int]
+) -> None:
     """Keep the dates of batches; of keys in `newer` they replace what is there."""
     dated = [one for one in counted if one.produced_on or one.expires_on]
     if dated:
-        await tx.execute(
+        rows = await tx.fetch(
             SQL["date_keys"],
             [one.key_id for one in dated],
             [one.produced_on for one in dated],
             [one.expires_on for one in dated],
             [one.key_id in newer for one in dated],
         )
+        await publishing.changed(tx, tenant, (row["sku"] for row in rows))
 
 
-async def move(tx: Connection, moves: Iterable[Move]) -> None:
+async def move(tx: Connection, tenant: Tenant, moves: Iterable[Move]) -> None:
     """Change locked balances by what applies."""
     sums: dict[int, tuple[int, int]] = {}
     for one in moves:
@@ -136,7 +141,8 @@ async def move(tx: Connection, moves: Iterable[Move]) -> None:
             sums[one.key_id] = quantity + one.quantity, locked + one.locked
     if sums:
         quantities, locks = _split(list(sums.values()), 2)
-        await tx.execute(SQL["move_balances"], list(sums), quantities, locks)
+        rows = await tx.fetch(SQL["move_balances"], list(sums), quantities, locks)
+        await publishing.changed(tx, tenant, (row["sku"] for row in rows))
 
 
 async def record(tx: Connection, tenant: Tenant, told: Told, moves: Sequence[Move]) -> None:
@@ -145,12 +151,13 @@ async def record(tx: Connection, tenant: Tenant, told: Told, moves: Sequence[Mov
         await tx.execute(SQL["insert_movements"], tenant, *told, *_split(moves, 6))
 
 
-async def add(tx: Connection, shares: Mapping[int, Share]) -> None:
+async def add(tx: Connection, tenant: Tenant, shares: Mapping[int, Share]) -> None:
     """Change locked balances by what assignments add to them."""
     changed = {key_id: share for key_id, share in shares.items() if any(share)}
     if changed:
         columns = _split(list(changed.values()), 5)
-        await tx.execute(SQL["share_balances"], list(changed), *columns)
+        rows = await tx.fetch(SQL["share_balances"], list(changed), *columns)
+        await publishing.changed(tx, tenant, (row["sku"] for row in rows))
 
 
 async def _find(tx: Connection, tenant: Tenant, keys: Sequence[Key]) -> dict[Key, int]:

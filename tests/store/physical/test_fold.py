@@ -103,7 +103,7 @@ async def test_a_count_finds_every_assignment_as_the_rule_shares_it(place):
         balances.Counted(ids[key], Count(at(5), 0, basis, 50, 4))
         for key, (basis, _) in zip(keys, cases, strict=True)
     ]
-    await balances.count(place.pg, counted, "r")
+    await balances.count(place.pg, "main", counted, "r")
     for key, (basis, one) in zip(keys, cases, strict=True):
         row = await place.row(batch=key.batch)
         expects = share(one, at(5))
