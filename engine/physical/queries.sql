@@ -1,6 +1,6 @@
 -- Tables: nodes (engine/infra/migrations/0002_reference.sql), stock_keys, stock_scopes,
 -- stock_balances, stock_movements, stock_references, stock_reports, stock_assignments
--- (…/0009_physical.sql).
+-- (…/0009_physical.sql), stock_parts (…/0015_physical.sql).
 
 -- name: get_node
 -- $1 tenant, $2 node
@@ -142,8 +142,8 @@ SET
   accepted_then = n.accepted_then, shipped_since = n.shipped_since,
   version = b.version + 1, updated_at = now()
 FROM (
-  SELECT w.*, m.changed, m.changed_locked, o.units + s.units + c.units AS accepted_then,
-    s.since AS shipped_since
+  SELECT w.*, m.changed, m.changed_locked, s.since + p.since AS shipped_since,
+    o.units + s.units + c.units + p.units AS accepted_then
   FROM unnest($2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::timestamptz[],
     $7::bigint[]) AS w (key_id, basis, counted, locked, as_of, sequence)
   CROSS JOIN LATERAL (
@@ -153,23 +153,29 @@ FROM (
     WHERE key_id = w.key_id AND happened_at > w.as_of AND kind <> 'count'
   ) AS m
   CROSS JOIN LATERAL (
-    SELECT coalesce(sum(units), 0)::bigint AS units
+    SELECT coalesce(sum(units - apart), 0)::bigint AS units
     FROM stock_assignments
-    WHERE key_id = w.key_id AND shipped_at IS NULL AND cancelled_at IS NULL
+    WHERE key_id = w.key_id AND shipped_at IS NULL AND cancelled_at IS NULL AND units > apart
       AND accepted_at <= w.as_of
   ) AS o
   CROSS JOIN LATERAL (
-    SELECT coalesce(sum(units), 0)::bigint AS since,
-      coalesce(sum(units) FILTER (WHERE accepted_at <= w.as_of), 0)::bigint AS units
+    SELECT coalesce(sum(units - apart), 0)::bigint AS since,
+      coalesce(sum(units - apart) FILTER (WHERE accepted_at <= w.as_of), 0)::bigint AS units
     FROM stock_assignments
     WHERE key_id = w.key_id AND shipped_at > w.as_of
   ) AS s
   CROSS JOIN LATERAL (
-    SELECT coalesce(sum(units), 0)::bigint AS units
+    SELECT coalesce(sum(units - apart), 0)::bigint AS units
     FROM stock_assignments
     WHERE key_id = w.key_id AND shipped_at IS NULL AND cancelled_at > w.as_of
       AND accepted_at <= w.as_of
   ) AS c
+  CROSS JOIN LATERAL (
+    SELECT coalesce(sum(units) FILTER (WHERE verb = 'ship'), 0)::bigint AS since,
+      coalesce(sum(units) FILTER (WHERE accepted_at <= w.as_of), 0)::bigint AS units
+    FROM stock_parts
+    WHERE key_id = w.key_id AND at > w.as_of
+  ) AS p
 ) AS n
 JOIN stock_keys AS k ON k.key_id = n.key_id
 WHERE b.key_id = n.key_id
@@ -240,9 +246,12 @@ ORDER BY k.node, k.owner, k.sku, k.condition, k.batch
 LIMIT $10;
 
 -- name: list_movements
--- $1 tenant, $2 node, $3 sku, each '' for all; $4 received since, or NULL; $5 $6 the last one seen,
--- NULL for none; $7 limit
+-- In the order in which transactions began to write. Below the oldest one that still runs nothing
+-- can come any more: what lies there is `settled`, and who follows the list goes on behind it.
+-- $1 tenant, $2 node, $3 sku, each '' for all; $4 received since, or NULL; $5 xid and $6 id of the
+-- last one seen, NULL for none; $7 limit
 SELECT
+  m.xid::text::bigint AS xid, m.xid < pg_snapshot_xmin(pg_current_snapshot()) AS settled,
   m.movement_id, m.kind, m.reference, m.n, k.node, k.owner, k.sku, k.condition, k.batch,
   m.quantity, m.locked, m.reason, m.actor, m.happened_at, m.received_at, m.applied, m.why_not
 FROM stock_movements AS m
@@ -251,8 +260,10 @@ WHERE m.tenant = $1
   AND ($2 = '' OR k.node = $2)
   AND ($3 = '' OR k.sku = $3)
   AND ($4::timestamptz IS NULL OR m.received_at >= $4)
-  AND ($5::timestamptz IS NULL OR (m.received_at, m.movement_id) > ($5, $6::bigint))
-ORDER BY m.received_at, m.movement_id
+  AND (
+    $5::bigint IS NULL OR (m.xid, m.movement_id) > ($5::bigint::text::xid8, $6::bigint)
+  )
+ORDER BY m.xid, m.movement_id
 LIMIT $7;
 
 -- name: take_reference
@@ -274,6 +285,23 @@ WHERE tenant = $1 AND reference = $2;
 UPDATE stock_references
 SET answer = $3::json
 WHERE tenant = $1 AND reference = $2;
+
+-- name: prune_references
+-- Forget the lines of old answers; what they are answers to stays known. $1 before, $2 limit
+UPDATE stock_references AS r
+SET pruned = true, answer = json_build_object(
+  'reference', r.reference, 'kind', r.answer -> 'kind', 'happened_at', r.answer -> 'happened_at',
+  'lines', '[]'::json, 'lines_kept', false
+)
+FROM (
+  SELECT tenant, reference
+  FROM stock_references
+  WHERE NOT pruned AND received_at < $1
+  ORDER BY received_at
+  LIMIT $2
+  FOR NO KEY UPDATE SKIP LOCKED
+) AS old
+WHERE r.tenant = old.tenant AND r.reference = old.reference;
 
 -- name: lock_report
 -- One page of a report at a time, so that one of them sees that it is the last.
@@ -306,14 +334,15 @@ INSERT INTO stock_assignments (
 SELECT $1, $2, w.*
 FROM unnest($3::text[], $4::integer[], $5::text[], $6::integer[], $7::bigint[], $8::bigint[])
   AS w (order_id, line_no, node, attempt, key_id, units)
+ORDER BY w.order_id, w.line_no, w.node, w.attempt
 ON CONFLICT (tenant, order_id, line_no, node, attempt) DO NOTHING
 RETURNING order_id, line_no, node, attempt, key_id, units;
 
 -- name: find_assignments
 -- $1 tenant, then per assignment $2 order_id, $3 line_no, $4 node, $5 attempt
 SELECT
-  a.order_id, a.line_no, a.node, a.attempt, a.key_id, a.units, a.accepted_at, a.shipped_at,
-  a.cancelled_at
+  a.order_id, a.line_no, a.node, a.attempt, a.key_id, a.units, a.apart, a.accepted_at,
+  a.shipped_at, a.cancelled_at
 FROM unnest($2::text[], $3::integer[], $4::text[], $5::integer[])
   AS w (order_id, line_no, node, attempt)
 JOIN stock_assignments AS a
@@ -322,11 +351,35 @@ JOIN stock_assignments AS a
 
 -- name: stamp_assignments
 -- $1 tenant, then per assignment $2 order_id, $3 line_no, $4 node, $5 attempt, and what is known of
--- it now: $6 accepted_at, $7 shipped_at, $8 cancelled_at
+-- it now: $6 accepted_at, $7 shipped_at, $8 cancelled_at, $9 units of its parts
 UPDATE stock_assignments AS a
-SET accepted_at = w.accepted_at, shipped_at = w.shipped_at, cancelled_at = w.cancelled_at
+SET
+  accepted_at = w.accepted_at, shipped_at = w.shipped_at, cancelled_at = w.cancelled_at,
+  apart = w.apart
 FROM unnest($2::text[], $3::integer[], $4::text[], $5::integer[], $6::timestamptz[],
-  $7::timestamptz[], $8::timestamptz[])
-  AS w (order_id, line_no, node, attempt, accepted_at, shipped_at, cancelled_at)
+  $7::timestamptz[], $8::timestamptz[], $9::bigint[])
+  AS w (order_id, line_no, node, attempt, accepted_at, shipped_at, cancelled_at, apart)
 WHERE a.tenant = $1 AND a.order_id = w.order_id AND a.line_no = w.line_no
   AND a.node = w.node AND a.attempt = w.attempt;
+
+-- name: find_parts
+-- Arguments as those of find_assignments.
+SELECT p.order_id, p.line_no, p.node, p.attempt, p.verb, p.part, p.told, p.at
+FROM unnest($2::text[], $3::integer[], $4::text[], $5::integer[])
+  AS w (order_id, line_no, node, attempt)
+JOIN stock_parts AS p
+  ON p.tenant = $1 AND p.order_id = w.order_id AND p.line_no = w.line_no
+  AND p.node = w.node AND p.attempt = w.attempt;
+
+-- name: keep_parts
+-- $1 tenant, then per part its assignment ($2 order_id, $3 line_no, $4 node, $5 attempt), $6 verb,
+-- $7 part, $8 units that were told, $9 at, $10 key_id, $11 units by the rule, $12 accepted_at
+INSERT INTO stock_parts (
+  tenant, order_id, line_no, node, attempt, verb, part, told, at, key_id, units, accepted_at
+)
+SELECT $1, w.*
+FROM unnest($2::text[], $3::integer[], $4::text[], $5::integer[], $6::text[], $7::text[],
+  $8::bigint[], $9::timestamptz[], $10::bigint[], $11::bigint[], $12::timestamptz[])
+  AS w (order_id, line_no, node, attempt, verb, part, told, at, key_id, units, accepted_at)
+ON CONFLICT (tenant, order_id, line_no, node, attempt, verb, part) DO UPDATE
+SET at = excluded.at, units = excluded.units, accepted_at = excluded.accepted_at;

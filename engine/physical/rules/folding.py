@@ -15,6 +15,12 @@ accepted, at the latest when it shipped. What was shipped is shipped, whatever w
 the parcel is gone. An acceptance that is not earlier than the cancel never was one.
 An assignment is *committed* until it is accepted, then *handed over*, then *shipped*.
 
+**Parts.** Units may leave in several parcels, or be cancelled apart from the others: each part has
+a name, units and an instant, and counts as an assignment of its own. The parcels take their units
+first, in the order of (instant, name), then the cancelled parts take what is left, and the rest is
+everything else; the stamps of the assignment are those of the rest. Who ships a part has accepted
+the whole, at the latest then. So no unit is in two states.
+
 **On hand.** At `t` there lay P units in the place, locked and picked ones included:
 
     basis on_hand    P = quantity                   the warehouse counted what lies there
@@ -48,7 +54,7 @@ Nothing is clamped: less than 0 sellable says that units are gone which somebody
 from collections.abc import Iterable
 from datetime import datetime
 
-from engine.physical.types.facts import Assigned, Balance, Count, Delta, Share
+from engine.physical.types.facts import Assigned, Balance, Count, Delta, Part, Piece, Share
 
 
 def applies(happened_at: datetime, as_of: datetime | None) -> bool:
@@ -56,8 +62,30 @@ def applies(happened_at: datetime, as_of: datetime | None) -> bool:
     return as_of is None or happened_at > as_of
 
 
+def pieces(one: Assigned) -> list[Piece]:
+    """Return an assignment as those it comes to: one for each part of it, then the rest."""
+    told = [one.accepted_at, one.shipped_at]
+    told += [part.at for part in one.parts if part.verb == "ship"]
+    accepted = min((at for at in told if at is not None), default=None)
+    left, found = one.units, []
+    for part in sorted(one.parts, key=_turn):
+        units = min(part.units, left)
+        left -= units
+        stamps = (part.at, None) if part.verb == "ship" else (None, part.at)
+        found.append(Piece(part, Assigned(units, accepted, *stamps)))
+    rest = one._replace(units=left, accepted_at=accepted, parts=())
+    return [*found, Piece(None, rest)]
+
+
 def share(one: Assigned, as_of: datetime | None) -> Share:
     """Return what an assignment adds to a balance whose count is of `as_of` (None: never)."""
+    found = Share()
+    for piece in pieces(one):
+        found = found.plus(_share(piece.state, as_of))
+    return found
+
+
+def _share(one: Assigned, as_of: datetime | None) -> Share:
     units, shipped = one.units, one.shipped_at
     cancelled = one.cancelled_at if shipped is None else None
     accepted = _accepted(one, cancelled)
@@ -98,6 +126,11 @@ def fold(counts: Iterable[Count], deltas: Iterable[Delta], assigned: Iterable[As
             on_hand += last.locked + sold.accepted_then
     sellable = on_hand - locked - sold.committed - sold.handed_over
     return Balance(on_hand, locked, sold.committed, sold.handed_over, sellable)
+
+
+def _turn(part: Part) -> tuple[bool, datetime, str]:
+    """What left was not cancelled; of parcels the earlier ones have their units."""
+    return part.verb != "ship", part.at, part.name
 
 
 def _accepted(one: Assigned, cancelled: datetime | None) -> datetime | None:

@@ -30,13 +30,33 @@ class Delta(NamedTuple):
     locked: int = 0
 
 
+class Part(NamedTuple):
+    """Some units of an assignment that left, or were cancelled, apart from the others."""
+
+    verb: Literal["ship", "cancel"]
+    name: str  # of the parcel, or of the call that said so
+    units: int
+    at: datetime
+
+
 class Assigned(NamedTuple):
-    """Units given to a node for an order, and when what became of them by its clock."""
+    """Units given to a node for an order, and when what became of them by its clock.
+
+    `shipped_at` and `cancelled_at` are of those that no part is of.
+    """
 
     units: int
     accepted_at: datetime | None = None
     shipped_at: datetime | None = None
     cancelled_at: datetime | None = None
+    parts: tuple[Part, ...] = ()
+
+
+class Piece(NamedTuple):
+    """Units of an assignment that have one fate: those of a part, or (None) the rest."""
+
+    part: Part | None
+    state: Assigned
 
 
 class Share(NamedTuple):
@@ -46,7 +66,7 @@ class Share(NamedTuple):
     handed_over: int = 0
     shipped: int = 0  # ever
     shipped_since: int = 0  # after the count
-    accepted_then: int = 0  # A above
+    accepted_then: int = 0  # A in rules/folding.py
 
     def plus(self, other: "Share") -> "Share":
         """Add two shares."""

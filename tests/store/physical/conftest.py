@@ -58,6 +58,11 @@ class Place:
         async with self.runtime.pool.acquire() as db, db.transaction():
             return await getattr(assignments, verb)(db, "main", list(names), at(minute))
 
+    async def part(self, verb, minute, name, part, units):
+        async with self.runtime.pool.acquire() as db, db.transaction():
+            some = {name: assignments.Some(part, units)}
+            return await getattr(assignments, verb)(db, "main", some, at(minute))
+
     async def row(self, sku="A", node="N", **key):
         chosen = {"owner": "", "condition": "good", "batch": ""} | key
         return await self.pg.fetchrow(

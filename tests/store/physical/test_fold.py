@@ -7,12 +7,13 @@ import pytest
 
 from engine.physical.rules.folding import fold, share
 from engine.physical.store import balances
-from engine.physical.types.facts import Assigned, Count, Delta, Key
+from engine.physical.types.facts import Assigned, Count, Delta, Key, Part
 from tests.store.physical.conftest import at
 
 MOVES = {"receipt": (1, 0), "damage": (-1, 0), "lock": (0, 1), "unlock": (0, -1)}
 MINUTES = 5  # few, so that instants coincide
 STAMPS = {"accept": "accepted_at", "ship": "shipped_at", "cancel": "cancelled_at"}
+PARTS = {"ship_part": "ship", "cancel_part": "cancel"}
 
 
 def history(dice):
@@ -34,6 +35,13 @@ def history(dice):
             for verb in STAMPS
             if dice.random() < 0.6
         ]
+        for verb in PARTS:
+            left = units
+            for name in "xy":
+                if left and dice.random() < 0.4:
+                    some = dice.randint(1, left)
+                    left -= some
+                    facts.append(("part", n, verb, dice.randint(0, MINUTES), units, name, some))
     return facts
 
 
@@ -48,6 +56,11 @@ def expected(facts):
             deltas.append(Delta(at(minute), *(units * sign for sign in MOVES[kind])))
         elif what == "assign":
             assigned.setdefault(n, Assigned(*rest))
+        elif what == "part":
+            verb, minute, units, name, some = rest
+            one = assigned.setdefault(n, Assigned(units))
+            part = Part(PARTS[verb], name, some, at(minute))
+            assigned[n] = one._replace(parts=(*one.parts, part))
         else:
             verb, minute, _ = rest
             one = assigned.setdefault(n, Assigned(rest[2]))
@@ -69,6 +82,8 @@ async def tell(place, sku, fact):
         name = await place.assign(f"{sku}-{n}", rest[0] if what == "assign" else rest[2], sku)
         if what == "stamp":
             await place.note(rest[0], rest[1], name)
+        elif what == "part":
+            await place.part(rest[0], rest[1], name, *rest[3:])
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -97,7 +112,7 @@ async def test_a_count_finds_every_assignment_as_the_rule_shares_it(place):
         await place.pg.execute(
             "INSERT INTO stock_assignments VALUES"
             " ('main', $1, 1, 'N', 1, $2, $3, $4, $5, $6, $7)",
-            key.batch, ids[key], one.units, at(0), *one[1:],
+            key.batch, ids[key], one.units, at(0), *one[1:4],
         )  # fmt: skip
     counted = [
         balances.Counted(ids[key], Count(at(5), 0, basis, 50, 4))
@@ -122,6 +137,8 @@ async def test_control_the_histories_have_what_makes_them_hard():
         seen |= {fact[4] for fact in facts if fact[0] == "count"}
         seen |= {"before" if fact[2] <= max(late) else "after"
                  for fact in facts if late and fact[0] == "move"}  # fmt: skip
-        seen |= {fact[2] for fact in facts if fact[0] == "stamp"}
+        seen |= {fact[2] for fact in facts if fact[0] in {"stamp", "part"}}
         seen |= {"never"} if not late else set()
-    assert seen == {"on_hand", "available", "before", "after", "accept", "ship", "cancel", "never"}
+    assert seen == {
+        "on_hand", "available", "before", "after", "never", *STAMPS, *PARTS,
+    }  # fmt: skip

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from engine.kernel.errors import IdempotencyConflict, NotFound, ValidationFailed
+from engine.kernel.errors import IdempotencyConflict, InConflict, NotFound, ValidationFailed
 from engine.physical.types.facts import Assignment
 from engine.physical.types.stock import CountLine, MovementFields, MovementLine
 from tests.store.physical.conftest import at
@@ -279,3 +279,39 @@ async def test_less_than_nothing_is_available_and_never_on_hand(place):
     with pytest.raises(ValidationFailed) as refusal:
         await place.count(2, ("A", -3))
     assert pointers(refusal) == ["/lines/0/quantity"]
+
+
+async def test_units_leave_in_parcels_and_the_rest_is_cancelled(place):
+    await place.count(1, ("A", 10))
+    name = await place.assign("o", 5)
+    await place.part("ship_part", 3, name, "p1", 2)
+    for _ in range(2):  # who ships a part has accepted the whole
+        assert await place.sums() == (8, 0, 0, 3, 5)
+        await place.part("ship_part", 4, name, "p1", 2)
+    await place.part("cancel_part", 5, name, "c1", 1)
+    assert await place.sums() == (8, 0, 0, 2, 6)
+    known = await place.note("cancel", 6, name)
+    assert [part.units for part in known[name].parts] == [1, 2]
+    assert await place.sums() == (8, 0, 0, 0, 8)
+    assert (await place.row())["shipped"] == 2
+    await place.part("ship_part", 7, name, "p2", 3)  # it left all the same
+    assert await place.sums() == (5, 0, 0, 0, 5)
+
+
+async def test_a_part_keeps_its_units_and_parts_are_no_more_than_the_whole(place):
+    name = await place.assign("o", 3)
+    await place.part("ship_part", 1, name, "p", 2)
+    before = await place.sums()
+    with pytest.raises(IdempotencyConflict):
+        await place.part("ship_part", 1, name, "p", 1)
+    with pytest.raises(InConflict):
+        await place.part("ship_part", 1, name, "q", 2)
+    with pytest.raises(InConflict):
+        await place.part("cancel_part", 1, name, "q", 4)
+    with pytest.raises(ValidationFailed):
+        await place.part("cancel_part", 1, name, "q", 0)
+    with pytest.raises(ValidationFailed):
+        await place.part("cancel_part", 1, name, "\x00", 1)
+    with pytest.raises(NotFound):
+        await place.part("ship_part", 1, name._replace(attempt=2), "p", 1)
+    assert await place.sums() == before

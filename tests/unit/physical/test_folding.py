@@ -202,7 +202,8 @@ COUNTS = st.lists(
     max_size=4, unique_by=lambda one: one.rank,
 )  # fmt: skip
 DELTAS = st.lists(st.builds(Delta, MINUTES, st.integers(-9, 9), st.integers(-3, 3)), max_size=5)
-ASSIGNED = st.lists(st.builds(Assigned, st.integers(1, 5), MAYBE, MAYBE, MAYBE), max_size=5)
+WHOLE = st.builds(Assigned, st.integers(1, 5), MAYBE, MAYBE, MAYBE, st.just(()))
+ASSIGNED = st.lists(WHOLE, max_size=5)
 
 
 @given(COUNTS, DELTAS, ASSIGNED, st.randoms(use_true_random=False))
