@@ -4,7 +4,8 @@ recorder   folds the cell's log into Postgres
 sweeper    expires due holds and forgets old ones
 keeper     opens the cell when it is certain
 publisher  brings campaigns, policies and channels to the cell
-settler    carries out what waited: payments received while closed, units on their way back
+settler    carries out what waited: payments received while closed, units on their way back; forgets
+           the lines of old answers about stock
 """
 
 import asyncio
@@ -23,11 +24,12 @@ from engine.kernel import limits
 from engine.kernel.errors import EngineError, Misconfigured
 from engine.orders import service as orders
 from engine.orders.recorder import Recorder
+from engine.physical.service import movements
 from engine.reservation import service as reservation
 from engine.reservation.service import Reservations
 
 _SETTLE_INTERVAL_S: Final = 0.2
-_PRUNE_EVERY: Final = 300  # sweeps, about a minute
+_PRUNE_EVERY: Final = 300  # sweeps or settlements, about a minute
 _AWAY: Final[tuple[type[Exception], ...]] = (EngineError, *UNAVAILABLE)
 _logger: Final = structlog.get_logger()
 
@@ -93,6 +95,7 @@ async def sweep(cell: Cell) -> None:
 async def settle(process: Runtime, cell: Cell) -> None:
     """Carry out what waits in Postgres for the cell to be open."""
     reservations = Reservations(cell)
+    turn, behind = 0, False
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(reservations.send())
         while True:
@@ -103,6 +106,10 @@ async def settle(process: Runtime, cell: Cell) -> None:
                 reservations.kept.clear()  # what was received is a row already
                 await orders.give_back(cell, process.pool)
                 await orders.release_duplicates(cell, process.pool)
+                turn += 1
+                if behind or turn % _PRUNE_EVERY == 0:
+                    forgotten = await movements.forget(process.pool, process.clock)
+                    behind = forgotten == movements.FORGOTTEN_PER_CALL_MAX
             except _AWAY as away:
                 _logger.warning("settler_waits", reason=type(away).__name__)
             await asyncio.sleep(_SETTLE_INTERVAL_S)

@@ -7,6 +7,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from engine.catalogue import api as catalogue
 from engine.infra.http import keys, openapi
 from engine.physical import api
+from tests.conftest import eventually
 from tests.flow.surface import Surface, served
 
 SLICES = (keys, catalogue, api)
@@ -137,6 +138,28 @@ async def test_lists_page_to_the_end(house):
         (BALANCES, {"condition": "bad"}), (BALANCES, {"cursor": "WzEsIDld"}),
     ]:  # fmt: skip
         await house.call("GET", path, status=400, **wrong)
+
+
+async def test_the_list_of_movements_is_followed_to_its_end_and_further(house):
+    seen, resume = [], ""
+
+    async def further():
+        nonlocal resume
+        page = await house.call("GET", MOVEMENTS, limit=2, cursor=resume)
+        resume = page["resume"] or ""
+        seen.extend(one["reference"] for one in page["items"])
+        return seen
+
+    for n in range(3):
+        await house.move(f"r{n}", line())
+    await eventually(lambda: told(further(), {"r0", "r1", "r2"}))
+    await house.move("r3", line())
+    await eventually(lambda: told(further(), {"r0", "r1", "r2", "r3"}))
+    assert (await house.call("GET", MOVEMENTS, node="M"))["resume"] is None
+
+
+async def told(reading, wanted):
+    return set(await reading) == wanted
 
 
 async def test_keys_that_are_bound_or_lack_the_scope_are_refused(house):

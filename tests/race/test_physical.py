@@ -133,3 +133,40 @@ async def crowd(calls):
     async with asyncio.TaskGroup() as tasks:
         made = [tasks.create_task(call) for call in calls]
     return [one.result() for one in made]
+
+
+def shown(page):
+    return [one.reference for _, one in page.rows]
+
+
+async def settled(place):
+    """The list, once nothing else on this server is older than its first row."""
+    page = await place.moved(None)
+    return page if page.settled else None
+
+
+async def follow_beside_a_late_commit(place, go_on):
+    """Read the list to its end while an older movement is not committed; then what comes next."""
+    await place.move("receipt", 1, reference="first")
+    async with place.runtime.pool.acquire() as db:
+        begun = db.transaction()
+        await begun.start()
+        ids = await balances.key_ids(db, "main", [KEY])
+        told = balances.Told("late", "receipt", "", "test")
+        await balances.record(
+            db, "main", told, [balances.Move(ids[KEY], 0, 1, 0, at(1), applied=True)]
+        )
+        await place.move("receipt", 1, reference="early")
+        before = await eventually(lambda: settled(place))
+        assert shown(before) == ["first", "early"], "whoever looks sees what there is"
+        await begun.commit()
+    return shown(await place.moved(go_on(before)))
+
+
+async def test_who_follows_the_list_misses_nothing_that_commits_late(place):
+    found = await follow_beside_a_late_commit(place, lambda page: page.settled)
+    assert found == ["late", "early"], "what was shown above it comes again"
+
+
+async def test_control_behind_the_last_one_shown_it_is_missed(place):
+    assert await follow_beside_a_late_commit(place, lambda page: page.rows[-1][0]) == []

@@ -1,14 +1,14 @@
 """Movements, counts and balances over HTTP; they are of no channel, so a bound key is refused."""
 
-from datetime import UTC, datetime
-from typing import Final, NoReturn
+from datetime import datetime
+from typing import Any, Final, NoReturn
 
 import msgspec
 from aiohttp import web
 
 from engine.infra.http.auth import Principal, principal_of, require_unbound
 from engine.infra.http.openapi import PAGED, Operation, Query, operation
-from engine.infra.http.paging import read_page
+from engine.infra.http.paging import cursor, read_page
 from engine.infra.http.server import body_of, json_response, query_id
 from engine.infra.runtime import RUNTIME
 from engine.kernel import codec
@@ -29,7 +29,7 @@ from engine.physical.types.stock import (
 
 _decode_movement: Final = codec.Decoder(MovementFields)
 _decode_count: Final = codec.Decoder(CountFields)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FOLLOW: Final = "xid"  # cursors of another kind were given before
 
 
 async def post_movement(request: web.Request) -> web.Response:
@@ -66,17 +66,16 @@ async def list_balances(request: web.Request) -> web.Response:
 async def list_movements(request: web.Request) -> web.Response:
     """List what changed."""
     principal = await _caller(request, "stock:read")
-    page = read_page(request.query, int, int)
-    after = None
-    if page.after:
-        micros, movement_id = page.after
-        after = _instant(micros), movement_id
+    page = read_page(request.query, str, int, int)
+    after = _place(page.after)
     wanted = _wanted(request, principal, page.limit)
-    rows = await lists.movements(request.app[RUNTIME], wanted, _since(request), after)
-    answer = page.answer(
-        rows, lambda row: [_micros(row[0]), row[1].movement_id], lambda row: row[1]
-    )
-    return json_response(answer)
+    found = await lists.movements(request.app[RUNTIME], wanted, _since(request), after)
+    answer = page.answer(found.rows, lambda row: [_FOLLOW, *row[0]], lambda row: row[1])
+    # one row more was read than is shown
+    shown = [place for place, _ in found.rows[: page.limit]]
+    settled = min(found.settled, shown[-1]) if found.settled else after
+    resume = cursor([_FOLLOW, *settled]) if settled else None
+    return json_response({**answer, "resume": resume})
 
 
 def routes() -> list[web.RouteDef]:
@@ -105,7 +104,7 @@ OPERATIONS: Final[list[Operation]] = [
     operation(
         "GET",
         "/v1/inventory/movements",
-        "List changes in the order in which they came",
+        "List changes in the order in which their recording began; follow them by `resume`",
         "stock:read",
         responses={200: MovedPage},
         query=[_NODE, _SKU, Query("since", "recorded at or after this instant"), *PAGED],
@@ -156,19 +155,14 @@ def _since(request: web.Request) -> datetime | None:
         _refuse("since", "must be an instant with a zone, as in RFC 3339")
 
 
-def _instant(micros: int) -> datetime:
-    """Return the instant of a cursor, which comes from the outside like everything else."""
-    seconds, rest = divmod(micros, 1_000_000)
-    try:
-        moment = codec.instant(datetime.fromtimestamp(seconds, UTC), "")
-    except (ValidationFailed, ValueError, OverflowError, OSError):
-        _refuse("cursor", "must be a next_cursor of this list")
-    return moment.replace(microsecond=rest)
-
-
-def _micros(moment: datetime) -> int:
-    passed = moment - _EPOCH
-    return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
+def _place(after: list[Any] | None) -> tuple[int, int] | None:
+    """Return the place of a cursor, which comes from the outside like everything else."""
+    if after is None:
+        return None
+    mark, xid, movement_id = after
+    if mark != _FOLLOW or xid < 0:
+        _refuse("cursor", "must be a next_cursor or resume of this list")
+    return xid, movement_id
 
 
 def _key(row: BalanceView) -> list[object]:

@@ -5,10 +5,10 @@ from datetime import datetime
 
 from engine.infra.runtime import Runtime
 from engine.physical.store import lists as store
-from engine.physical.store.lists import Wanted
-from engine.physical.types.stock import BalanceView, MovedView
+from engine.physical.store.lists import Moved, Wanted
+from engine.physical.types.stock import BalanceView
 
-__all__ = ["Wanted", "balances", "movements"]
+__all__ = ["Moved", "Wanted", "balances", "movements"]
 
 
 async def balances(
@@ -20,8 +20,8 @@ async def balances(
 
 
 async def movements(
-    runtime: Runtime, wanted: Wanted, since: datetime | None, after: tuple[datetime, int] | None
-) -> list[tuple[datetime, MovedView]]:
-    """Return movements in the order in which they came, each with the instant that it did."""
+    runtime: Runtime, wanted: Wanted, since: datetime | None, after: tuple[int, int] | None
+) -> Moved:
+    """Return movements in the order in which their transactions began to write."""
     async with runtime.pool.acquire() as connection:
         return await store.movements(connection, wanted, since, after)

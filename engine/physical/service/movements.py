@@ -1,14 +1,14 @@
 """Record what happened to units in places: received, lost, moved, locked, found to be broken."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from msgspec.structs import asdict, replace
 
-from engine.infra.postgres import Connection
+from engine.infra.postgres import Connection, Pool
 from engine.infra.runtime import Runtime
-from engine.kernel import clock, codec
-from engine.kernel.clock import rfc3339, to_ms
+from engine.kernel import codec, limits
+from engine.kernel.clock import Clock, instant, rfc3339, to_ms
 from engine.kernel.errors import IdempotencyConflict
 from engine.kernel.types import Tenant
 from engine.physical.rules import lines as rules
@@ -20,6 +20,8 @@ from engine.physical.store import lists
 from engine.physical.store import told as kept
 from engine.physical.store.balances import Move
 from engine.physical.types.stock import CONDITIONS, MovementFields, MovementView, Posted
+
+FORGOTTEN_PER_CALL_MAX: Final = 1_000
 
 
 async def record(
@@ -33,7 +35,7 @@ async def record(
     """
     codec.identifier(fields.reference, "/reference")
     codec.plain_text(fields.reason, "/reason", 256)
-    now = clock.instant(runtime.clock.now_ms())
+    now = instant(runtime.clock.now_ms())
     told = fields.happened_at
     happened_at = now if told is None else rules.not_ahead(told, now, "/happened_at")
     same = replace(
@@ -49,12 +51,22 @@ async def record(
         except LookupError:
             raise IdempotencyConflict("the reference stands for another movement") from None
         if before is not None:
-            answer: dict[str, Any] = codec.decode_json(before)
-            return answer
+            return {"lines_kept": True, **codec.decode_json(before)}
         view = await _record(connection, tenant, same, happened_at, actor)
         text = codec.encode(view).decode()
         await kept.answer_reference(connection, tenant, fields.reference, text)
     return asdict(view)
+
+
+async def forget(pool: Pool, clock: Clock) -> int:
+    """Forget the lines of old answers, at most FORGOTTEN_PER_CALL_MAX; return of how many.
+
+    A reference stays taken, and what it stands for known. What a page of a count was answered is
+    no longer than what is left of these, and stays.
+    """
+    until = instant(clock.now_ms() - limits.IDEMPOTENCY_KEEP_MS)
+    async with pool.acquire() as connection:
+        return await kept.prune_references(connection, until, FORGOTTEN_PER_CALL_MAX)
 
 
 async def _record(

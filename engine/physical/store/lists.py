@@ -12,8 +12,19 @@ from engine.physical.types.stock import BalanceView, MovedView
 
 SQL: Final = queries.load("engine.physical")
 _INSTANTS: Final = frozenset({"as_of", "updated_at", "happened_at", "received_at"})
+_PLACE: Final = frozenset({"key_id", "xid", "settled"})
 _DATES: Final = frozenset({"produced_on", "expires_on"})
 _FIRST: Final = ("", "", "", "", "")
+
+
+class Moved(NamedTuple):
+    """Movements, each with its place in the list; `settled` is the last place that stays as it is.
+
+    Behind that one a movement may yet come that is not shown; None: nothing shown is settled.
+    """
+
+    rows: list[tuple[tuple[int, int], MovedView]]
+    settled: tuple[int, int] | None
 
 
 class Wanted(NamedTuple):
@@ -43,24 +54,25 @@ async def balances(
 
 
 async def movements(
-    db: Connection, wanted: Wanted, since: datetime | None, after: tuple[datetime, int] | None
-) -> list[tuple[datetime, MovedView]]:
-    """Read movements in the order in which they came, each with the instant that it did."""
+    db: Connection, wanted: Wanted, since: datetime | None, after: tuple[int, int] | None
+) -> Moved:
+    """Read movements in the order in which their transactions began to write."""
     rows = await db.fetch(
         SQL["list_movements"], wanted.tenant, wanted.node, wanted.sku, since,
         *(after or (None, None)), wanted.limit,
     )  # fmt: skip
-    return [(row["received_at"], MovedView(**_shown(row))) for row in rows]
+    places = [(row["xid"], row["movement_id"]) for row in rows]
+    settled = [place for place, row in zip(places, rows, strict=True) if row["settled"]]
+    views = [MovedView(**_shown(row)) for row in rows]
+    return Moved(list(zip(places, views, strict=True)), settled[-1] if settled else None)
 
 
 def _balance(row: Any) -> BalanceView:
-    shown = _shown(row)
-    del shown["key_id"]
-    return BalanceView(**shown)
+    return BalanceView(**_shown(row))
 
 
 def _shown(row: Any) -> dict[str, Any]:
-    shown = dict(row)
+    shown = {name: value for name, value in row.items() if name not in _PLACE}
     for name in shown.keys() & _INSTANTS:
         shown[name] = shown[name] and rfc3339(to_ms(_floor(shown[name])))
     for name in shown.keys() & _DATES:

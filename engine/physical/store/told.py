@@ -1,5 +1,6 @@
 """What was told under which name, so that the same again gets the same answer."""
 
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from engine.infra import queries
@@ -49,6 +50,12 @@ async def take_reference(
 async def answer_reference(tx: Connection, tenant: Tenant, reference: str, answer: str) -> None:
     """Keep the answer."""
     await tx.execute(SQL["answer_reference"], tenant, reference, answer)
+
+
+async def prune_references(tx: Connection, until: datetime, limit: int) -> int:
+    """Forget the lines of answers given before an instant; return of how many."""
+    status = await tx.execute(SQL["prune_references"], until, limit)
+    return int(status.rpartition(" ")[2])
 
 
 async def known_pages(tx: Connection, tenant: Tenant, page: Page) -> Known:

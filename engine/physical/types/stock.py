@@ -140,12 +140,17 @@ class Posted(codec.Answer, frozen=True):
 
 
 class MovementView(codec.Answer, frozen=True):
-    """A movement that was recorded; the same reference gets the same answer."""
+    """A movement that was recorded; the same reference gets the same answer.
+
+    After a week its lines are forgotten, and `lines_kept` is false: it was recorded all the same,
+    as the list of movements shows.
+    """
 
     reference: str
     kind: Kind
     happened_at: str
     lines: list[Posted]
+    lines_kept: bool = True
 
 
 class MovedView(codec.Answer, frozen=True):
@@ -171,10 +176,17 @@ class MovedView(codec.Answer, frozen=True):
 
 
 class MovedPage(codec.Answer, frozen=True):
-    """One page of recorded changes, in the order in which they came."""
+    """One page of recorded changes, in the order in which their recording began.
+
+    Changes that are recorded at once may end in another order, so the last ones shown may yet get
+    one before them. `resume` is the cursor behind which that can be: whoever follows the list gives
+    it next, always, and is shown each change at least once, some of the last ones again (the
+    `movement_id` tells). null: from the beginning.
+    """
 
     items: list[MovedView]
     next_cursor: str | None
+    resume: str | None
 
 
 class CountLine(codec.Wire, frozen=True):

@@ -9,7 +9,7 @@ from engine.catalogue.types import SkuFields
 from engine.infra import postgres
 from engine.infra.runtime import Runtime
 from engine.kernel.clock import SystemClock
-from engine.physical.service import assignments, counts, movements
+from engine.physical.service import assignments, counts, lists, movements
 from engine.physical.store.nodes import Nodes
 from engine.physical.types.facts import Assignment
 from engine.physical.types.nodes import NodeFields
@@ -62,6 +62,10 @@ class Place:
         async with self.runtime.pool.acquire() as db, db.transaction():
             some = {name: assignments.Some(part, units)}
             return await getattr(assignments, verb)(db, "main", some, at(minute))
+
+    async def moved(self, after):
+        wanted = lists.Wanted("main", "", "", 100)
+        return await lists.movements(self.runtime, wanted, None, after)
 
     async def row(self, sku="A", node="N", **key):
         chosen = {"owner": "", "condition": "good", "batch": ""} | key

@@ -1,4 +1,4 @@
-"""Parcels and partial cancels over every interleaving there is, as test_folding does for whole ones.
+"""Parcels and partial cancels over every interleaving, as test_folding does for whole ones.
 
 Three units are ordered. What the warehouse tells of them reaches us in every order, each repeated.
 """
