@@ -15,7 +15,8 @@ FAILED: Final = 1  # rows were refused
 USAGE: Final = 2  # it is no such file
 ACTOR: Final = "tidegate import"
 
-_NO_POSTGRES: Final[tuple[type[Exception], ...]] = (*postgres.UNAVAILABLE, asyncpg.PostgresError)
+# Postgres went away, or does not let us in.
+AWAY: Final[tuple[type[Exception], ...]] = (*postgres.UNAVAILABLE, asyncpg.PostgresError)
 
 
 @asynccontextmanager
@@ -27,7 +28,7 @@ async def connected(dsn: str) -> AsyncIterator[Connection]:
     """
     try:
         connection = await postgres.connect(dsn)
-    except _NO_POSTGRES as away:
+    except AWAY as away:
         told = f"no Postgres lets us in there: {str(away) or type(away).__name__}"
         raise Misconfigured(f"TIDEGATE_DATABASE_URL: {told}") from away
     try:

@@ -36,7 +36,8 @@ OPTIONAL: Final = (
 )
 REJECTED: Final = ("line", "field", "reason")
 _BASES: Final = get_args(Basis)
-_DIGITS_MAX: Final = 18
+SEQUENCE_MAX: Final = 2**62
+_DIGITS_MAX: Final = len(str(SEQUENCE_MAX))
 
 
 class Defaults(NamedTuple):
@@ -77,12 +78,14 @@ def read(row: Row, defaults: Defaults) -> Read | list[LineFault]:
         told,
         basis,
         reader.instant(defaults.as_of),
-        reader.number("sequence", 2**62, 0),
+        reader.number("sequence", SEQUENCE_MAX, 0),
         reader.day("produced_on"),
         reader.day("expires_on"),
     )
     if (what.produced_on or what.expires_on) and not told.batch:
         reader.fault("batch", "is required with dates: they are a batch's")
+    if not rules.in_order(what.produced_on, what.expires_on):
+        reader.fault("expires_on", rules.NOT_IN_ORDER)
     return reader.faults or what
 
 
@@ -90,8 +93,10 @@ def counted(path: Path) -> int:
     """Return how many rows a file has.
 
     Raises:
-        MalformedFile: it is not a CSV file of counts, or has none.
+        MalformedFile: it is not a CSV file of counts, has none, or can be read only once.
     """
+    if not path.is_file():
+        raise MalformedFile(f"{path.name} is no file but a pipe, say, and it is read twice")
     if many := sum(1 for _ in rows(path)):
         return many
     raise MalformedFile("the file has no row below its header")
@@ -155,7 +160,7 @@ class _Reader:
         if not text:
             return None
         try:
-            return date.fromisoformat(text)
-        except ValueError:
+            return msgspec.convert(text, date)
+        except msgspec.ValidationError:
             self.fault(field, "must be a date: YYYY-MM-DD")
             return None

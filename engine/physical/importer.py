@@ -23,10 +23,12 @@ from engine.physical.files import Defaults
 from engine.physical.rules.lines import LineFault
 from engine.physical.service import imports
 from engine.physical.service.imports import Kept, Read
+from engine.physical.types.facts import Count, Key
 from engine.settings import Settings
 
 FAULTS_SHOWN_MAX: Final = 50
 _SLICE: Final = 5_000
+_ENDED: Final[tuple[type[Exception], ...]] = (MalformedFile, *importing.AWAY)
 _TOLD_EVERY_S: Final = 2.0
 _REPORT_LENGTH_MAX: Final = 128
 
@@ -54,7 +56,7 @@ class Total:
     def add(self, rows: int, kept: Kept) -> None:
         """Add what became of some rows."""
         self.done += rows
-        self.applied += kept.applied
+        self.applied += len(kept.applied)
         self.stale += kept.stale
         self.corrected += kept.corrected
         self.rejected += len({fault.n for fault in kept.faults})
@@ -77,7 +79,8 @@ class Total:
 async def run(settings: Settings, options: Options) -> int:
     """Import a file and tell what became of its rows.
 
-    Returns the exit code: 0, 1 when rows were rejected, 2 when it is no file of counts.
+    Returns the exit code: 0, 1 when rows were rejected or it ended half-way, 2 when it is no file
+    of counts.
     """
     try:
         # read once before anything is changed: what is no such file is refused as a whole
@@ -88,12 +91,12 @@ async def run(settings: Settings, options: Options) -> int:
         return importing.USAGE
     try:
         async with importing.connected(settings.database_url or "") as connection:
-            await _keep_all(connection, Tenant(settings.tenant), options, total, rejects)
+            whole = await _keep_all(connection, Tenant(settings.tenant), options, total, rejects)
     finally:
         if rejects:
             rejects.close()
     _tell(total, options)
-    return importing.FAILED if total.rejected else importing.OK
+    return importing.FAILED if total.rejected or not whole else importing.OK
 
 
 def _opened(options: Options) -> TextIO | None:
@@ -106,6 +109,23 @@ def _opened(options: Options) -> TextIO | None:
 
 async def _keep_all(
     connection: Connection, tenant: Tenant, options: Options, total: Total, rejects: TextIO | None
+) -> bool:
+    """Keep slice after slice; tell whether it came to the end, and on stderr why not."""
+    try:
+        await _keep_slices(connection, tenant, options, total, rejects)
+    except _ENDED as ended:
+        why = str(ended) or type(ended).__name__
+    else:
+        if total.done == total.rows:
+            return True
+        why = f"{options.path.name} was changed while it was read"
+    done = f"the first {total.done:,} of {total.rows:,} rows"
+    sys.stderr.write(f"ended after {done}: {why}. Import the file again: what is kept stays\n")
+    return False
+
+
+async def _keep_slices(
+    connection: Connection, tenant: Tenant, options: Options, total: Total, rejects: TextIO | None
 ) -> None:
     defaults = Defaults(clock.instant(SystemClock().now_ms()))
     name = options.path.name.encode(errors="replace").decode()
@@ -113,21 +133,30 @@ async def _keep_all(
     writer = csv.writer(rejects) if rejects else None
     if writer:
         writer.writerow((*files.REJECTED, *files.REQUIRED, *files.OPTIONAL))
+    earlier: dict[Key, Count] = {}
     for rows in _sliced(files.rows(options.path)):
         sound, faults = _read(rows, defaults)
         transaction = connection.transaction()
         await transaction.start()
         try:
-            kept = await imports.keep(connection, tenant, sound, report, importing.ACTOR)
+            kept = await imports.keep(
+                connection, tenant, sound, report, importing.ACTOR, earlier=earlier
+            )
         except BaseException:
-            await transaction.rollback()
+            if not connection.is_closed():
+                await transaction.rollback()
             raise
-        # a dry run does it all, so that its counts are true, and takes it back
-        await (transaction.rollback() if options.dry_run else transaction.commit())
+        if options.dry_run:
+            # it does it all, so that its counts are true, and takes it back; as nobody shall wait
+            # for a whole file, slice by slice, and each is told what the former ones came to
+            await transaction.rollback()
+            earlier |= kept.applied
+        else:
+            await transaction.commit()
         kept = kept._replace(faults=sorted([*faults, *kept.faults]))
         total.add(len(rows), kept)
         if writer:
-            writer.writerows(_rejected(rows, kept.faults))
+            writer.writerows(_rejected(rows, kept.faults, defaults))
 
 
 def _sliced(rows: Iterator[Row]) -> Iterator[list[Row]]:
@@ -146,15 +175,22 @@ def _read(rows: Sequence[Row], defaults: Defaults) -> tuple[list[Read], list[Lin
     return sound, faults
 
 
-def _rejected(rows: Sequence[Row], faults: Sequence[LineFault]) -> Iterator[list[Any]]:
-    """Yield rejected rows as they were, behind what is wrong with them."""
+def _rejected(
+    rows: Sequence[Row], faults: Sequence[LineFault], defaults: Defaults
+) -> Iterator[list[Any]]:
+    """Yield rejected rows as they were, behind what is wrong with them.
+
+    What said no `as_of` says it now: mended tomorrow it is still a count of today.
+    """
+    read_at = {"as_of": defaults.as_of.isoformat()}
     by_line: dict[int, list[LineFault]] = defaultdict(list)
     for fault in faults:
         by_line[fault.n].append(fault)
     for row in rows:
         if wrong := by_line.get(row.line):
             told = [" ".join(filter(None, (one.field, one.detail))) for one in wrong]
-            cells = [row.named.get(name, "") for name in (*files.REQUIRED, *files.OPTIONAL)]
+            names = (*files.REQUIRED, *files.OPTIONAL)
+            cells = [row.named.get(name) or read_at.get(name, "") for name in names]
             yield [row.line, wrong[0].field, "; ".join(told), *cells]
 
 

@@ -34,16 +34,20 @@ class Surface:
         return msgspec.json.decode(text) if text else None
 
     async def import_(self, what, *words, url=True):
-        """Run `tidegate import` as a process of its own."""
-        environment = settings_of.environment(self.settings)
-        if not url:
-            environment = {"TIDEGATE_DATA_DIR": "/nonexistent", "TIDEGATE_HTTP_PORT": "1"}
+        """Run `tidegate import` as a process of its own, to its end."""
         return await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-m", "engine", "import", what, *map(str, words)],
-            env={**os.environ, **environment},
+            subprocess.run, self.importing(what, *words), env=self.environment(url=url),
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
+
+    def importing(self, what, *words):
+        """Return the command."""
+        return [sys.executable, "-m", "engine", "import", what, *map(str, words)]
+
+    def environment(self, *, url=True):
+        """Return what a command finds set; without `url` no instance."""
+        nothing = {"TIDEGATE_DATA_DIR": "/nonexistent", "TIDEGATE_HTTP_PORT": "1"}
+        return {**os.environ, **(settings_of.environment(self.settings) if url else nothing)}
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """What a line of a movement, a count or a file says, once SKU, owner and unit are known."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final, NamedTuple
 
 from engine.catalogue.types import Stocked
@@ -17,6 +17,7 @@ from engine.physical.types.stock import (
 )
 
 _NAME: Final = f"must be 1 to {IDENTIFIER_LENGTH_MAX} characters without control characters"
+NOT_IN_ORDER: Final = "must not be before produced_on"
 _SIGNED: Final = frozenset({"adjustment", "condition_change"})
 # What one unit of a kind does to units on hand and to locked ones.
 _EFFECTS: Final[dict[str, tuple[int, int]]] = {
@@ -109,6 +110,11 @@ def repeats(lines: Iterable[Placed]) -> Iterator[LineFault]:
         before = first.setdefault(line.key, line.n)
         if before != line.n:
             yield LineFault(line.n, "", f"was counted before, by line {before}")
+
+
+def in_order(produced_on: date | None, expires_on: date | None) -> bool:
+    """Tell whether a batch expires no earlier than it was produced, as far as both are known."""
+    return produced_on is None or expires_on is None or produced_on <= expires_on
 
 
 def not_ahead(moment: datetime, now: datetime, pointer: str) -> datetime:

@@ -161,6 +161,8 @@ def _checked(runtime: Runtime, fields: CountFields) -> CountFields:
             codec.refuse(f"/lines/{n}/quantity", "must be at least 0 with basis on_hand")
         if (line.produced_on or line.expires_on) and not line.batch:
             codec.refuse(f"/lines/{n}/batch", "is required with dates: they are a batch's")
+        if not rules.in_order(line.produced_on, line.expires_on):
+            codec.refuse(f"/lines/{n}/expires_on", rules.NOT_IN_ORDER)
     now = clock.instant(runtime.clock.now_ms())
     return replace(
         fields,

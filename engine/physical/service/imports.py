@@ -28,22 +28,34 @@ class Read(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What became of rows: counts of them, and what is wrong with those that were rejected."""
+    """What became of rows: the counts that apply now, and what is wrong with those rejected."""
 
-    applied: int
+    applied: dict[Key, Count]
     stale: int
     corrected: int
     faults: list[LineFault]
 
 
 async def keep(
-    tx: Connection, tenant: Tenant, rows: Sequence[Read], report: str, actor: str
+    tx: Connection,
+    tenant: Tenant,
+    rows: Sequence[Read],
+    report: str,
+    actor: str,
+    *,
+    earlier: Mapping[Key, Count],
 ) -> Kept:
-    """Apply the counts of these rows inside the caller's transaction, but for bad ones."""
+    """Apply the counts of these rows inside the caller's transaction, but for bad ones.
+
+    `earlier` ones apply first: a dry run has what its earlier rows would have left behind.
+    """
     by_line = {row.told.n: row for row in rows}
     placed, faults = await reading.place(tx, tenant, [row.told for row in rows])
     last, stale, more = _last(by_line, placed)
     ids = await store.key_ids(tx, tenant, last)
+    again = [Numbered(-1, Counted(ids[key], earlier[key])) for key in last if key in earlier]
+    if again:
+        await counts.apply(tx, tenant, again, report, actor)
     numbered = [
         Numbered(n, Counted(ids[key], what, by_line[n].produced_on, by_line[n].expires_on))
         for key, (n, what) in last.items()
@@ -51,7 +63,9 @@ async def keep(
     outcome = await counts.apply(tx, tenant, numbered, report, actor)
     faults += more
     faults += [LineFault(n, "", _CONTRADICTED) for n in outcome.contradicted]
-    return Kept(len(outcome.applied), stale + len(outcome.stale), len(outcome.corrected), faults)
+    applied = set(outcome.applied)
+    newest = {key: what for key, (n, what) in last.items() if n in applied}
+    return Kept(newest, stale + len(outcome.stale), len(outcome.corrected), faults)
 
 
 def _last(
