@@ -297,3 +297,12 @@ async def test_what_is_no_file_of_counts_is_a_usage_error(house, file, tmp_path)
     assert "N,A,1" in path.read_text(), "the file itself is never written"
     assert await house.held() == []
     assert (await house.import_("stock", path, url=False)).returncode == 3
+
+
+async def test_an_address_that_nobody_could_route_by_is_refused(house):
+    body = {"name": "Z", "address": {"region_code": "1", "latitude": 1}}
+    refusal = await house.call("PUT", "/v1/nodes/Z", body, 400)
+    assert [one["pointer"] for one in refusal["errors"]] == [
+        "/address/region_code", "/address/longitude",
+    ]  # fmt: skip
+    await house.call("GET", "/v1/nodes/Z", status=404)

@@ -6,8 +6,9 @@ from engine.infra import versioned
 from engine.infra.runtime import Runtime
 from engine.infra.versioned import Kept, Match, Saved
 from engine.kernel import codec
-from engine.kernel.errors import NotFound
+from engine.kernel.errors import NotFound, ValidationFailed
 from engine.kernel.types import Tenant
+from engine.physical.rules import addresses
 from engine.physical.store import nodes as store
 from engine.physical.types.nodes import NodeFields
 
@@ -15,13 +16,19 @@ from engine.physical.types.nodes import NodeFields
 async def put(
     runtime: Runtime, tenant: Tenant, node: str, fields: NodeFields, match: Match, actor: str
 ) -> Saved[NodeFields]:
-    """Create or change a node."""
+    """Create or change a node.
+
+    Raises:
+        ValidationFailed: also for an address that routing could not go by.
+    """
     codec.plain_text(fields.name, "/name", 512)
     codec.plain_text(fields.owner, "/owner", 128)
     if fields.address:
         for name, text in msgspec.structs.asdict(fields.address).items():
             if isinstance(text, str):
                 codec.plain_text(text, f"/address/{name}", 512)
+        if wrong := list(addresses.faults(fields.address, "/address")):
+            raise ValidationFailed(wrong)
     codec.open_document(fields.extensions, "/extensions")
     async with runtime.pool.acquire() as connection, connection.transaction():
         return await versioned.put(

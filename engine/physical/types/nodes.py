@@ -12,7 +12,12 @@ _Longitude = Annotated[float, msgspec.Meta(ge=-180, le=180)]
 
 
 class Address(codec.Wire, frozen=True):
-    """Where a node is; `region_code` is the administrative code of its district."""
+    """Where a node is; what is not known may be left out.
+
+    `country` is that of ISO 3166, two capital letters. `region_code` is the administrative code of
+    its district: in China, or without a country, six digits of GB/T 2260. Coordinates come both or
+    not at all, in degrees, of all nodes by one datum (WGS 84, or GCJ-02).
+    """
 
     country: Annotated[str, msgspec.Meta(max_length=2)] = ""
     province: _Text = ""
