@@ -1,13 +1,16 @@
 """Answers lose their lines after a week; what they are answers to stays known."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
+from engine import worker
 from engine.kernel import limits
 from engine.kernel.clock import SystemClock
 from engine.kernel.errors import IdempotencyConflict
 from engine.physical.service import movements
+from tests.conftest import eventually
 
 
 class Later(SystemClock):
@@ -58,3 +61,34 @@ async def test_a_page_of_a_count_was_answered_in_no_more_than_what_would_be_left
     await movements.forget(place.runtime.pool, Later())
     page = await place.pg.fetchval(sizes.format("stock_reports"))
     assert page <= await place.pg.fetchval(sizes.format("stock_references"))
+
+
+class Idle:
+    """A cell that is open, and claims for it of which there are none."""
+
+    def __init__(self, *_):
+        self.id, self.kept = "none", {}
+
+    async def wait_open(self):
+        return
+
+    async def send(self):
+        await asyncio.Event().wait()
+
+
+async def test_the_settler_does_it_until_nothing_is_left(place, monkeypatch):
+    for n in range(5):
+        await place.move("receipt", 1, reference=f"r{n}")
+    monkeypatch.setattr(movements, "FORGOTTEN_PER_CALL_MAX", 2)
+    monkeypatch.setattr(worker, "Reservations", Idle)
+    monkeypatch.setattr(worker, "_PRUNE_EVERY", 20)
+    monkeypatch.setattr(worker, "_SETTLE_INTERVAL_S", 0.001)
+    settling = asyncio.create_task(worker.settle(replace(place.runtime, clock=Later()), Idle()))
+
+    async def done():
+        return not await place.pg.fetchval("SELECT count(*) FROM stock_references WHERE NOT pruned")
+
+    await eventually(done)
+    settling.cancel()
+    await asyncio.wait([settling])
+    assert settling.cancelled()
