@@ -1,6 +1,9 @@
 """Two writers of one key, one reference, one report, one scope; each guard has a control."""
 
 import asyncio
+import random
+
+import pytest
 
 from engine.physical.store import balances
 from engine.physical.types.facts import Key
@@ -8,6 +11,7 @@ from engine.physical.types.stock import CountLine
 from tests.conftest import eventually
 from tests.store.physical import conftest as physical
 from tests.store.physical.conftest import at
+from tests.store.physical.test_fold import expected, history, tell
 
 place = physical.place
 KEY = Key("N", "", "A", "good", "")
@@ -170,3 +174,38 @@ async def test_who_follows_the_list_misses_nothing_that_commits_late(place):
 
 async def test_control_behind_the_last_one_shown_it_is_missed(place):
     assert await follow_beside_a_late_commit(place, lambda page: page.rows[-1][0]) == []
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_whatever_comes_at_once_is_folded_as_the_rule_says(place, seed):
+    """Counts, movements, assignments, parcels and cancels of one key, repeated, all at once."""
+    dice = random.Random(seed)
+    facts = [fact for n in range(3) for fact in renamed(history(dice), n)]
+    told = [*facts, *dice.sample(facts, len(facts) // 2)]
+    dice.shuffle(told)
+    await crowd(tell(place, "A", fact) for fact in told)
+    assert await place.sums() == expected(facts)
+
+
+def renamed(facts, n):
+    """Facts of another history, which has other names and other sequences of its counts."""
+    for what, one, *rest in facts:
+        if what == "count":
+            minute, sequence, *more = rest
+            yield what, f"{n}.{one}", minute, 10 * n + sequence, *more
+        else:
+            yield what, f"{n}.{one}", *rest
+
+
+async def test_control_some_of_it_does_come_at_once(place, monkeypatch):
+    """If nothing is lost without the lock of a balance, the test above proves nothing."""
+    sql = balances.SQL["lock_balances"]
+    monkeypatch.setitem(balances.SQL, "lock_balances", sql.replace("FOR NO KEY UPDATE", ""))
+    wrong = 0
+    for seed in range(6):
+        dice = random.Random(seed)
+        await place.pg.execute("TRUNCATE stock_keys, stock_reports, stock_references CASCADE")
+        facts = [fact for n in range(3) for fact in renamed(history(dice), n)]
+        await crowd(tell(place, "A", fact) for fact in facts)
+        wrong += await place.sums() != expected(facts)
+    assert wrong
