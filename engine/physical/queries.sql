@@ -248,8 +248,21 @@ LIMIT $10;
 -- name: list_movements
 -- In the order in which transactions began to write. Below the oldest one that still runs nothing
 -- can come any more: what lies there is `settled`, and who follows the list goes on behind it.
+-- What came since an instant lies nowhere below the first hour of it, as no transaction waits for an
+-- hour before it writes; without that bound the index would be read from its beginning.
 -- $1 tenant, $2 node, $3 sku, each '' for all; $4 received since, or NULL; $5 xid and $6 id of the
 -- last one seen, NULL for none; $7 limit
+WITH first AS (
+  SELECT received_at AS at
+  FROM stock_movements
+  WHERE tenant = $1 AND received_at >= $4::timestamptz
+  ORDER BY received_at
+  LIMIT 1
+), start AS (
+  SELECT min(m.xid::text::bigint)::text::xid8 AS xid  -- as a number, so that no order by xid serves
+  FROM stock_movements AS m, first AS f
+  WHERE m.tenant = $1 AND m.received_at BETWEEN f.at AND f.at + interval '1 hour'
+)
 SELECT
   m.xid::text::bigint AS xid, m.xid < pg_snapshot_xmin(pg_current_snapshot()) AS settled,
   m.movement_id, m.kind, m.reference, m.n, k.node, k.owner, k.sku, k.condition, k.batch,
@@ -259,7 +272,10 @@ JOIN stock_keys AS k ON k.key_id = m.key_id
 WHERE m.tenant = $1
   AND ($2 = '' OR k.node = $2)
   AND ($3 = '' OR k.sku = $3)
-  AND ($4::timestamptz IS NULL OR m.received_at >= $4)
+  AND (
+    $4::timestamptz IS NULL
+    OR (m.received_at >= $4 AND m.xid >= coalesce((SELECT s.xid FROM start AS s), '0'))
+  )
   AND (
     $5::bigint IS NULL OR (m.xid, m.movement_id) > ($5::bigint::text::xid8, $6::bigint)
   )

@@ -9,6 +9,11 @@ ALTER TABLE stock_movements ALTER COLUMN xid SET DEFAULT pg_current_xact_id();
 -- Before the first release nobody waits for it.
 -- squawk-ignore require-concurrent-index-creation
 CREATE INDEX stock_movements_follow ON stock_movements (tenant, xid, movement_id);
+-- Where in that order what came since an instant begins.
+-- squawk-ignore require-concurrent-index-deletion
+DROP INDEX stock_movements_received;
+-- squawk-ignore require-concurrent-index-creation
+CREATE INDEX stock_movements_received ON stock_movements (tenant, received_at) INCLUDE (xid);
 
 -- Its lines were forgotten: what remains says so. The digest stays and tells a repeat from another.
 ALTER TABLE stock_references ADD COLUMN pruned boolean NOT NULL DEFAULT false;

@@ -63,9 +63,9 @@ class Place:
             some = {name: assignments.Some(part, units)}
             return await getattr(assignments, verb)(db, "main", some, at(minute))
 
-    async def moved(self, after):
+    async def moved(self, after, since=None):
         wanted = lists.Wanted("main", "", "", 100)
-        return await lists.movements(self.runtime, wanted, None, after)
+        return await lists.movements(self.runtime, wanted, since, after)
 
     async def row(self, sku="A", node="N", **key):
         chosen = {"owner": "", "condition": "good", "batch": ""} | key

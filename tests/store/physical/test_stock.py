@@ -1,6 +1,6 @@
 """Movements, counts and assignments, one behaviour at a time."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
 import pytest
@@ -316,3 +316,17 @@ async def test_a_part_keeps_its_units_and_parts_are_no_more_than_the_whole(place
     with pytest.raises(NotFound):
         await place.part("ship_part", 1, name._replace(attempt=2), "p", 1)
     assert await place.sums() == before
+
+
+async def test_since_an_instant_is_what_came_at_it_or_later_in_whatever_order_it_began(place):
+    hours = (3, 2.2, 2.4, 0.3, 0.8, 0.2, 0)  # none an hour after one that began later
+    for n, ago in enumerate(hours):
+        await place.move("receipt", 1, reference=f"{n}")
+        await place.pg.execute(
+            "UPDATE stock_movements SET received_at = now() - $1 * interval '1 hour'"
+            " WHERE reference = $2", ago, f"{n}",
+        )  # fmt: skip
+    for hour in (-1, 0.1, 0.25, 0.5, 1, 2.3, 2.5, 4):
+        since = datetime.now(UTC) - timedelta(hours=hour)
+        found = [one.reference for _, one in (await place.moved(None, since)).rows]
+        assert found == [f"{n}" for n, ago in enumerate(hours) if ago <= hour]
