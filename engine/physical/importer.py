@@ -8,6 +8,7 @@ import csv
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TextIO
@@ -94,7 +95,8 @@ async def run(settings: Settings, options: Options) -> int:
             whole = await _keep_all(connection, Tenant(settings.tenant), options, total, rejects)
     finally:
         if rejects:
-            rejects.close()
+            with suppress(OSError):  # it was flushed slice by slice, where a failure is told
+                rejects.close()
     _tell(total, options)
     return importing.FAILED if total.rejected or not whole else importing.OK
 
@@ -155,8 +157,9 @@ async def _keep_slices(
             await transaction.commit()
         kept = kept._replace(faults=sorted([*faults, *kept.faults]))
         total.add(len(rows), kept)
-        if writer:
+        if writer and rejects:
             writer.writerows(_rejected(rows, kept.faults, defaults))
+            rejects.flush()
 
 
 def _sliced(rows: Iterator[Row]) -> Iterator[list[Row]]:

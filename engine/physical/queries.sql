@@ -44,14 +44,19 @@ FROM nodes
 WHERE tenant = $1 AND node = ANY($2::text[]);
 
 -- name: find_keys
--- Which of these there are, each with its place among them.
+-- Which of these there are, each with its place among them. LIMIT keeps the planner from reading
+-- keys first, which it would of a table that it takes for small.
 -- $1 tenant, then per key $2 node, $3 owner, $4 sku, $5 condition, $6 batch
 SELECT w.place, k.key_id
 FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
   WITH ORDINALITY AS w (node, owner, sku, condition, batch, place)
-JOIN stock_keys AS k
-  ON k.tenant = $1 AND k.node = w.node AND k.owner = w.owner AND k.sku = w.sku
-  AND k.condition = w.condition AND k.batch = w.batch;
+CROSS JOIN LATERAL (
+  SELECT key_id
+  FROM stock_keys
+  WHERE tenant = $1 AND node = w.node AND owner = w.owner AND sku = w.sku
+    AND condition = w.condition AND batch = w.batch
+  LIMIT 1
+) AS k;
 
 -- name: make_scopes
 -- In one order, so that no two of us wait for each other. $1 tenant, $2 nodes, $3 owners

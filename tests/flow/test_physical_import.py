@@ -165,3 +165,11 @@ async def test_an_import_whose_postgres_goes_away_says_how_far_it_came(house, fi
     assert told.returncode == 1
     assert "of 12,000 rows" in told.stderr
     assert "Traceback" not in told.stderr
+
+
+async def test_a_full_disk_under_rejected_rows_is_told(house, file):
+    path = file("node,sku,quantity", "N,A,many")
+    told = await house.import_("stock", path, "--rejected", "/dev/full")
+    assert told.returncode == 1
+    assert "No space left" in told.stderr
+    assert "Traceback" not in told.stderr
