@@ -46,6 +46,7 @@ from engine.kernel.ids import token
 from engine.kernel.types import CellId, OrderId, Tenant
 from engine.listings import api as listings
 from engine.listings.registry import LISTINGS, Listings
+from engine.logical import api as logical
 from engine.orders import api as orders
 from engine.orders.recall import recall_holds
 from engine.orders.service import Orders, last_id, recall
@@ -67,6 +68,7 @@ _SLICES: Final = (
     listings,
     campaigns,
     physical,
+    logical,
     inventory,
     reservation,
     snapshots,

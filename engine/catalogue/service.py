@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from engine.catalogue import rules, store
 from engine.catalogue.types import SkuFields, Stocked
-from engine.infra import versioned
+from engine.infra import publishing, versioned
 from engine.infra.postgres import Connection
 from engine.infra.runtime import Runtime
 from engine.infra.versioned import Kept, Match, Saved
@@ -26,9 +26,12 @@ async def put(
         owner = before.value.owner if before else fields.owner
         if owner != fields.owner and await store.has_pools(connection, tenant, owner, sku):
             raise InConflict("its stock is kept under its present owner")
-        return await versioned.put(
+        saved = await versioned.put(
             connection, store.Skus(), tenant, sku, fields, match=match, actor=actor
         )
+        if before is None or rules.scope(before.value) != rules.scope(fields):
+            await publishing.changed(connection, tenant, [sku])
+        return saved
 
 
 async def get(runtime: Runtime, tenant: Tenant, sku: str) -> Kept[SkuFields]:

@@ -1,6 +1,6 @@
 -- Tables: nodes (engine/infra/migrations/0002_reference.sql), stock_keys, stock_scopes,
 -- stock_balances, stock_movements, stock_references, stock_reports, stock_assignments
--- (…/0009_physical.sql), stock_parts (…/0015_physical.sql).
+-- (…/0009_physical.sql), stock_changes (…/0010_supply.sql), stock_parts (…/0015_physical.sql).
 
 -- name: get_node
 -- $1 tenant, $2 node
@@ -36,6 +36,13 @@ UPDATE nodes
 SET document = $3::jsonb, actor = $4, version = version + 1, updated_at = now()
 WHERE tenant = $1 AND node = $2
 RETURNING node, version, updated_at, document;
+
+-- name: node_changed
+-- As infra.publishing.changed, of all that it holds. $1 tenant, $2 node
+INSERT INTO stock_changes (tenant, sku)
+SELECT DISTINCT tenant, sku
+FROM stock_keys
+WHERE tenant = $1 AND node = $2;
 
 -- name: known_nodes
 -- $1 tenant, $2 nodes; none is ever removed.

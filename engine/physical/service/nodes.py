@@ -1,5 +1,7 @@
 """Keep and find nodes."""
 
+from zoneinfo import ZoneInfo
+
 import msgspec
 
 from engine.infra import versioned
@@ -16,13 +18,16 @@ from engine.physical.types.nodes import NodeFields
 async def put(
     runtime: Runtime, tenant: Tenant, node: str, fields: NodeFields, match: Match, actor: str
 ) -> Saved[NodeFields]:
-    """Create or change a node.
+    """Create or change a node; what it holds is planned anew where that counts otherwise now.
 
     Raises:
         ValidationFailed: also for an address that routing could not go by.
     """
     codec.plain_text(fields.name, "/name", 512)
     codec.plain_text(fields.owner, "/owner", 128)
+    if fields.group:
+        codec.identifier(fields.group, "/group")
+    _check_timezone(fields.timezone)
     if fields.address:
         for name, text in msgspec.structs.asdict(fields.address).items():
             if isinstance(text, str):
@@ -31,9 +36,13 @@ async def put(
             raise ValidationFailed(wrong)
     codec.open_document(fields.extensions, "/extensions")
     async with runtime.pool.acquire() as connection, connection.transaction():
-        return await versioned.put(
+        before = await store.Nodes().lock(connection, tenant, node)
+        saved = await versioned.put(
             connection, store.Nodes(), tenant, node, fields, match=match, actor=actor
         )
+        if before is not None and _standing(before.value) != _standing(fields):
+            await store.changed(connection, tenant, node)
+        return saved
 
 
 async def get(runtime: Runtime, tenant: Tenant, node: str) -> Kept[NodeFields]:
@@ -53,3 +62,15 @@ async def page(runtime: Runtime, tenant: Tenant, after: str, limit: int) -> list
     """Return nodes after one, in the order of their ids."""
     async with runtime.pool.acquire() as connection:
         return await store.nodes(connection, tenant, after, limit)
+
+
+def _standing(node: NodeFields) -> tuple[object, ...]:
+    """Return what decides which stock of it may be sold, and with whose."""
+    return node.enabled, node.controlled_by, node.group, node.timezone
+
+
+def _check_timezone(name: str) -> None:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError) as failure:  # a path, a folder, no such zone
+        codec.refuse("/timezone", "must be a zone of the IANA database, as Asia/Shanghai", failure)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from engine.infra import queries
+from engine.infra import publishing, queries
 from engine.infra.postgres import Connection
 from engine.infra.versioned import Kept, packed
 from engine.kernel import codec
@@ -56,6 +56,12 @@ async def known(db: Connection, tenant: Tenant, names: Iterable[str]) -> set[str
     """Return those of these nodes that exist."""
     rows = await db.fetch(SQL["known_nodes"], tenant, list(names))
     return {row["node"] for row in rows}
+
+
+async def changed(tx: Connection, tenant: Tenant, node: str) -> None:
+    """Have every SKU that was ever at a node planned anew."""
+    await tx.execute(SQL["node_changed"], tenant, node)
+    await publishing.wake(tx)
 
 
 def _node(row: Any) -> Kept[NodeFields] | None:

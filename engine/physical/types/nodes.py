@@ -30,13 +30,19 @@ class Address(codec.Wire, frozen=True):
 
 
 class NodeFields(codec.Wire, frozen=True):
-    """A place that holds stock; stock at a node that we do not control is never shared."""
+    """A place that holds stock; stock at a node that we do not control is never shared.
+
+    Stock of one `group` is shared with nothing outside of it. The dates of batches are days of the
+    node's `timezone`.
+    """
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
     kind: Literal["DC", "STORE", "3PL", "SUPPLIER"] = "DC"
     enabled: bool = True
     owner: _Text = ""  # who runs it; empty: we do
     controlled_by: Literal["us", "channel", "supplier"] = "us"
+    group: _Text = ""
+    timezone: Annotated[str, msgspec.Meta(max_length=64)] = "Asia/Shanghai"
     address: Address | None = None
     extensions: codec.Document = msgspec.field(default_factory=dict)
 

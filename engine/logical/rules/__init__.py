@@ -1,0 +1,1 @@
+"""Decisions about logical stock: `base` is the chain, `matching` says which rule applies."""

@@ -1,0 +1,1 @@
+"""Keep rules, and say what they leave of stock."""

@@ -1,0 +1,1 @@
+"""Rules as they are told, and what they leave of the units at a node."""
