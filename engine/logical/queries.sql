@@ -24,18 +24,17 @@ ORDER BY rule
 LIMIT $3;
 
 -- name: insert_rule
--- $1 tenant, $2 rule, $3 document, $4 actor, $5 starts_at, $6 ends_at
-INSERT INTO stock_rules (tenant, rule, version, document, actor, starts_at, ends_at)
-VALUES ($1, $2, 1, $3::jsonb, $4, $5, $6)
+-- $1 tenant, $2 rule, $3 document, $4 actor, $5 ends_at
+INSERT INTO stock_rules (tenant, rule, version, document, actor, ends_at)
+VALUES ($1, $2, 1, $3::jsonb, $4, $5)
 ON CONFLICT (tenant, rule) DO NOTHING
 RETURNING rule, version, updated_at, document;
 
 -- name: update_rule
--- $1 tenant, $2 rule, $3 document, $4 actor, $5 starts_at, $6 ends_at
+-- $1 tenant, $2 rule, $3 document, $4 actor, $5 ends_at
 UPDATE stock_rules
 SET
-  document = $3::jsonb, actor = $4, starts_at = $5, ends_at = $6, version = version + 1,
-  updated_at = now()
+  document = $3::jsonb, actor = $4, ends_at = $5, version = version + 1, updated_at = now()
 WHERE tenant = $1 AND rule = $2
 RETURNING rule, version, updated_at, document;
 
@@ -81,33 +80,6 @@ WHERE tenant = $1 AND enabled AND sku = ANY($2::text[]) AND category = ANY($3::t
   AND brand = ANY($4::text[]) AND owner = ANY($5::text[])
   AND (ends_at IS NULL OR ends_at > $6);
 
--- name: rules_begun_or_ended
--- $1 tenant, $2 after this instant, $3 until this one
-SELECT rule, document
-FROM stock_rules
-WHERE tenant = $1 AND enabled AND starts_at > $2 AND starts_at <= $3
-UNION
-SELECT rule, document
-FROM stock_rules
-WHERE tenant = $1 AND enabled AND ends_at > $2 AND ends_at <= $3;
-
--- name: next_bound
--- $1 tenant, $2 after this instant
-SELECT least(
-  (SELECT min(starts_at) FROM stock_rules WHERE tenant = $1 AND enabled AND starts_at > $2),
-  (SELECT min(ends_at) FROM stock_rules WHERE tenant = $1 AND enabled AND ends_at > $2)
-);
-
--- name: zones
--- $1 tenant
-SELECT DISTINCT coalesce(document ->> 'timezone', 'Asia/Shanghai')
-FROM nodes
-WHERE tenant = $1;
-
--- name: some_expire
--- Whether a batch may still pass the end of its window. $1 tenant, $2 a day
-SELECT EXISTS (SELECT 1 FROM stock_keys WHERE tenant = $1 AND expires_on >= $2);
-
 -- name: rules_changed
 -- What rules speak of, as infra.publishing.changed; only SKUs that have stock keys. Per rule
 -- $2 sku, $3 category, $4 brand, $5 owner, $6 node, $7 node_group, $8 batch, $9 condition.
@@ -144,19 +116,3 @@ WHERE f.owner IN ('', f.whose) AND EXISTS (
       WHERE n.tenant = $1 AND n.node = k.node AND n.document ->> 'group' = f.node_group
     ))
 );
-
--- name: batches_passed
--- SKUs with a batch whose last day in a window went by, for every window that an enabled rule says
--- and for the one without a rule. $1 tenant, then per zone $2 zone, $3 day before, $4 day now
-INSERT INTO stock_changes (tenant, sku)
-SELECT DISTINCT $1, k.sku
-FROM (
-  SELECT DISTINCT days FROM stock_rules WHERE tenant = $1 AND enabled AND days IS NOT NULL
-  UNION
-  SELECT 0
-) AS w
-CROSS JOIN unnest($2::text[], $3::date[], $4::date[]) AS z (zone, since, until)
-JOIN stock_keys AS k ON k.tenant = $1
-  AND k.expires_on BETWEEN z.since + w.days AND z.until + w.days - 1
-JOIN nodes AS n ON n.tenant = $1 AND n.node = k.node
-  AND coalesce(n.document ->> 'timezone', 'Asia/Shanghai') = z.zone;

@@ -8,13 +8,11 @@ CREATE TABLE stock_rules (
   tenant text NOT NULL,
   rule text NOT NULL,
   version bigint NOT NULL,
-  starts_at timestamptz,                     -- NULL: since ever
-  ends_at timestamptz,                       -- NULL: for ever
+  ends_at timestamptz,                       -- NULL: never
   document jsonb NOT NULL,
   actor text NOT NULL,
   updated_at timestamptz NOT NULL DEFAULT now(),
   enabled boolean NOT NULL GENERATED ALWAYS AS ((document ->> 'enabled')::boolean) STORED,
-  days integer GENERATED ALWAYS AS ((document ->> 'days')::integer) STORED,
   sku text NOT NULL GENERATED ALWAYS AS (coalesce(document #>> '{match,sku}', '')) STORED,
   category text NOT NULL GENERATED ALWAYS AS (coalesce(document #>> '{match,category}', '')) STORED,
   brand text NOT NULL GENERATED ALWAYS AS (coalesce(document #>> '{match,brand}', '')) STORED,
@@ -22,9 +20,6 @@ CREATE TABLE stock_rules (
   PRIMARY KEY (tenant, rule)
 );
 CREATE INDEX stock_rules_sku ON stock_rules (tenant, sku) WHERE enabled;
-CREATE INDEX stock_rules_starts ON stock_rules (tenant, starts_at) WHERE enabled;
-CREATE INDEX stock_rules_ends ON stock_rules (tenant, ends_at) WHERE enabled;
-CREATE INDEX stock_rules_days ON stock_rules (tenant, days) WHERE enabled AND days IS NOT NULL;
 
 -- Which SKUs a rule or a policy of a category or a brand speaks of. These two tables are written
 -- rarely; what waits for the lock waits no longer than a scan of them takes.
@@ -32,7 +27,3 @@ CREATE INDEX stock_rules_days ON stock_rules (tenant, days) WHERE enabled AND da
 CREATE INDEX skus_category ON skus (tenant, (document ->> 'category'));
 -- squawk-ignore require-concurrent-index-creation
 CREATE INDEX skus_brand ON skus (tenant, (document ->> 'brand'));
-
--- Which batches pass the end of their window on a day.
--- squawk-ignore require-concurrent-index-creation
-CREATE INDEX stock_keys_expires ON stock_keys (tenant, expires_on) WHERE expires_on IS NOT NULL;

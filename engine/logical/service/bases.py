@@ -1,19 +1,27 @@
 """What may be sold of SKUs at their nodes, and when that changes by time alone."""
 
-from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import NamedTuple
 
 from engine.infra.postgres import Connection
 from engine.kernel.types import Tenant
 from engine.logical.rules.base import node_base
-from engine.logical.rules.change import next_day
+from engine.logical.rules.change import next_change
 from engine.logical.rules.documents import compiled
 from engine.logical.rules.matching import Book
-from engine.logical.store import documents, reading
-from engine.logical.store.reading import Day
-from engine.logical.types.bases import NodeBase, Rule
-from engine.logical.types.documents import RuleFields
+from engine.logical.store import reading
+from engine.logical.types.bases import Card, Held, NodeBase, Place
+
+
+class Chains(NamedTuple):
+    """The chain of a SKU at each of its nodes, and when one of them may be another.
+
+    `changes_at` is None when time alone changes nothing.
+    """
+
+    nodes: list[NodeBase]
+    changes_at: datetime | None
 
 
 async def bases(
@@ -24,52 +32,39 @@ async def bases(
     Nodes that do not count for what is shared are among them (`counts`). A SKU that was never
     counted, or does not exist, has none. Four statements, however many SKUs.
     """
-    found: dict[str, list[NodeBase]] = {sku: [] for sku in skus}
+    return {sku: one.nodes for sku, one in (await chains(tx, tenant, skus, at)).items()}
+
+
+async def chains(
+    tx: Connection, tenant: Tenant, skus: Collection[str], at: datetime
+) -> Mapping[str, Chains]:
+    """Return what `bases` does, and when time changes it: whoever plans comes back then."""
+    found = {sku: Chains([], None) for sku in skus}
     cards = await reading.cards(tx, tenant, found)
     if not cards:
         return found
     held = await reading.held(tx, tenant, cards)
-    places = await reading.places(
-        tx, tenant, {node for by_node in held.values() for node in by_node}
-    )
-    book = Book(_compiled(await reading.rules(tx, tenant, cards, at)))
+    nodes = {node for by_node in held.values() for node in by_node}
+    places = await reading.places(tx, tenant, nodes)
+    told = await reading.rules(tx, tenant, cards, at)
+    book = Book(compiled(key, fields) for key, fields in told)
     for card in cards:
-        by_node = held.get(card.sku, {})
-        for node in sorted(by_node):
-            place = places[node]
-            chain = node_base(place, by_node[node], book.of(card, place), at)
-            found[card.sku].append(chain)
+        if by_node := held.get(card.sku):
+            found[card.sku] = _chains(card, by_node, places, book, at)
     return found
 
 
-async def mark_passed(tx: Connection, tenant: Tenant, since: datetime, until: datetime) -> None:
-    """Have every SKU planned anew whose chain time alone may have changed after `since`.
-
-    `until` is now. To ask twice about the same time plans twice and changes nothing.
-    """
-    turned = await reading.begun_or_ended(tx, tenant, since, until)
-    await documents.changed(tx, tenant, _compiled(turned))
-    days = []
-    for zone in await reading.zones(tx, tenant):
-        before, now = (at.astimezone(ZoneInfo(zone)).date() for at in (since, until))
-        if before < now:
-            days.append(Day(zone, before, now))
-    if days:
-        await reading.batches_passed(tx, tenant, days)
-
-
-async def next_passing(db: Connection, tenant: Tenant, after: datetime) -> datetime | None:
-    """Return the first instant after `after` at which `mark_passed` may find something.
-
-    None: no rule begins or ends any more, and no batch expires.
-    """
-    bound = await reading.next_bound(db, tenant, after)
-    yesterday = after.date() - timedelta(days=1)  # in a zone it may be a day earlier
-    if not await reading.some_expire(db, tenant, yesterday):
-        return bound
-    zones = [ZoneInfo(zone) for zone in await reading.zones(db, tenant)]
-    return min((at for at in (bound, next_day(after, zones)) if at is not None), default=None)
-
-
-def _compiled(told: Iterable[tuple[str, RuleFields]]) -> list[Rule]:
-    return [compiled(key, fields) for key, fields in told]
+def _chains(
+    card: Card,
+    by_node: Mapping[str, list[Held]],
+    places: Mapping[str, Place],
+    book: Book,
+    at: datetime,
+) -> Chains:
+    made, changes = [], []
+    for node in sorted(by_node):
+        place, held = places[node], by_node[node]
+        rules = book.of(card, place)
+        made.append(node_base(place, held, rules, at))
+        changes.append(next_change(place, held, rules, at))
+    return Chains(made, min((change for change in changes if change), default=None))

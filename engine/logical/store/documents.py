@@ -30,16 +30,16 @@ class Rules:
         self, tx: Connection, tenant: Tenant, key: str, value: RuleFields, actor: str
     ) -> Kept[RuleFields] | None:
         """Write a new rule; None when it was made meanwhile."""
-        bounds = value.from_, value.until
-        row = await tx.fetchrow(SQL["insert_rule"], tenant, key, packed(value), actor, *bounds)
+        row = await tx.fetchrow(SQL["insert_rule"], tenant, key, packed(value), actor, value.until)
         return _kept(row)
 
     async def update(
         self, tx: Connection, tenant: Tenant, kept: Kept[RuleFields], value: RuleFields, actor: str
     ) -> Kept[RuleFields]:
         """Write the next version."""
-        bounds = value.from_, value.until
-        row = await tx.fetchrow(SQL["update_rule"], tenant, kept.id, packed(value), actor, *bounds)
+        row = await tx.fetchrow(
+            SQL["update_rule"], tenant, kept.id, packed(value), actor, value.until
+        )
         changed = _kept(row)
         assert changed is not None, "the row is locked"
         return changed

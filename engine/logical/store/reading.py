@@ -1,8 +1,8 @@
 """What the chains of many SKUs are made from, in a few statements."""
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import date, datetime
-from typing import Any, Final, NamedTuple
+from datetime import datetime
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from engine.infra import queries
@@ -13,14 +13,6 @@ from engine.logical.types.bases import Card, Held, Place
 from engine.logical.types.documents import RuleFields
 
 SQL: Final = queries.load("engine.logical")
-
-
-class Day(NamedTuple):
-    """Which day it was in a zone before, and which it is now."""
-
-    zone: str
-    since: date
-    until: date
 
 
 async def cards(db: Connection, tenant: Tenant, skus: Collection[str]) -> list[Card]:
@@ -59,37 +51,4 @@ async def rules(
     columns = [list({"", *column}) for column in zip(*cards, strict=True)]
     skus, owners, categories, brands = columns
     rows = await db.fetch(SQL["rules_for"], tenant, skus, categories, brands, owners, at)
-    return _told(rows)
-
-
-async def begun_or_ended(
-    db: Connection, tenant: Tenant, since: datetime, until: datetime
-) -> list[tuple[str, RuleFields]]:
-    """Read the enabled rules that began or ended after an instant and until another."""
-    return _told(await db.fetch(SQL["rules_begun_or_ended"], tenant, since, until))
-
-
-async def next_bound(db: Connection, tenant: Tenant, after: datetime) -> datetime | None:
-    """Return when the next enabled rule begins or ends."""
-    found: datetime | None = await db.fetchval(SQL["next_bound"], tenant, after)
-    return found
-
-
-async def zones(db: Connection, tenant: Tenant) -> list[str]:
-    """Return the time zones of all nodes."""
-    return [row[0] for row in await db.fetch(SQL["zones"], tenant)]
-
-
-async def some_expire(db: Connection, tenant: Tenant, day: date) -> bool:
-    """Tell whether a batch is good until a day or longer."""
-    return bool(await db.fetchval(SQL["some_expire"], tenant, day))
-
-
-async def batches_passed(tx: Connection, tenant: Tenant, days: Sequence[Day]) -> None:
-    """Have every SKU planned anew of which a batch passed the end of a window."""
-    columns = [list(column) for column in zip(*days, strict=True)]
-    await tx.execute(SQL["batches_passed"], tenant, *columns)
-
-
-def _told(rows: Iterable[Any]) -> list[tuple[str, RuleFields]]:
     return [(row["rule"], decode(row["document"].encode())) for row in rows]

@@ -58,14 +58,10 @@ class House:
         found = await self.bases(*skus, at=at)
         return {sku: {one.node: one.sellable for one in found[sku]} for sku in skus}
 
-    async def passed(self, since, until):
+    async def next(self, *skus, at=T0):
         async with self.runtime.pool.acquire() as db, db.transaction():
-            await bases.mark_passed(db, "main", since, until)
-        return await self.changed()
-
-    async def next(self, after):
-        async with self.runtime.pool.acquire() as db:
-            return await bases.next_passing(db, "main", after)
+            found = await bases.chains(db, "main", skus, at)
+        return min((one.changes_at for one in found.values() if one.changes_at), default=None)
 
     async def changed(self):
         """The SKUs to plan anew since this was asked last."""

@@ -46,11 +46,11 @@ def one_rule(draw):
         units = units or None
     elif kind == "set_aside" and draw(st.booleans()):
         units, percent = None, draw(st.integers(0, 10_000))
+    worse = CONDITIONS[1:] if kind == "condition" else ["", *CONDITIONS]
     return Rule(
         "", kind, sku=draw(st.sampled_from(["", "A"])), node=draw(st.sampled_from(["", "N"])),
         batch=draw(st.sampled_from(["", "x"])) if by_key else "",
-        condition=draw(st.sampled_from(CONDITIONS[1:] if kind == "condition" else ["", *CONDITIONS]))
-        if by_key else "",
+        condition=draw(st.sampled_from(worse)) if by_key else "",
         units=units, percent=percent, days=days, starts_at=draw(moments), ends_at=draw(moments),
     )  # fmt: skip
 
