@@ -26,39 +26,35 @@ rounded up; what several set-asides ask for together is withheld as far as it is
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime
+from datetime import date
 from typing import Final
 
-from engine.logical.rules.matching import decides, in_force
-from engine.logical.types.bases import Held, NodeBase, Place, Rule, Term, WhyNot
+from engine.logical.types.bases import Applied, Held, NodeBase, Place, Rule, Term, WhyNot
 
 _WHOLE: Final = 10_000  # basis points
 
 
-def node_base(place: Place, held: Sequence[Held], rules: Sequence[Rule], at: datetime) -> NodeBase:
-    """Return the chain of one SKU at one node; `rules` are those that fit it, whenever in force."""
+def node_base(place: Place, held: Sequence[Held], applied: Applied) -> NodeBase:
+    """Return the chain of one SKU at one node; `applied` is what the rules for it come to."""
     on_hand = locked = committed = handed_over = shipped = sellable = 0
-    for one in held:
-        on_hand += one.on_hand
-        locked += one.locked
-        committed += one.committed
-        handed_over += one.handed_over
-        shipped += one.shipped
-        sellable += one.sellable
-    terms = [
-        term
-        for term in (
-            Term("locked", locked), Term("committed", committed), Term("handed_over", handed_over),
-        )
-        if term.units
-    ]  # fmt: skip
-    present = [rule for rule in rules if in_force(rule, at)]
-    for term in _withheld(place, held, present, at):
-        terms.append(term)
-        sellable -= term.units
-    for term in _kept(sellable, present):
-        terms.append(term)
-        sellable -= term.units
+    plain, needed = not applied.holds, applied.needed
+    for condition, _, expires_on, there, lock, commit, hand, ship, left in held:
+        on_hand += there
+        locked += lock
+        committed += commit
+        handed_over += hand
+        shipped += ship
+        sellable += left
+        plain &= condition == "good" and (expires_on is None or expires_on >= needed)
+    terms: list[Term] = []
+    if locked or committed or handed_over:
+        terms += _physical(locked, committed, handed_over)
+    if not plain:
+        terms += (withheld := list(_withheld(held, applied)))
+        sellable -= sum(term.units for term in withheld)
+    if applied.safety or applied.set_asides:
+        terms += (kept := list(_kept(sellable, applied)))
+        sellable -= sum(term.units for term in kept)
     why_not = _why_not(place)
     return NodeBase(
         place.node, place.group, not why_not, why_not, on_hand, tuple(terms), sellable,
@@ -66,21 +62,21 @@ def node_base(place: Place, held: Sequence[Held], rules: Sequence[Rule], at: dat
     )  # fmt: skip
 
 
-def days_left(expires_on: date, place: Place, at: datetime) -> int:
-    """Return how many days a batch is good for after today, where it lies; below 0: it is not."""
-    return (expires_on - at.astimezone(place.zone).date()).days
-
-
-def window(rules: Sequence[Rule]) -> tuple[int, str]:
-    """Return how many days a batch must be good for, and the rule that says so, "" for none."""
-    rule = decides(rules, "expiry")
-    return (rule.days or 0, rule.id) if rule else (0, "")
+def _physical(locked: int, committed: int, handed_over: int) -> Iterator[Term]:
+    if locked:
+        yield Term("locked", locked)
+    if committed:
+        yield Term("committed", committed)
+    if handed_over:
+        yield Term("handed_over", handed_over)
 
 
 class _Keys:
     """Keys of one condition that are for sale: units left on each, and of all together."""
 
-    def __init__(self, keys: list[Held], fresh: list[bool]) -> None:
+    def __init__(self, keys: list[Held], needed: date) -> None:
+        """Take the keys, and the day until which a batch must be good."""
+        fresh = [one.expires_on is None or one.expires_on >= needed for one in keys]
         order = sorted(range(len(keys)), key=lambda n: (not fresh[n], keys[n].batch))
         self.keys = [keys[n] for n in order]
         self.fresh = [fresh[n] for n in order]
@@ -99,29 +95,21 @@ class _Keys:
         return sum(self.take(n, self.left[n]) for n, fine in enumerate(self.fresh) if not fine)
 
 
-def _withheld(
-    place: Place, held: Sequence[Held], rules: Sequence[Rule], at: datetime
-) -> Iterator[Term]:
+def _withheld(held: Sequence[Held], applied: Applied) -> Iterator[Term]:
     """Yield what is withheld of keys: by condition, on hold, past their window."""
-    sold, unsold = _by_condition(held, [rule for rule in rules if rule.kind == "condition"])
+    sold, unsold = _by_condition(held, applied.conditions)
     for condition in sorted(unsold):
         units = sum(one.sellable for one in unsold[condition])
         if units > 0:
             yield Term("condition", units, detail=condition)
-    days, expiry = window(rules)
-    lots = []
-    for condition in sorted(sold):
-        keys = sold[condition]
-        good = [
-            one.expires_on is None or days_left(one.expires_on, place, at) >= days for one in keys
-        ]
-        lots.append(_Keys(keys, good))
-    holds = sorted((rule for rule in rules if rule.kind == "quality_hold"), key=_hold_order)
-    for rule in holds:
+    if not applied.holds and not any(_past(one, applied) for one in held):
+        return
+    lots = [_Keys(sold[condition], applied.needed) for condition in sorted(sold)]
+    for rule in applied.holds:
         if units := _hold(rule, lots):
             yield Term("quality_hold", units, rule.id)
     if past := sum(lot.take_past() for lot in lots):
-        yield Term("expiry", past, expiry)
+        yield Term("expiry", past, applied.expiry)
 
 
 def _by_condition(
@@ -149,26 +137,26 @@ def _hold(rule: Rule, lots: Sequence[_Keys]) -> int:
     return taken
 
 
-def _kept(left: int, rules: Sequence[Rule]) -> Iterator[Term]:
+def _kept(left: int, applied: Applied) -> Iterator[Term]:
     """Yield what stays at the node of `left` units: for safety, and for others."""
-    rule = decides(rules, "safety")
+    rule = applied.safety
     if rule and (units := min(rule.units or 0, max(left, 0))):
         yield Term("safety", units, rule.id)
         left -= units
     whole = max(left, 0)
-    for one in sorted((one for one in rules if one.kind == "set_aside"), key=lambda one: one.id):
+    for one in applied.set_asides:
         wanted = one.units if one.percent is None else -(-whole * one.percent // _WHOLE)
         if units := min(wanted or 0, max(left, 0)):
             yield Term("set_aside", units, one.id)
             left -= units
 
 
+def _past(key: Held, applied: Applied) -> bool:
+    return key.expires_on is not None and key.expires_on < applied.needed
+
+
 def _of(rule: Rule, key: Held) -> bool:
     return rule.condition in {"", key.condition} and rule.batch in {"", key.batch}
-
-
-def _hold_order(rule: Rule) -> tuple[object, ...]:
-    return rule.units is not None, not rule.batch, not rule.condition, rule.id
 
 
 def _why_not(place: Place) -> WhyNot:

@@ -47,24 +47,21 @@ async def chains(
     nodes = {node for by_node in held.values() for node in by_node}
     places = await reading.places(tx, tenant, nodes)
     told = await reading.rules(tx, tenant, cards, at)
-    book = Book(compiled(key, fields) for key, fields in told)
+    book = Book((compiled(key, fields) for key, fields in told), at)
     for card in cards:
         if by_node := held.get(card.sku):
-            found[card.sku] = _chains(card, by_node, places, book, at)
+            found[card.sku] = _chains(card, by_node, places, book)
     return found
 
 
 def _chains(
-    card: Card,
-    by_node: Mapping[str, list[Held]],
-    places: Mapping[str, Place],
-    book: Book,
-    at: datetime,
+    card: Card, by_node: Mapping[str, list[Held]], places: Mapping[str, Place], book: Book
 ) -> Chains:
     made, changes = [], []
     for node in sorted(by_node):
         place, held = places[node], by_node[node]
-        rules = book.of(card, place)
-        made.append(node_base(place, held, rules, at))
-        changes.append(next_change(place, held, rules, at))
-    return Chains(made, min((change for change in changes if change), default=None))
+        applied = book.of(card, place)
+        made.append(node_base(place, held, applied))
+        if change := next_change(place, held, applied):
+            changes.append(change)
+    return Chains(made, min(changes, default=None))

@@ -27,8 +27,8 @@ async def held(
     """Read the balances of these SKUs, those of their owners, by SKU and node."""
     skus, owners = [one.sku for one in cards], [one.owner for one in cards]
     found: dict[str, dict[str, list[Held]]] = {}
-    for sku, node, *rest in await db.fetch(SQL["held_of"], tenant, skus, owners):
-        found.setdefault(sku, {}).setdefault(node, []).append(Held(*rest))
+    for row in await db.fetch(SQL["held_of"], tenant, skus, owners):
+        found.setdefault(row[0], {}).setdefault(row[1], []).append(Held._make(row[2:]))
     return found
 
 

@@ -63,6 +63,23 @@ class Rule(NamedTuple):
     ends_at: datetime | None = None
 
 
+class Applied(NamedTuple):
+    """What the rules for a SKU at a node come to at one instant, before its units are looked at.
+
+    `today` is the node's; `needed` the day until which a batch must be good to be sold, `expiry`
+    the rule that says so, "" for none. `changes_at` is when the next rule begins or ends.
+    """
+
+    conditions: tuple[Rule, ...]
+    holds: tuple[Rule, ...]
+    today: date
+    needed: date
+    expiry: str
+    safety: Rule | None
+    set_asides: tuple[Rule, ...]
+    changes_at: datetime | None
+
+
 class Term(NamedTuple):
     """Units that one step of the chain takes off, never 0.
 

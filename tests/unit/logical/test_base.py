@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from engine.logical.rules.base import node_base
+from engine.logical.rules.matching import applied
 from engine.logical.types.bases import Held, Place, Rule, Term
 
 AT = datetime(2026, 11, 11, 12, tzinfo=UTC)
@@ -21,7 +22,7 @@ def key(units, condition="good", batch="", expires=None, **physical):
 
 
 def chain(*held, rules=(), place=N, at=AT):
-    return node_base(place, held, rules, at)
+    return node_base(place, held, applied(rules, place, at))
 
 
 def terms(*held, rules=(), at=AT):

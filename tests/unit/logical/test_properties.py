@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from engine.logical.rules.base import node_base
 from engine.logical.rules.change import next_change
+from engine.logical.rules.matching import applied
 from engine.logical.types.bases import Held, Place, Rule
 
 START = datetime(2026, 11, 11, tzinfo=UTC)
@@ -62,9 +63,13 @@ ORDER = ["locked", "committed", "handed_over", "condition", "quality_hold", "exp
          "set_aside"]  # fmt: skip
 
 
+def base(there, told, at=START):
+    return node_base(PLACE, there, applied(told, PLACE, at))
+
+
 @given(held, rules, st.randoms(use_true_random=False))
 def test_the_chain_adds_up_in_any_order_and_makes_no_loss_and_hides_none(there, told, dice):
-    made = node_base(PLACE, there, told, START)
+    made = base(there, told)
     assert made.on_hand == sum(one.on_hand for one in there)
     assert made.on_hand - sum(term.units for term in made.terms) == made.sellable
     physical = sum(one.sellable for one in there)
@@ -84,24 +89,24 @@ def test_the_chain_adds_up_in_any_order_and_makes_no_loss_and_hides_none(there, 
     assert all(term.units > 0 for term in made.terms if term.kind not in ORDER[:1])
     for many in (there, told):
         dice.shuffle(many)
-    assert node_base(PLACE, there, told, START) == made
+    assert base(there, told) == made
 
 
 @given(held, rules, one_rule())
 def test_one_more_rule_that_withholds_never_sells_more(there, told, one):
     if one.kind in {"quality_hold", "set_aside"}:
-        before = node_base(PLACE, there, told, START).sellable
+        before = base(there, told).sellable
         more = [*told, one._replace(id="more")]
-        assert node_base(PLACE, there, more, START).sellable <= before
+        assert base(there, more).sellable <= before
 
 
 @given(held, rules, st.integers(0, 300))
 def test_nothing_changes_before_the_instant_that_is_told(there, told, hours):
-    base = node_base(PLACE, there, told, START)
-    change = next_change(PLACE, there, told, START)
+    now = base(there, told)
+    change = next_change(PLACE, there, applied(told, PLACE, START))
     later = START + timedelta(hours=hours)
     assert change is None or change > START
     if change is None or later < change:
-        assert node_base(PLACE, there, told, later) == base
+        assert base(there, told, later) == now
     else:
-        assert node_base(PLACE, there, told, change - timedelta(milliseconds=1)) == base
+        assert base(there, told, change - timedelta(milliseconds=1)) == now
