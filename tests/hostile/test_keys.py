@@ -43,8 +43,8 @@ MOVING = {"cells", "leases", "event_cursors", "reference_versions", "checkpoints
 MOMENT = re.compile(rb'"as_of":"[^"]*"')
 # Of one length each, so that two answers of the same kind are as long.
 OTHERS = {"channel": "app1", "channel_order_id": "b-order-1", "campaign": "b-sale-1",
-          "sku": "B-SKU-1", "node": "b-node-1", "policy": "b-pol-1", "reference": "b-ref-1",
-          "cursor": "", "item_id": "b-item-1", "sku_id": "b-isku-1"}  # fmt: skip
+          "sku": "B-SKU-1", "node": "b-node-1", "policy": "b-pol-1", "rule": "b-rule-1",
+          "reference": "b-ref-1", "cursor": "", "item_id": "b-item-1", "sku_id": "b-isku-1"}  # fmt: skip
 UNKNOWN = {name: value and value[:-1] + "9" for name, value in OTHERS.items()}
 
 
@@ -78,6 +78,8 @@ def house(engine):
         await put(engine, f"/v1/channels/{channel}", {"name": MARK})
         await put(engine, f"/v1/skus/{sku}", {"name": "a card"})
         await put(engine, f"/v1/nodes/{OTHERS['node']}", {"name": MARK})
+        rule = {"kind": "safety", "match": {"sku": sku}, "units": 0, "reason": MARK}
+        await put(engine, f"/v1/stock-rules/{OTHERS['rule']}", rule)
         await put(
             engine,
             f"/v1/campaigns/{campaign}",
