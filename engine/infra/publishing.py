@@ -36,6 +36,24 @@ async def changed(tx: Connection, tenant: Tenant, skus: Iterable[str]) -> None:
         await tx.execute(SQL["note_changed"], tenant, wanted, CHANNEL)
 
 
+async def keep_inputs(tx: Connection, tenant: Tenant) -> None:
+    """Let no input of a plan be changed by a document of many SKUs until the transaction ends.
+
+    Whoever plans takes it before he reads, and then sees what such a document changed, or is done
+    before it asks for its SKUs.
+    """
+    await tx.execute(SQL["keep_inputs"], tenant)
+
+
+async def change_inputs(tx: Connection, tenant: Tenant) -> None:
+    """Let nobody plan until the transaction ends.
+
+    To be called before asking which SKUs a document speaks of: one that comes to it meanwhile would
+    be planned without the document, and noted by nobody.
+    """
+    await tx.execute(SQL["change_inputs"], tenant)
+
+
 def why(failure: Exception) -> str:
     """Say in one line, which Postgres can keep, what is wrong with a document."""
     if isinstance(failure, ValidationFailed):

@@ -121,3 +121,11 @@ RETURNING d.owner;
 -- $1 cell, $2 duty, $3 owner
 DELETE FROM duties
 WHERE cell = $1 AND duty = $2 AND owner = $3;
+
+-- name: keep_inputs
+-- $1 tenant
+SELECT pg_advisory_xact_lock_shared(hashtextextended('tidegate.inputs.' || $1, 0));
+
+-- name: change_inputs
+-- $1 tenant
+SELECT pg_advisory_xact_lock(hashtextextended('tidegate.inputs.' || $1, 0));

@@ -41,18 +41,13 @@ def kept_response(kept: Kept[T], document: object) -> web.Response:
 
 def rendered(kept: Kept[T], id_field: str) -> dict[str, object]:
     """Return a document with its id and version, as PUT, GET and lists show it."""
+    fields = msgspec.structs.fields(kept.value)
     return {
         id_field: kept.id,
-        **_fields(kept.value),
+        **{one.encode_name: getattr(kept.value, one.name) for one in fields},
         "version": kept.version,
         "updated_at": rfc3339(to_ms(kept.updated_at)),
     }
-
-
-def _fields(value: msgspec.Struct) -> dict[str, object]:
-    """Return fields as they are spelled in JSON, where `from` may be one."""
-    names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
-    return {spelled: getattr(value, name) for spelled, name in names}
 
 
 async def published_soon(

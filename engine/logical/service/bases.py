@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
+from engine.infra import publishing
 from engine.infra.postgres import Connection
 from engine.kernel.types import Tenant
 from engine.logical.rules.base import node_base
@@ -25,28 +26,39 @@ class Chains(NamedTuple):
 
 
 async def bases(
-    tx: Connection, tenant: Tenant, skus: Collection[str], at: datetime
+    db: Connection, tenant: Tenant, skus: Collection[str], at: datetime
 ) -> Mapping[str, list[NodeBase]]:
     """Return, for each of these SKUs, the chain at each node where its owner ever had stock.
 
     Nodes that do not count for what is shared are among them (`counts`). A SKU that was never
     counted, or does not exist, has none. Four statements, however many SKUs.
     """
-    return {sku: one.nodes for sku, one in (await chains(tx, tenant, skus, at)).items()}
+    return {sku: one.nodes for sku, one in (await _read(db, tenant, skus, at)).items()}
 
 
 async def chains(
     tx: Connection, tenant: Tenant, skus: Collection[str], at: datetime
 ) -> Mapping[str, Chains]:
-    """Return what `bases` does, and when time changes it: whoever plans comes back then."""
+    """Return what `bases` does, for whoever plans by it until the transaction ends.
+
+    He comes back when time changes it (`changes_at`), and when `infra.publishing` says so: of no
+    rule or node is read what is just being changed.
+    """
+    await publishing.keep_inputs(tx, tenant)
+    return await _read(tx, tenant, skus, at)
+
+
+async def _read(
+    db: Connection, tenant: Tenant, skus: Collection[str], at: datetime
+) -> Mapping[str, Chains]:
     found = {sku: Chains([], None) for sku in skus}
-    cards = await reading.cards(tx, tenant, found)
+    cards = await reading.cards(db, tenant, found)
     if not cards:
         return found
-    held = await reading.held(tx, tenant, cards)
+    held = await reading.held(db, tenant, cards)
     nodes = {node for by_node in held.values() for node in by_node}
-    places = await reading.places(tx, tenant, nodes)
-    told = await reading.rules(tx, tenant, cards, at)
+    places = await reading.places(db, tenant, nodes)
+    told = await reading.rules(db, tenant, cards, at)
     book = Book((compiled(key, fields) for key, fields in told), at)
     for card in cards:
         if by_node := held.get(card.sku):

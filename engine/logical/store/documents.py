@@ -72,6 +72,7 @@ async def changed(tx: Connection, tenant: Tenant, rules: Iterable[Rule]) -> None
     ]  # fmt: skip
     if of:
         columns = [list(column) for column in zip(*of, strict=True)]
+        await publishing.change_inputs(tx, tenant)
         await tx.execute(SQL["rules_changed"], tenant, *columns)
     await publishing.wake(tx)
 

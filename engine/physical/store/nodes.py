@@ -60,6 +60,7 @@ async def known(db: Connection, tenant: Tenant, names: Iterable[str]) -> set[str
 
 async def changed(tx: Connection, tenant: Tenant, node: str) -> None:
     """Have every SKU that was ever at a node planned anew."""
+    await publishing.change_inputs(tx, tenant)
     await tx.execute(SQL["node_changed"], tenant, node)
     await publishing.wake(tx)
 

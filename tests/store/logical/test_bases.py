@@ -1,10 +1,14 @@
 """What may be sold, from what Postgres has."""
 
+import asyncio
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from engine.infra import publishing
 from engine.kernel.errors import ValidationFailed
+from engine.logical.service import bases
+from engine.logical.store.documents import Rules
 from engine.logical.types.documents import Match, RuleFields
 from tests.store.logical.conftest import T0
 
@@ -186,3 +190,53 @@ async def test_a_rule_is_kept_as_it_was_told(house):
     again = await house.rule("r", "set_aside", {"sku": "A", "node_group": "east"}, percent=12.5,
                              from_=T0, reason="B2B")  # fmt: skip
     assert (again.changed, again.kept.value) == (False, told)
+
+
+async def planned(house, entered):
+    async with house.runtime.pool.acquire() as db, db.transaction():
+        entered.set()
+        return (await bases.chains(db, "main", ["A"], T0))["A"].nodes[0].sellable
+
+
+@pytest.mark.parametrize("kind", ["rule", "node"])
+async def test_who_plans_waits_for_a_document_that_is_being_changed(stocked, eventually, kind):
+    """Else a SKU that comes to it in between is planned without it, and nobody notes it again."""
+    # given: a rule and a node that are put, and wait at the lock that a reader of ours holds
+    async with stocked.runtime.pool.acquire() as db, asyncio.TaskGroup() as tasks:
+        reading = db.transaction()
+        await reading.start()
+        assert (await bases.chains(db, "main", ["A"], T0))["A"].nodes[0].sellable == 5
+        put = (
+            stocked.rule("r", "safety", units=2) if kind == "rule" else stocked.node("N", group="g")
+        )
+        putting = tasks.create_task(put)
+
+        async def waiting():
+            return await stocked.pg.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted") == 1
+
+        await eventually(waiting)
+        assert not putting.done()
+        # when: a SKU comes to it that its statement must see, and the reader is done
+        await stocked.count("C", 5)
+        await reading.commit()
+        await putting
+    # then
+    assert "C" in await stocked.changed()
+
+
+async def test_who_changes_a_document_is_waited_for(stocked, eventually):
+    async with stocked.runtime.pool.acquire() as db, asyncio.TaskGroup() as tasks:
+        entered, changing = asyncio.Event(), db.transaction()
+        await changing.start()
+        await publishing.change_inputs(db, "main")
+        told = RuleFields("safety", Match(), units=2)
+        await Rules().insert(db, "main", "r", told, "test")
+        plan = tasks.create_task(planned(stocked, entered))
+        await entered.wait()
+        assert await stocked.left("A") == {"A": {"N": 5}}, "who only looks does not wait"
+        await eventually(
+            lambda: stocked.pg.fetchval("SELECT count(*) = 1 FROM pg_locks WHERE NOT granted")
+        )
+        assert not plan.done()
+        await changing.commit()
+    assert plan.result() == 3
