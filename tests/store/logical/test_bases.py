@@ -127,6 +127,8 @@ async def test_nodes_and_skus_that_count_otherwise_are_planned_anew(stocked):
     await stocked.node("M", group="east", kind="STORE")
     await stocked.sku("A", category="tea", brand="leaf", barcode="69")
     assert await stocked.changed() == set()
+    await stocked.sku("D")
+    assert await stocked.changed() == {"D"}
     await stocked.node("M")
     assert await stocked.changed() == {"B"}
     await stocked.node("N", enabled=False)
