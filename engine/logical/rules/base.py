@@ -18,7 +18,7 @@ than there is, and none adds: what is below 0 stays so, and is taken off what ot
 **Batches.** An order takes its units without saying of which batch, and they stand below 0 on the
 key without one. Within a condition they are first taken to be of batches that may be sold: too
 little is for sale for a moment rather than too much. Only where there are none left are they of
-those that are held or past their window, and then these withhold so many less.
+those that may not, and then these withhold so many less.
 
 **Holds of some units** are first of units that would be sold, and those that say more of what they
 hold go before those that say less. A percentage is of what all steps before `set_aside` left,
@@ -26,7 +26,6 @@ rounded up; what several set-asides ask for together is withheld as far as it is
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import date
 from typing import Final
 
 from engine.logical.types.bases import Applied, Held, NodeBase, Place, Rule, Term, WhyNot
@@ -72,14 +71,18 @@ def _physical(locked: int, committed: int, handed_over: int) -> Iterator[Term]:
 
 
 class _Keys:
-    """Keys of one condition that are for sale: units left on each, and of all together."""
+    """Keys of one condition: units left on each, and of all together."""
 
-    def __init__(self, keys: list[Held], needed: date) -> None:
-        """Take the keys, and the day until which a batch must be good."""
-        fresh = [one.expires_on is None or one.expires_on >= needed for one in keys]
-        order = sorted(range(len(keys)), key=lambda n: (not fresh[n], keys[n].batch))
-        self.keys = [keys[n] for n in order]
-        self.fresh = [fresh[n] for n in order]
+    def __init__(self, keys: Sequence[Held], applied: Applied) -> None:
+        """Take the keys; in `keys` those that would be sold come first."""
+        told = [
+            (not _sold(one, applied.conditions), _past(one, applied), one.batch, one)
+            for one in keys
+        ]
+        told.sort(key=lambda one: one[:3])
+        self.keys = [one for *_, one in told]
+        self.unsold = [unsold for unsold, *_ in told]
+        self.past = [past for _, past, *_ in told]
         self.left = [max(key.sellable, 0) for key in self.keys]
         self.units = max(sum(key.sellable for key in keys), 0)
 
@@ -90,48 +93,47 @@ class _Keys:
         self.units -= taken
         return taken
 
-    def take_past(self) -> int:
-        """Withhold what is past its window, and return how many units that are."""
-        return sum(self.take(n, self.left[n]) for n, fine in enumerate(self.fresh) if not fine)
+    def take_all(self, which: Sequence[bool]) -> int:
+        """Withhold what is left of some keys, and return how many units that are."""
+        return sum(self.take(n, self.left[n]) for n, one in enumerate(which) if one)
 
 
 def _withheld(held: Sequence[Held], applied: Applied) -> Iterator[Term]:
     """Yield what is withheld of keys: by condition, on hold, past their window."""
-    sold, unsold = _by_condition(held, applied.conditions)
-    for condition in sorted(unsold):
-        units = sum(one.sellable for one in unsold[condition])
-        if units > 0:
+    lots: list[_Keys] = []
+    for condition, keys in _searched(held, applied):
+        if condition != "good" and not applied.conditions:  # nothing else can take of these
+            units = max(sum(one.sellable for one in keys), 0)
+        else:
+            lots.append(lot := _Keys(keys, applied))
+            units = lot.take_all(lot.unsold)
+        if units:
             yield Term("condition", units, detail=condition)
-    if not applied.holds and not any(_past(one, applied) for one in held):
-        return
-    lots = [_Keys(sold[condition], applied.needed) for condition in sorted(sold)]
     for rule in applied.holds:
         if units := _hold(rule, lots):
             yield Term("quality_hold", units, rule.id)
-    if past := sum(lot.take_past() for lot in lots):
+    if past := sum(lot.take_all(lot.past) for lot in lots):
         yield Term("expiry", past, applied.expiry)
 
 
-def _by_condition(
-    held: Sequence[Held], also: Sequence[Rule]
-) -> tuple[dict[str, list[Held]], dict[str, list[Held]]]:
-    """Return the keys that are for sale, then the others, by condition."""
-    sold: dict[str, list[Held]] = {}
-    unsold: dict[str, list[Held]] = {}
+def _searched(held: Sequence[Held], applied: Applied) -> list[tuple[str, list[Held]]]:
+    """Return keys by condition, without good ones of which nothing can be withheld."""
+    by_condition: dict[str, list[Held]] = {}
     for one in held:
-        for_sale = one.condition == "good" or any(_of(rule, one) for rule in also)
-        (sold if for_sale else unsold).setdefault(one.condition, []).append(one)
-    return sold, unsold
+        by_condition.setdefault(one.condition, []).append(one)
+    if not applied.holds and not any(_past(one, applied) for one in held):
+        by_condition.pop("good", None)
+    return sorted(by_condition.items())
 
 
 def _hold(rule: Rule, lots: Sequence[_Keys]) -> int:
     wanted = rule.units
     taken = 0
     # what would be sold goes first, in whichever condition it is
-    for fresh in (True, False):
+    for past in (False, True):
         for lot in lots:
             for n, key in enumerate(lot.keys):
-                if lot.fresh[n] is fresh and _of(rule, key):
+                if lot.past[n] is past and _of(rule, key):
                     left = lot.left[n] if wanted is None else wanted - taken
                     taken += lot.take(n, left)
     return taken
@@ -149,6 +151,10 @@ def _kept(left: int, applied: Applied) -> Iterator[Term]:
         if units := min(wanted or 0, max(left, 0)):
             yield Term("set_aside", units, one.id)
             left -= units
+
+
+def _sold(key: Held, also: Sequence[Rule]) -> bool:
+    return key.condition == "good" or any(_of(rule, key) for rule in also)
 
 
 def _past(key: Held, applied: Applied) -> bool:

@@ -68,6 +68,16 @@ CASES = {
         [Rule("c", "condition", condition="box_damaged", batch="y")],
         [("condition", 2, "box_damaged")], 4,
     ),
+    "units without a batch, where one batch of the condition is sold": (
+        [key(5, "box_damaged", "x"), key(4, "box_damaged", "y"), key(-3, "box_damaged")],
+        [Rule("c", "condition", condition="box_damaged", batch="y")],
+        [("condition", 5, "box_damaged")], 1,
+    ),
+    "and where that one is past its window": (
+        [key(1, "box_damaged", "x", PAST), key(0, "box_damaged", handed_over=1)],
+        [Rule("c", "condition", condition="box_damaged", batch="x")],
+        [("handed_over", 1, "")], 0,
+    ),
     "a loss of good units is not made good by bad ones": (
         [key(0, committed=3), key(10, "defective")], [],
         [("committed", 3, ""), ("condition", 10, "defective")], -3,
