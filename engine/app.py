@@ -28,6 +28,7 @@ from engine.campaigns import api as campaigns
 from engine.catalogue import api as catalogue
 from engine.channels import api as channels
 from engine.channels.registry import Registry
+from engine.elastic import api as elastic
 from engine.infra import cell, logs, migrate, postgres, preflight
 from engine.infra.cell import Cell
 from engine.infra.http import fast, keys, openapi, ready, server
@@ -70,6 +71,7 @@ _SLICES: Final = (
     physical,
     logical,
     inventory,
+    elastic,
     reservation,
     snapshots,
     orders,

@@ -6,6 +6,7 @@ keeper     opens the cell when it is certain
 publisher  brings campaigns, policies and channels to the cell
 settler    carries out what waited: payments received while closed, units on their way back; forgets
            the lines of old answers about stock
+rebalancer lends units from slow to fast shops, where a campaign says so; of several, one at a time
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from typing import Final
 import structlog
 
 from engine.assurance.keeper import Keeper
+from engine.elastic.consumer import Rebalancer
 from engine.infra.cell import Cell
 from engine.infra.postgres import UNAVAILABLE
 from engine.infra.runtime import Runtime
@@ -55,6 +57,7 @@ def loops(process: Runtime, roles: Sequence[str]) -> list[Loop]:
         "keeper": Keeper(cell, process.pool, process.clock).run,
         "publisher": lambda: publisher(process),
         "settler": lambda: settle(process, cell),
+        "rebalancer": Rebalancer(process, cell).run,
     }
     if unknown := sorted(set(roles) - set(known)):
         raise Misconfigured(f"no such role: {', '.join(unknown)}; there are {', '.join(known)}")

@@ -16,12 +16,12 @@ KEYS[9]    tg:{c}:done      zset    when they may be forgotten
 
 ARGV[1]    epoch            the caller's; another one is FENCED
 ARGV[2]    not_after        cell time in ms after which nothing may be done; 0 is never
-ARGV[3]    moves            msgpack list of {move_id, from, to, units, end_from, reason}; units -1 is all
-                            that is free
+ARGV[3]    moves            msgpack list of {move_id, from, to, units, end_from, reason, keep?}; units -1 is
+                            all that is free, and with keep so many stay free
 
 Returns    msgpack {"OK", now, log_id, results}, one result a move:
            {"MOVED", units}  {"REPEATED"}  {"UNKNOWN_POOL"}
-           {"SHORT", available}   fewer units are free: nothing was moved
+           {"SHORT", spare}       fewer units are free to go: nothing was moved
            {"CONFLICT"}           a pool cannot end into itself, or into one that ended
            or {"FENCED" | "TOO_LATE", now, log_id, detail}: nothing was moved
 ]]
@@ -51,9 +51,10 @@ local function judge(claim, id)
   elseif claim[2] == claim[3] or to[ENDED] == 1 then
     return { "CONFLICT" }
   end
-  local units = claim[4] < 0 and from[AVAILABLE] or claim[4]
-  if units > from[AVAILABLE] then
-    return { "SHORT", from[AVAILABLE] }
+  local spare = math.max(0, from[AVAILABLE] - (claim[7] or 0))
+  local units = claim[4] < 0 and spare or claim[4]
+  if units > spare then
+    return { "SHORT", spare }
   end
   begin()
   post(claim[2], AVAILABLE, -units)

@@ -1,10 +1,11 @@
 """What a campaign may say, and which SKUs and channels it speaks of; no I/O."""
 
 from collections.abc import Collection, Iterator, Mapping
+from decimal import Decimal
 
 import msgspec
 
-from engine.campaigns.types import CampaignFields, CampaignSku
+from engine.campaigns.types import CampaignFields, CampaignSku, Elastic, Part, Parts
 from engine.kernel import codec
 from engine.kernel.codec import Money
 from engine.kernel.errors import ValidationFailed
@@ -69,6 +70,53 @@ def _faults(campaign: CampaignFields) -> Iterator[Fault]:
         yield from _bad_identifier(channel, f"/channels/{n}")
     for n, one in enumerate(campaign.skus):
         yield from _sku_faults(one, f"/skus/{n}", campaign.channels)
+    if campaign.elastic is not None:
+        yield from _elastic_faults(campaign.elastic, campaign)
+
+
+def _elastic_faults(elastic: Elastic, campaign: CampaignFields) -> Iterator[Fault]:
+    known = campaign.channels or named_channels(campaign)
+    for name, parts in (("floor", elastic.floor), ("ceiling", elastic.ceiling)):
+        named = parts if isinstance(parts, dict) else {}
+        for channel in named:
+            if channel not in known:
+                place = f"/elastic/{name}/{codec.escape(channel)}"
+                yield Fault(place, "must be one of the campaign's channels")
+    for at, part in _parts("/elastic/floor", elastic.floor):
+        if isinstance(part, float) and part > 1:
+            yield Fault(at, "must be whole units or a fraction of the quota up to 1.0")
+    if elastic.step == 0 or (elastic.step > 1 and isinstance(elastic.step, float)):
+        yield Fault("/elastic/step", "must be 1 unit or more, or a fraction up to 1.0")
+    yield from _ceiling_faults(elastic, campaign)
+
+
+def _ceiling_faults(elastic: Elastic, campaign: CampaignFields) -> Iterator[Fault]:
+    if elastic.ceiling is None:
+        return
+    for one in campaign.skus:
+        for channel, quota in one.quota.items():
+            ceiling = part_of(elastic.ceiling, channel, quota)
+            if ceiling is not None and ceiling < quota:
+                yield Fault(
+                    "/elastic/ceiling",
+                    f"must not be below the quota of {channel} for {one.sku} ({quota}): it is"
+                    " units in all, or a multiple of the quota with a point, as 1.5",
+                )
+                return
+
+
+def part_of(parts: Parts | None, channel: str, quota: int) -> int | None:
+    """Return units that parts come to for a channel with this quota; None where none is named."""
+    part = parts.get(channel) if isinstance(parts, dict) else parts
+    # of decimal digits, not of binary ones: a tenth of 30 is 3 and not 2
+    return int(Decimal(str(part)) * quota) if isinstance(part, float) else part
+
+
+def _parts(at: str, parts: Parts) -> Iterator[tuple[str, Part]]:
+    if isinstance(parts, dict):
+        yield from ((f"{at}/{codec.escape(channel)}", part) for channel, part in parts.items())
+    else:
+        yield at, parts
 
 
 def _balance_faults(campaign: CampaignFields) -> Iterator[Fault]:

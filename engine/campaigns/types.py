@@ -10,6 +10,7 @@ from engine.kernel.limits import HOLD_SECONDS_MAX, QUANTITY_MAX
 from engine.kernel.types import Tenant
 
 UNITS_MAX = 1_000_000_000  # of one pool; far below 2^53, up to which the cell counts exactly
+PART_MIN, PART_MAX = 0.0001, 100.0  # of a quota
 
 Units = Annotated[int, msgspec.Meta(ge=0, le=UNITS_MAX)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=QUANTITY_MAX)]
@@ -47,6 +48,29 @@ class Wave(codec.Wire, frozen=True):
     quota: Quota = msgspec.field(default_factory=dict)
 
 
+# Units as a whole number, or a fraction of a quota as a number with a point: 50 or 0.25.
+Part = Units | Annotated[float, msgspec.Meta(ge=PART_MIN, le=PART_MAX)]
+Parts = Annotated[dict[codec.Identifier, Part], msgspec.Meta(max_length=64)] | Part
+
+
+class Elastic(codec.Wire, frozen=True):
+    """Whether units are lent from slow to fast shops while the sale runs, and within which bounds.
+
+    No shop lends below its `floor` of unsold units, none is given more than its `ceiling` in all;
+    both by channel or, as one value, for each. A lending is at most a `step` (as a fraction: of all
+    quotas of the SKU), and a shop that got one gets the next after `cool_down_seconds`. It borrows
+    what it sells within `horizon_seconds`. With `observe_only` it is decided and not done.
+    """
+
+    enabled: bool = True
+    floor: Parts = 0
+    ceiling: Parts | None = None
+    step: Part = 0.05
+    cool_down_seconds: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 5
+    horizon_seconds: Annotated[int, msgspec.Meta(ge=5, le=7 * 86_400)] = 120
+    observe_only: bool = False
+
+
 class CampaignFields(codec.Wire, frozen=True):
     """A campaign; without `hold_seconds` an unpaid order is held as its channel says.
 
@@ -73,6 +97,7 @@ class CampaignFields(codec.Wire, frozen=True):
     grace_seconds: Annotated[int, msgspec.Meta(ge=0, le=HOLD_SECONDS_MAX)] | None = None
     balance_until: codec.Instant | None = None
     at_end: Literal["return_to_shared", "keep"] = "return_to_shared"
+    elastic: Elastic | None = None
     extensions: codec.Document = msgspec.field(default_factory=dict)
 
 

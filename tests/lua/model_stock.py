@@ -229,7 +229,9 @@ class Stock:
         known.available -= taken
         return ["GRANTED", delta] if taken == -delta else ["SHORT", -delta - taken]
 
-    def move(self, move_id: str, source: str, target: str, units: int, end: int) -> list[Any]:
+    def move(
+        self, move_id: str, source: str, target: str, units: int, end: int, keep: int = 0
+    ) -> list[Any]:
         if "v/" + move_id in self.done:
             return ["REPEATED"]
         if source not in self.pools or target not in self.pools:
@@ -237,9 +239,10 @@ class Stock:
         giver, taker = self.pools[source], self.pools[target]
         if source == target or taker.ended:
             return ["CONFLICT"]
-        units = giver.available if units < 0 else units
-        if units > giver.available:
-            return ["SHORT", giver.available]
+        spare = max(0, giver.available - keep)
+        units = spare if units < 0 else units
+        if units > spare:
+            return ["SHORT", spare]
         giver.available -= units
         giver.granted -= units
         taker.granted += units

@@ -261,12 +261,17 @@ class Cell(Machine):
     def grant(self, pool: str, delta: int, skip: int) -> None:
         self.change_grant(self.current.get(pool, pool), delta, skip)
 
-    @rule(number=st.integers(0, 20), back=st.booleans(), units=st.integers(-1, 4))
-    def move(self, number: int, back: bool, units: int) -> None:  # noqa: FBT001 - drawn
+    @rule(
+        number=st.integers(0, 20),
+        back=st.booleans(),
+        units=st.integers(-1, 4),
+        keep=st.sampled_from([0, 0, 1, 3, 50]),
+    )
+    def move(self, number: int, back: bool, units: int, keep: int) -> None:  # noqa: FBT001 - drawn
         pair = (self.current["B"], "shared")
         source, target = reversed(pair) if back else pair
-        expected = self.model.move(f"m{number}", source, target, units, 0)
-        assert self.send("move", [f"m{number}", source, target, units, 0, ""]) == [expected]
+        expected = self.model.move(f"m{number}", source, target, units, 0, keep)
+        assert self.send("move", [f"m{number}", source, target, units, 0, "", keep]) == [expected]
 
     @rule(sku=st.sampled_from(["A", "B"]), repoint=st.booleans())
     def pool_ends(self, sku: str, repoint: bool) -> None:  # noqa: FBT001 - drawn

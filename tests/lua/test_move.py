@@ -25,6 +25,15 @@ async def test_held_units_stay(stocked: World) -> None:
     assert await stocked.pool("p") == [7, 0, 0, 7, 0]
 
 
+async def test_so_many_as_are_to_be_kept_stay(stocked: World) -> None:
+    await stocked.reserve(claim("o1", line("A", 3)))
+    short = await stocked.call("move", ["m1", "p", "q", 4, 0, "", 4], ["m2", "p", "q", 1, 0, "", 9])
+    assert short == [["SHORT", 3], ["SHORT", 0]]
+    assert await stocked.call("move", ["m1", "p", "q", 3, 0, "", 4]) == [["MOVED", 3]]
+    assert await stocked.call("move", ["m3", "p", "q", -1, 0, "", 3]) == [["MOVED", 1]]
+    assert (await stocked.pool("p"))[2] == 3
+
+
 async def test_it_repays_what_the_other_pool_owes(stocked: World) -> None:
     await stocked.call("rule", tmall(), offer("A", "p", channel="tmall"))
     await stocked.sync(snap("o1", 1, 0, line("A", 12)))

@@ -1,0 +1,1 @@
+"""Verbs of the elastic quotas: look, decide, carry out, show."""

@@ -1,0 +1,71 @@
+"""How units get from one shop to another: at once, or once a marketplace has confirmed."""
+
+from typing import Final, Protocol
+
+from engine.elastic.types import Decision
+from engine.infra.runtime import Runtime
+from engine.inventory.service import controls
+from engine.inventory.types import MoveFields, PoolName
+
+ACTOR: Final = "rebalancer"
+
+
+class Mover(Protocol):
+    """The port by which decisions are carried out; the same one again does nothing more."""
+
+    drains: bool  # whether a marketplace can be asked; if not, none lends
+
+    async def move(self, decision: Decision) -> int:
+        """Move the units at once and return how many.
+
+        Raises:
+            EngineError: Short and the like, and nothing was moved; OutcomeUnknown or Closed, and
+                it is to be tried again.
+        """
+        ...
+
+    async def request_drain(self, decision: Decision) -> None:
+        """Ask a marketplace to show less; nothing is lent before it is done.
+
+        Raises:
+            EngineError: it cannot be asked.
+        """
+        ...
+
+    async def drained(self, decision: Decision) -> int | str | None:
+        """Return the units that came of a drain, the reason why none did, or None: not yet."""
+        ...
+
+
+class Direct:
+    """Moves by the script `move`; no marketplace can be asked yet."""
+
+    drains: bool = False
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    async def move(self, decision: Decision) -> int:
+        """Move the units; the lender's floor is kept by the script itself."""
+        lending = decision.lending
+        return await controls.move(
+            self._runtime,
+            decision.tenant,
+            MoveFields(
+                decision.move_id,
+                decision.sku,
+                lending.units,
+                PoolName(lending.source, decision.campaign),
+                PoolName(lending.target, decision.campaign),
+            ),
+            ACTOR,
+            keep=lending.keep,
+        )
+
+    async def request_drain(self, decision: Decision) -> None:
+        """Never asked for: `drains` says so."""
+        raise NotImplementedError(decision.move_id)
+
+    async def drained(self, decision: Decision) -> int | str | None:
+        """Never asked for: `drains` says so."""
+        raise NotImplementedError(decision.move_id)

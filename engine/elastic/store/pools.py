@@ -1,0 +1,98 @@
+"""Sales that lend, their pools, and what was last seen of these."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from engine.campaigns.types import CampaignFields
+from engine.elastic.types import Burn, Held, Look, Sale, Seen
+from engine.infra import queries
+from engine.infra.postgres import Connection
+from engine.kernel import codec
+from engine.kernel.types import Tenant
+
+SQL: Final = queries.load("engine.elastic")
+_decode: Final = codec.Decoder(CampaignFields)
+
+
+async def take_lease(tx: Connection, cell: str, owner: str, seconds: float) -> datetime | None:
+    """Become or stay the one that decides, until the transaction's end at least; None: another is.
+
+    Returns the instant by Postgres' clock.
+    """
+    at: datetime | None = await tx.fetchval(SQL["take_lease"], cell, owner, seconds)
+    return at
+
+
+async def recorded_to(tx: Connection, cell: str) -> str:
+    """Return the position of the log up to which pools are recorded."""
+    return await tx.fetchval(SQL["recorded_to"], cell) or "0-0"
+
+
+async def running_sales(tx: Connection) -> list[Sale]:
+    """Return the campaigns that run, lend and are not paused."""
+    found = []
+    for row in await tx.fetch(SQL["running_sales"]):
+        fields = _decode(row["document"].encode())
+        assert fields.elastic is not None, "the query says so"
+        found.append(
+            Sale(
+                row["tenant"], row["campaign"], row["version"], fields.elastic,
+                {one.sku: dict(one.quota) for one in fields.skus},
+                row["pools"], row["starts_at"], row["ends_at"],
+            )
+        )  # fmt: skip
+    return found
+
+
+async def changed(tx: Connection, cell: str, sale: Sale) -> dict[str, list[Held]]:
+    """Return, by SKU, all its pools where one changed or is in need and nothing is under way."""
+    rows = await tx.fetch(SQL["changed_pools"], cell, sale.tenant, sale.campaign, sale.pools)
+    by_sku: dict[str, list[Held]] = {}
+    for row in rows:
+        by_sku.setdefault(row["sku"], []).append(_held(row))
+    return by_sku
+
+
+async def note(tx: Connection, looks: Sequence[Look]) -> None:
+    """Keep what was seen."""
+    if looks:
+        seen = [one.seen for one in looks]
+        await tx.execute(
+            SQL["note_seen"],
+            [one.pool_id for one in looks],
+            [one.used for one in seen],
+            [one.available for one in seen],
+            [one.burn.units for one in seen],
+            [one.burn.seconds for one in seen],
+            [one.at for one in seen],
+            [one.needy for one in seen],
+            [one.borrowed_at for one in seen],
+            [one.note for one in seen],
+        )
+
+
+async def shown(
+    db: Connection, tenant: Tenant, campaign: str
+) -> tuple[list[Held], datetime | None]:
+    """Return the pools of a campaign of which anything was seen, and the present instant."""
+    row = await db.fetchrow(SQL["shown_pools"], tenant, campaign)
+    if row is None:
+        return [], None
+    rows = await db.fetch(SQL["list_shops"], tenant, campaign, row["pools"])
+    return [_held(one) for one in rows], row["at"]
+
+
+def _held(row: Any) -> Held:
+    return Held(
+        row["tenant"], row["campaign"], row["sku"], row["channel"], row["pool_id"],
+        row["granted"], row["available"], row["used"], row["external"], row["draining"],
+        None if row["seen_used"] is None else _seen(row),
+    )  # fmt: skip
+
+
+def _seen(row: Any) -> Seen:
+    return Seen(
+        row["seen_used"], row["seen_available"], Burn(row["units"], row["seconds"]), row["at"],
+        row["needy"], row["borrowed_at"], row["note"],
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""What elastic quotas would have done: a sale played over in simulated time, without servers."""
