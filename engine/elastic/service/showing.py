@@ -75,7 +75,7 @@ def _views(
                 one.granted,
                 round(rate, 4),
                 round(lasts_s, 1) if lasts_s < inf else None,
-                seen.needy if seen else False,
+                bool(seen and (seen.needy or seen.note)),
                 seen.note if seen else "",
             )
         )

@@ -27,7 +27,7 @@ class Sale(NamedTuple):
 
 
 def sale(seed):
-    """The sale of a seed; where it `differs`, one shop is asked for more than it has, others not."""
+    """The sale of a seed; if it `differs`, one shop is asked for more than it has, others not."""
     rng = Random(seed)
     differs = seed % 5 > 1
     shops = ["mall", "mini", "tmall", "jd"][: rng.choice([2, 3, 4])]

@@ -1,0 +1,237 @@
+"""Two shops of ours, one of them hot: units follow the orders while these run."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from engine.elastic.consumer import Rebalancer
+from engine.kernel.errors import Closed, OutcomeUnknown
+from tests.fault.engines import certificate, house
+
+OTHERS = ("recorder", "sweeper", "keeper", "publisher", "settler")
+ELASTIC = {"floor": {"mini": 30}, "step": 20, "cool_down_seconds": 1, "horizon_seconds": 20}
+
+
+@pytest.fixture
+async def here(settings):
+    async with house(settings) as one:
+        yield one
+
+
+async def open_sale(api, eventually, elastic=ELASTIC, **channels):
+    """A sale of 100 units for each shop; those given here are not the plain ones of ours."""
+    await api.call("PUT", "/v1/skus/A", {"name": "A"})
+    for channel in ("mall", "mini"):
+        fields = {"name": channel, "hold_seconds": 600, **channels.get(channel, {})}
+        await api.call("PUT", f"/v1/channels/{channel}", fields)
+    now = datetime.now(UTC)
+    answer = await api.call(
+        "PUT",
+        "/v1/campaigns/sale",
+        {
+            "name": "Sale", "starts_at": (now - timedelta(hours=1)).isoformat(),
+            "ends_at": (now + timedelta(hours=1)).isoformat(), "hold_seconds": 600,
+            "skus": [{"sku": "A", "quota": {"mall": 100, "mini": 100}}], "elastic": elastic,
+        },
+    )  # fmt: skip
+    assert answer.status == 201, answer.document
+    assert answer.document["elastic"]["observe_only"] is elastic.get("observe_only", False)
+
+    async def recorded():
+        return [row["available"] for row in await pools(api)] == [100, 100]
+
+    await eventually(recorded, within_s=20)
+    await eventually(lambda: api.registry.authority("main", "mini"), within_s=20)
+
+
+async def pools(api):
+    return await api.process.pool.fetch(
+        "SELECT channel, granted, available, held FROM pools WHERE campaign = 'sale'"
+        " ORDER BY channel"
+    )
+
+
+async def events(api):
+    rows = await api.process.pool.fetch("SELECT data FROM events WHERE kind = 'quota_moved'")
+    return [msgspec.json.decode(row["data"]) for row in rows]
+
+
+async def shown(api):
+    answer = await api.call("GET", "/v1/campaigns/sale/elastic?limit=500")
+    assert answer.status == 200, answer.document
+    return answer.document
+
+
+async def buy(api, numbers, units):
+    for number in numbers:
+        answer = await api.buy(f"o{number}", ("A", units))
+        assert answer.status == 202, answer.document
+
+
+async def folded(api, eventually, units):
+    async def held():
+        return sum(row["held"] for row in await pools(api)) == units
+
+    await eventually(held, within_s=20)
+
+
+async def test_units_follow_the_orders_while_these_run(here, eventually):
+    await here.worker()
+    await here.worker("rebalancer", name="another")  # of two, one decides
+    api = await here.api()
+    await open_sale(api, eventually)
+    taken = 0
+    async with asyncio.timeout(60):
+        for number in range(100_000):
+            answer = await api.buy(f"o{number}", ("A", 2))
+            taken += 2 * (answer.status == 202)
+            assert answer.status == 202 or answer.code == "sold_out", answer.document
+            if taken == 170:
+                break
+            await asyncio.sleep(0.02)
+    await folded(api, eventually, 170)
+    await certificate(api)
+    mall, mini = await pools(api)
+    assert (mall["granted"], mall["available"]) == (170, 0)
+    assert (mini["granted"], mini["available"]) == (30, 30)  # its floor
+    told = await events(api)
+    assert sum(one["units"] for one in told) == 70
+    assert {(one["from"], one["to"], one["sku"]) for one in told} == {("mini", "mall", "A")}
+    assert all("mall" in one["reason"] and "/s; mini has" in one["reason"] for one in told)
+    page = await shown(api)
+    assert [one["state"] for one in page["items"]] == ["done"] * len(told)
+    assert {one["channel"]: one["available"] for one in page["shops"]} == {"mall": 0, "mini": 30}
+    await pages(api, page)
+
+
+async def pages(api, whole):
+    first = (await api.call("GET", "/v1/campaigns/sale/elastic?limit=1")).document
+    assert first["items"] == whole["items"][:1]
+    assert len(first["shops"]) == 1
+    after = f"/v1/campaigns/sale/elastic?limit=1&cursor={first['next_cursor']}"
+    assert (await api.call("GET", after)).document["items"] == whole["items"][1:2]
+    assert (await api.call("GET", "/v1/campaigns/sale/elastic?sku=B")).document["shops"] == []
+
+
+@pytest.mark.parametrize("failure", [OutcomeUnknown, Closed])
+async def test_a_decision_is_done_once_whoever_is_killed(here, eventually, monkeypatch, failure):
+    await here.worker(*OTHERS)
+    api = await here.api()
+    await open_sale(api, eventually)
+    first = Rebalancer(api.process, api.cell)
+    await first.look()
+    await buy(api, range(19), 5)
+    await folded(api, eventually, 95)
+    call = api.cell.call
+
+    async def broken(script, claims, *rest):
+        if script == "move" and failure is OutcomeUnknown:
+            await call(script, claims, *rest)  # done, and nobody was told
+        if script == "move":
+            raise failure
+        return await call(script, claims, *rest)
+
+    monkeypatch.setattr(api.cell, "call", broken)
+    with pytest.raises(failure):
+        await first.look()
+    assert await events(api) == []
+    monkeypatch.undo()
+    # decided already: it is done and not decided again
+    assert await first.look()
+    assert [one["units"] for one in await events(api)] == [20]
+    other = await here.worker("recorder", name="other")
+    second = Rebalancer(other, api.cell)
+    assert not await second.look(), "the lease is the first one's"
+    await other.pool.execute("UPDATE elastic_leases SET until = now() - interval '1 s'")
+    assert await second.look()
+
+    async def moved():
+        return [row["granted"] for row in await pools(api)] == [120, 80]
+
+    await eventually(moved, within_s=20)
+    assert len(await events(api)) == 1
+    await certificate(api)
+
+
+async def test_what_is_only_observed_is_not_done(here, eventually):
+    await here.worker(*OTHERS)
+    api = await here.api()
+    await open_sale(api, eventually, ELASTIC | {"observe_only": True})
+    rebalancer = Rebalancer(api.process, api.cell)
+    await rebalancer.look()
+    await buy(api, range(19), 5)
+    await folded(api, eventually, 95)
+    await rebalancer.look()
+    (one,) = (await shown(api))["items"]
+    assert (one["state"], one["units"], one["source"]) == ("observed", 20, "mini")
+    assert [row["granted"] for row in await pools(api)] == [100, 100]
+    assert await events(api) == []
+
+
+async def test_a_marketplace_lends_nothing_as_long_as_nobody_can_ask_it(here, eventually):
+    await here.worker(*OTHERS)
+    api = await here.api()
+    await open_sale(api, eventually, mini={"authority": "external"})
+    rebalancer = Rebalancer(api.process, api.cell)
+    await rebalancer.look()
+    await buy(api, range(19), 5)
+    await folded(api, eventually, 95)
+    await rebalancer.look()
+    page = await shown(api)
+    assert page["items"] == []
+    mall, mini = page["shops"]
+    assert (mall["channel"], mall["needs"]) == ("mall", True)
+    assert "mini: a marketplace, which cannot be asked" in mall["note"]
+    assert mini["note"] == ""
+
+
+async def test_a_lender_that_sold_meanwhile_keeps_its_floor(here, eventually, monkeypatch):
+    await here.worker(*OTHERS)
+    api = await here.api()
+    await open_sale(api, eventually)
+    rebalancer = Rebalancer(api.process, api.cell)
+    await rebalancer.look()
+    await buy(api, range(19), 5)
+    await folded(api, eventually, 95)
+    call = api.cell.call
+
+    async def late(script, claims, *rest):
+        if script == "move":  # between the look and the move
+            answer = await api.buy("late", ("A", 60), channel="mini")
+            assert answer.status == 202, answer.document
+        return await call(script, claims, *rest)
+
+    monkeypatch.setattr(api.cell, "call", late)
+    await rebalancer.look()
+    (one,) = (await shown(api))["items"]
+    assert (one["state"], one["detail"]) == ("refused", "only 10 units were free by then")
+    assert [row["granted"] for row in await pools(api)] == [100, 100]
+    assert await events(api) == []
+
+
+async def test_a_paused_sale_lends_nothing(here, eventually):
+    await here.worker(*OTHERS)
+    api = await here.api()
+    await open_sale(api, eventually)
+    rebalancer = Rebalancer(api.process, api.cell)
+    await rebalancer.look()
+    await buy(api, range(19), 5)
+    await folded(api, eventually, 95)
+    await api.call("POST", "/v1/skus/A/pause", {"reason": "wrong price"})
+
+    async def paused():
+        return await api.process.pool.fetchval("SELECT count(*) FROM pauses")
+
+    await eventually(paused, within_s=20)
+    await rebalancer.look()
+    assert (await shown(api))["items"] == []
+    await api.call("POST", "/v1/skus/A/resume", {"reason": ""})
+
+    async def resumed():
+        return not await paused()
+
+    await eventually(resumed, within_s=20)
+    await rebalancer.look()
+    assert len((await shown(api))["items"]) == 1
