@@ -32,10 +32,12 @@ config = typer.Typer(no_args_is_help=True, help="Look at the settings.")
 key = typer.Typer(no_args_is_help=True, help="API keys of the running instance.")
 order = typer.Typer(no_args_is_help=True, help="Look at one order.")
 imports = typer.Typer(no_args_is_help=True, help="Bring tables of your own into the instance.")
+elastic = typer.Typer(no_args_is_help=True, help="Lend units between shops during a sale.")
 app.add_typer(config, name="config")
 app.add_typer(key, name="key")
 app.add_typer(order, name="order")
 app.add_typer(imports, name="import")
+app.add_typer(elastic, name="elastic")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Ephemeral = Annotated[
@@ -251,6 +253,48 @@ def show(order_id: str) -> None:
     from engine.app import order_show
 
     raise typer.Exit(order_show(settings, order_id))
+
+
+@elastic.command("simulate")
+def elastic_simulate(  # noqa: PLR0913 - each is an option
+    file: Annotated[
+        Path | None, typer.Argument(exists=True, dir_okay=False, help="Order lines of one sale.")
+    ] = None,
+    *,
+    campaign: Annotated[str, typer.Option(help="A recorded sale of the running instance.")] = "",
+    policy: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="What a campaign has as `elastic`, JSON."),
+    ] = None,
+    split: Annotated[
+        list[str] | None, typer.Option(help="SHOP=SHARE of a file's stock; again for more.")
+    ] = None,
+    marketplace: Annotated[
+        list[str] | None, typer.Option(help="A shop that lends after a drain only; again.")
+    ] = None,
+    drain_seconds: Annotated[
+        float, typer.Option(min=0.0, max=3600.0, help="How long a drain takes.")
+    ] = 5.0,
+    as_json: Json = False,
+) -> None:
+    """Play a past sale in simulated time, with the static split and with elastic quotas."""
+    if (file is None) == (not campaign):
+        _fail("give an order file or --campaign, one of them", USAGE)
+    settings = _settings() if file else _attached(valkey=False)
+    import asyncio
+
+    from engine.simulation.elastic.run import Options, run
+
+    options = Options(
+        file=file,
+        campaign=campaign,
+        policy=policy,
+        split=tuple(split or ()),
+        marketplaces=tuple(marketplace or ()),
+        drain_s=drain_seconds,
+        as_json=as_json,
+    )
+    raise typer.Exit(asyncio.run(run(settings, options)))
 
 
 @imports.command("listings")

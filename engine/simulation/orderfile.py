@@ -107,6 +107,7 @@ def _order(draft: _Draft, n: int, at_s: float) -> Order:
         steps=tuple(steps),
         placed_at=rfc3339(to_ms(draft.first.placed_at)),
         country=draft.first.country,
+        channel=draft.first.channel,
     )
 
 

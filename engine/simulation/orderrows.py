@@ -15,6 +15,7 @@ COLUMNS: Final = (
 )  # fmt: skip
 CURRENCY_COLUMN: Final = "currency"  # may be given; without it money is pounds
 CURRENCY_DEFAULT: Final = "GBP"
+CHANNEL_COLUMN: Final = "channel"  # may be given; which shop the order came to
 
 _DIGITS: Final = {
     "BHD": 3,
@@ -53,6 +54,7 @@ class Row(NamedTuple):
     buyer: str
     country: str
     rounded: bool = False
+    channel: str = ""
 
 
 def parse(lines: Iterable[str]) -> tuple[str, list[Row]]:
@@ -93,13 +95,14 @@ def _check_header(header: list[str]) -> None:
     if not header:
         raise MalformedFile(f"line 1: empty; the header is {','.join(COLUMNS)}")
     twice = sorted({name for name in header if header.count(name) > 1})
+    optional = (CURRENCY_COLUMN, CHANNEL_COLUMN)
     missing = [name for name in COLUMNS if name not in header]
-    unknown = [name for name in header if name not in {*COLUMNS, CURRENCY_COLUMN}]
+    unknown = [name for name in header if name not in {*COLUMNS, *optional}]
     for names, what in ((missing, "missing"), (unknown, "not known"), (twice, "given twice")):
         if names:
             raise MalformedFile(
                 f"line 1: column {', '.join(map(repr, names))} is {what};"
-                f" the header is {','.join(COLUMNS)} and, if you like, {CURRENCY_COLUMN}"
+                f" the header is {','.join(COLUMNS)} and, if you like, {' and '.join(optional)}"
             )
 
 
@@ -124,6 +127,7 @@ def _row(named: dict[str, str], line: int, digits: int) -> Row:
         buyer=_identifier(named["buyer_id"] or f"guest-{order_no}", line, "buyer_id"),
         country=_text(named["country"], line, "country"),
         rounded=rounded,
+        channel=_text(named.get(CHANNEL_COLUMN, ""), line, CHANNEL_COLUMN),
     )
 
 

@@ -67,3 +67,30 @@ FROM shorts AS s
 INNER JOIN pools AS p ON p.pool_id = s.pool_id
 WHERE p.campaign = $1
 GROUP BY p.channel, p.sku;
+
+-- name: played_sale
+-- $1 tenant, $2 campaign
+SELECT
+  document, starts_at,
+  extract(epoch FROM least(ends_at, now()) - starts_at)::double precision AS lasts_s
+FROM campaigns
+WHERE tenant = $1 AND campaign = $2;
+
+-- name: played_wishes
+-- What was sold and stayed so, with the second of the sale in which it was.
+-- $1 tenant, $2 campaign, $3 starts_at
+SELECT
+  extract(epoch FROM o.accepted_at - $3::timestamptz)::double precision AS at_s,
+  o.channel, l.sku, l.open_quantity AS units
+FROM orders AS o
+INNER JOIN order_lines AS l ON l.order_id = o.order_id
+WHERE o.tenant = $1 AND o.campaign = $2
+  AND o.stock_state IN ('held', 'committed', 'short', 'consumed')
+  AND l.open_quantity > 0
+ORDER BY o.accepted_at, o.order_id, l.line_no;
+
+-- name: played_marketplaces
+-- $1 tenant
+SELECT channel
+FROM channels
+WHERE tenant = $1 AND document ->> 'authority' = 'external';

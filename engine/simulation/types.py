@@ -65,6 +65,7 @@ class Order(NamedTuple):
     hangs_up: bool = False
     placed_at: str = ""
     country: str = ""
+    channel: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
