@@ -7,7 +7,9 @@ import msgspec
 import pytest
 
 from engine.elastic.consumer import Rebalancer
-from engine.kernel.errors import Closed, OutcomeUnknown
+from engine.kernel.errors import Closed, NotFound, OutcomeUnknown
+from engine.simulation.elastic import past
+from engine.simulation.elastic.play import play
 from tests.fault.engines import certificate, house
 
 OTHERS = ("recorder", "sweeper", "keeper", "publisher", "settler")
@@ -235,3 +237,23 @@ async def test_a_paused_sale_lends_nothing(here, eventually):
     await eventually(resumed, within_s=20)
     await rebalancer.look()
     assert len((await shown(api))["items"]) == 1
+
+
+async def test_a_recorded_sale_is_played_again(here, eventually):
+    await here.worker(*OTHERS)
+    api = await here.api()
+    await open_sale(api, eventually)
+    await buy(api, range(20), 5)
+    answer = await api.buy("mini-1", ("A", 3), channel="mini")
+    assert answer.status == 202, answer.document
+    await api.cancel((await api.buy("late", ("A", 4), channel="mini")).document["order_id"], "c1")
+    await folded(api, eventually, 103)
+    async with api.process.pool.acquire() as connection:
+        found, policy = await past.of_campaign(connection, "main", "sale")
+        with pytest.raises(NotFound):
+            await past.of_campaign(connection, "main", "fair")
+    assert msgspec.to_builtins(policy) == msgspec.to_builtins(policy) | ELASTIC
+    assert found.quotas == {"A": {"mall": 100, "mini": 100}}
+    assert [(wish.shop, wish.units) for wish in found.wishes] == [("mall", 5)] * 20 + [("mini", 3)]
+    assert 3600 <= found.wishes[0].at_s <= found.lasts_s < 3700
+    assert play(found, policy).sold == {"mall": 100, "mini": 3}

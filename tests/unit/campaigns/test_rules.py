@@ -29,8 +29,20 @@ def _presale(**fields):
     return {**_sku(**fields), "balance_until": LATER}
 
 
+def _elastic(**fields):
+    return {"elastic": fields}
+
+
 REFUSED = {
     "waves": ({"waves": [{"at": "2026-11-11T00:00:00Z"}]}, ["/waves"]),
+    "a floor of a strange shop": (_elastic(floor={"fair": 1}), ["/elastic/floor/fair"]),
+    "a floor above the quota": (_elastic(floor=1.5), ["/elastic/floor"]),
+    "one above the quota": (_elastic(floor={"mall": 1, "app": 2.0}), ["/elastic/floor/app"]),
+    "a ceiling of a strange shop": (_elastic(ceiling={"fa/ir": 1}), ["/elastic/ceiling/fa~1ir"]),
+    "a ceiling below a quota": (_elastic(ceiling=2), ["/elastic/ceiling"]),
+    "a ceiling of less than all": (_elastic(ceiling={"mall": 0.5}), ["/elastic/ceiling"]),
+    "a step of nothing": (_elastic(step=0), ["/elastic/step"]),
+    "a step of more than all": (_elastic(step=1.01), ["/elastic/step"]),
     "the end first": ({"ends_at": "2026-11-10T00:00:00Z"}, ["/ends_at"]),
     "grace alone": ({"grace_seconds": 5}, ["/grace_seconds"]),
     "a SKU twice": ({"skus": [{"sku": "tea"}, {"sku": "tea"}]}, ["/skus/1/sku"]),
@@ -120,3 +132,35 @@ def test_a_presale_is_kept_with_its_balance_in_utc(change):
     assert kept.balance_until.isoformat() == "2026-11-19T16:00:00+00:00"
     assert [one.deposit for one in kept.skus if one.deposit]
     assert rules.normal(kept) == kept
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {}, {"floor": {"mall": 0, "app": 1.0}, "ceiling": {"mall": 5, "app": 1.5}},
+        {"floor": 0.5, "ceiling": 2.0, "step": 1.0}, {"enabled": False, "step": 1},
+    ],
+)  # fmt: skip
+def test_an_elastic_policy_may_say_units_or_fractions(fields):
+    found = rules.normal(decode(msgspec.json.encode(GOOD | {"elastic": fields}))).elastic
+    assert msgspec.to_builtins(found) | fields == msgspec.to_builtins(found)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"floor": -1}, {"floor": 0.00001}, {"ceiling": 100.1}, {"step": "5"}, {"unknown": 1},
+        {"cool_down_seconds": 0}, {"horizon_seconds": 4}, {"floor": {"": 1}}, {"step": None},
+    ],
+)  # fmt: skip
+def test_an_elastic_policy_of_another_shape_is_refused(fields):
+    with pytest.raises(ValidationFailed):
+        decode(msgspec.json.encode(GOOD | {"elastic": fields}))
+
+
+@pytest.mark.parametrize(
+    ("parts", "units"),
+    [(7, 7), (0.1, 3), (1.0, 30), (0.29, 8), ({"mall": 0.5}, 15), ({"app": 5}, None), (None, None)],
+)
+def test_a_part_comes_to_whole_units(parts, units):
+    assert rules.part_of(parts, "mall", 30) == units
