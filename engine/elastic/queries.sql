@@ -1,21 +1,9 @@
--- Tables: elastic_leases, elastic_seen, elastic_lendings (engine/infra/migrations/0017_elastic.sql);
+-- Tables: elastic_seen, elastic_lendings (engine/infra/migrations/0017_elastic.sql);
 -- read besides: campaigns, channels (…/0002_reference.sql), pools, pauses, cells (…/0001_spine.sql).
-
--- name: take_lease
--- Nothing comes back while another process has it.
--- $1 cell, $2 owner, $3 seconds
-INSERT INTO elastic_leases AS l (cell, owner, until)
-VALUES ($1, $2, now() + make_interval(secs => $3))
-ON CONFLICT (cell) DO UPDATE
-SET owner = excluded.owner, until = excluded.until
-WHERE l.owner = excluded.owner OR l.until < now()
-RETURNING now() AS at;
 
 -- name: recorded_to
 -- $1 cell
-SELECT last_id
-FROM cells
-WHERE cell = $1;
+SELECT now() AS at, coalesce((SELECT last_id FROM cells WHERE cell = $1), '0-0') AS log_id;
 
 -- name: running_sales
 -- Campaigns that lend and run now; one that is paused lends nothing.

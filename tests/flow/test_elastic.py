@@ -145,8 +145,8 @@ async def test_a_decision_is_done_once_whoever_is_killed(here, eventually, monke
     assert [one["units"] for one in await events(api)] == [20]
     other = await here.worker("recorder", name="other")
     second = Rebalancer(other, api.cell)
-    assert not await second.look(), "the lease is the first one's"
-    await other.pool.execute("UPDATE elastic_leases SET until = now() - interval '1 s'")
+    assert not await second.look(), "it is the first one's duty"
+    await other.pool.execute("UPDATE duties SET until = now() - interval '1 s'")
     assert await second.look()
 
     async def moved():

@@ -11,10 +11,11 @@ from typing import Final, NamedTuple
 from engine.elastic import rules
 from engine.elastic.store import lendings, pools
 from engine.elastic.types import Bounds, Burn, Decision, Held, Look, Ruling, Sale, Seen, Shop, State
+from engine.infra import duties
 from engine.infra.postgres import Connection
 from engine.kernel.ids import fingerprint
 
-LEASE_SECONDS: Final = 5.0
+DUTY: Final = "rebalancer"
 _NO_DRAIN: Final = "a marketplace, which cannot be asked for units here"
 
 
@@ -30,17 +31,16 @@ async def decide(
     tx: Connection, cell: str, owner: str, last: Position, *, drains: bool
 ) -> Position | None:
     """Write down what is to be lent now; None when another process is the one that decides."""
-    now = await pools.take_lease(tx, cell, owner, LEASE_SECONDS)
-    if now is None:
+    # its row is locked from here on: nobody else takes it over before this is written
+    if not await duties.take(tx, cell, DUTY, owner):
         return None
     sales = await pools.running_sales(tx)
     # before the pools are read, so that what is recorded meanwhile is looked at the next time
+    now, log_id = await pools.recorded_to(tx, cell)
     position = Position(
-        await pools.recorded_to(tx, cell) if sales else "",
-        tuple((one.tenant, one.campaign, one.version) for one in sales),
-        again=False,
+        log_id, tuple((one.tenant, one.campaign, one.version) for one in sales), again=False
     )
-    if not last.again and position == last:
+    if not sales or (not last.again and position == last):
         return position
     again = [await _decide_sale(tx, cell, sale, now, drains=drains) for sale in sales]
     return position._replace(again=any(again))

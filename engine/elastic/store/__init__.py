@@ -1,1 +1,1 @@
-"""Elastic quotas in Postgres: who decides, what was seen, what was decided."""
+"""Elastic quotas in Postgres: what was seen, what was decided."""

@@ -15,18 +15,11 @@ SQL: Final = queries.load("engine.elastic")
 _decode: Final = codec.Decoder(CampaignFields)
 
 
-async def take_lease(tx: Connection, cell: str, owner: str, seconds: float) -> datetime | None:
-    """Become or stay the one that decides, until the transaction's end at least; None: another is.
-
-    Returns the instant by Postgres' clock.
-    """
-    at: datetime | None = await tx.fetchval(SQL["take_lease"], cell, owner, seconds)
-    return at
-
-
-async def recorded_to(tx: Connection, cell: str) -> str:
-    """Return the position of the log up to which pools are recorded."""
-    return await tx.fetchval(SQL["recorded_to"], cell) or "0-0"
+async def recorded_to(tx: Connection, cell: str) -> tuple[datetime, str]:
+    """Return the instant, and the position of the log up to which pools are recorded."""
+    row = await tx.fetchrow(SQL["recorded_to"], cell)
+    assert row is not None, "a SELECT without FROM has one row"
+    return row["at"], row["log_id"]
 
 
 async def running_sales(tx: Connection) -> list[Sale]:

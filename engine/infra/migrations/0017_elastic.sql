@@ -1,13 +1,6 @@
--- Units lent from slow to fast shops during a sale: who decides, what was seen, what was decided.
+-- Units lent from slow to fast shops during a sale: what was seen, what was decided.
 SET LOCAL lock_timeout = '5s';
 SET LOCAL statement_timeout = '60s';
-
--- One rebalancer a cell; the row is renewed in the transaction that decides.
-CREATE TABLE elastic_leases (
-  cell text PRIMARY KEY,
-  owner text NOT NULL,
-  until timestamptz NOT NULL
-) WITH (fillfactor = 50);
 
 -- What was last seen of a pool whose campaign lends; written when it changed, not when time passed.
 CREATE TABLE elastic_seen (
