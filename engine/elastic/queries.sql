@@ -6,9 +6,15 @@
 SELECT now() AS at, coalesce((SELECT last_id FROM cells WHERE cell = $1), '0-0') AS log_id;
 
 -- name: running_sales
--- Campaigns that lend and run now; one that is paused lends nothing.
-SELECT c.tenant, c.campaign, c.version, c.document, c.pools, c.starts_at, c.ends_at
+-- Campaigns that lend and run now; one that is paused lends nothing. The document comes along only
+-- where the caller does not know this version.
+-- $1 tenants, $2 campaigns, $3 versions that are known
+SELECT
+  c.tenant, c.campaign, c.version, c.pools, c.starts_at, c.ends_at,
+  CASE WHEN k.version IS NULL THEN c.document END AS document
 FROM campaigns AS c
+LEFT JOIN unnest($1::text[], $2::text[], $3::bigint[]) AS k (tenant, campaign, version)
+  ON k.tenant = c.tenant AND k.campaign = c.campaign AND k.version = c.version
 WHERE c.document -> 'elastic' -> 'enabled' = 'true'
   AND c.ends_at > now()
   AND c.starts_at <= now()
@@ -23,52 +29,48 @@ ORDER BY c.tenant, c.campaign;
 -- All pools of the SKUs of which one pool changed or is in need, and on which nothing waits to be
 -- done. A paused SKU is left alone.
 -- $1 cell, $2 tenant, $3 campaign, $4 pool ids
-WITH present AS (
-  SELECT
-    p.tenant, p.campaign, p.sku, p.channel, p.pool_id, p.granted, p.available,
-    p.held + p.sold AS used,
-    s.used AS seen_used, s.available AS seen_available, s.units, s.seconds, s.at, s.needy,
-    s.borrowed_at, s.note,
-    coalesce(
-      bool_or(
-        s.pool_id IS NULL OR s.needy
-        OR s.used <> p.held + p.sold OR s.available <> p.available
-      ) OVER (PARTITION BY p.owner, p.sku),
-      false
-    ) AS looked_at
-  FROM pools AS p
-  LEFT JOIN elastic_seen AS s ON s.pool_id = p.pool_id
-  WHERE p.pool_id = ANY($4::text[])
-    AND p.cell = $1
-    AND p.tenant = $2
-    AND p.campaign = $3
-    AND p.channel <> ''
-    AND NOT p.ended
+WITH changed AS (
+  SELECT DISTINCT p.sku
+  FROM unnest($4::text[]) AS w (pool_id)
+  JOIN pools AS p ON p.pool_id = w.pool_id
+  LEFT JOIN elastic_seen AS s ON s.pool_id = w.pool_id
+  WHERE s.pool_id IS NULL OR s.needy
+    OR s.used <> p.held + p.sold OR s.available <> p.available
 )
 
 SELECT
-  n.*,
+  p.tenant, p.campaign, p.sku, p.channel, p.pool_id, p.granted, p.available,
+  p.held + p.sold AS used,
+  s.used AS seen_used, s.available AS seen_available, s.units, s.seconds, s.at, s.needy,
+  s.borrowed_at, s.note,
   coalesce(h.document ->> 'authority', 'gate') = 'external' AS external,
   EXISTS (
     SELECT FROM elastic_lendings AS l
     WHERE l.cell = $1 AND l.state = 'requested'
-      AND l.tenant = n.tenant AND l.campaign = n.campaign AND l.sku = n.sku
-      AND l.source = n.channel
+      AND l.tenant = p.tenant AND l.campaign = p.campaign AND l.sku = p.sku
+      AND l.source = p.channel
   ) AS draining
-FROM present AS n
-LEFT JOIN channels AS h ON h.tenant = n.tenant AND h.channel = n.channel
-WHERE n.looked_at
+FROM unnest($4::text[]) AS w (pool_id)
+JOIN pools AS p ON p.pool_id = w.pool_id
+JOIN changed ON changed.sku = p.sku
+LEFT JOIN elastic_seen AS s ON s.pool_id = w.pool_id
+LEFT JOIN channels AS h ON h.tenant = p.tenant AND h.channel = p.channel
+WHERE p.cell = $1
+  AND p.tenant = $2
+  AND p.campaign = $3
+  AND p.channel <> ''
+  AND NOT p.ended
   AND coalesce(h.document ->> 'authority', 'gate') <> 'record'
   AND NOT EXISTS (
-    SELECT FROM pauses AS p
-    WHERE p.tenant = n.tenant AND p.scope = 'sku' AND p.id = n.sku
+    SELECT FROM pauses AS q
+    WHERE q.tenant = p.tenant AND q.scope = 'sku' AND q.id = p.sku
   )
   AND NOT EXISTS (
     SELECT FROM elastic_lendings AS l
     WHERE l.cell = $1 AND l.state = 'decided'
-      AND l.tenant = n.tenant AND l.campaign = n.campaign AND l.sku = n.sku
+      AND l.tenant = p.tenant AND l.campaign = p.campaign AND l.sku = p.sku
   )
-ORDER BY n.sku, n.channel;
+ORDER BY p.sku, p.channel;
 
 -- name: note_seen
 -- $1 pool ids, $2 used, $3 available, $4 units, $5 seconds, $6 at, $7 needy, $8 borrowed_at, $9 notes

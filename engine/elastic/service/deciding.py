@@ -23,8 +23,19 @@ class Position(NamedTuple):
     """What the last look saw: if nothing of it has changed and nobody was in need, nothing has."""
 
     recorded_to: str = ""
-    sales: tuple[tuple[str, str, int], ...] = ()
+    sales: tuple[Sale, ...] = ()
     again: bool = True
+
+    def stands(self, recorded_to: str, sales: Sequence[Sale]) -> bool:
+        """Tell whether a look would see what the last one saw."""
+        versions = [one.version for one in sales]
+        named = [(one.tenant, one.campaign) for one in sales]
+        return (
+            not self.again
+            and recorded_to == self.recorded_to
+            and versions == [one.version for one in self.sales]
+            and named == [(one.tenant, one.campaign) for one in self.sales]
+        )
 
 
 async def decide(
@@ -34,16 +45,13 @@ async def decide(
     # its row is locked from here on: nobody else takes it over before this is written
     if not await duties.take(tx, cell, DUTY, owner):
         return None
-    sales = await pools.running_sales(tx)
+    sales = await pools.running_sales(tx, last.sales)
     # before the pools are read, so that what is recorded meanwhile is looked at the next time
     now, log_id = await pools.recorded_to(tx, cell)
-    position = Position(
-        log_id, tuple((one.tenant, one.campaign, one.version) for one in sales), again=False
-    )
-    if not sales or (not last.again and position == last):
-        return position
+    if last.stands(log_id, sales):
+        return last
     again = [await _decide_sale(tx, cell, sale, now, drains=drains) for sale in sales]
-    return position._replace(again=any(again))
+    return Position(log_id, tuple(sales), any(again))
 
 
 async def _decide_sale(

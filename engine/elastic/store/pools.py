@@ -1,6 +1,6 @@
 """Sales that lend, their pools, and what was last seen of these."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -22,20 +22,11 @@ async def recorded_to(tx: Connection, cell: str) -> tuple[datetime, str]:
     return row["at"], row["log_id"]
 
 
-async def running_sales(tx: Connection) -> list[Sale]:
-    """Return the campaigns that run, lend and are not paused."""
-    found = []
-    for row in await tx.fetch(SQL["running_sales"]):
-        fields = _decode(row["document"].encode())
-        assert fields.elastic is not None, "the query says so"
-        found.append(
-            Sale(
-                row["tenant"], row["campaign"], row["version"], fields.elastic,
-                {one.sku: dict(one.quota) for one in fields.skus},
-                row["pools"], row["starts_at"], row["ends_at"],
-            )
-        )  # fmt: skip
-    return found
+async def running_sales(tx: Connection, known: Iterable[Sale]) -> list[Sale]:
+    """Return the campaigns that run, lend and are not paused; those known are not read again."""
+    named = {(one.tenant, one.campaign, one.version): one for one in known}
+    columns = [[key[n] for key in named] for n in range(3)]
+    return [_sale(row, named) for row in await tx.fetch(SQL["running_sales"], *columns)]
 
 
 async def changed(tx: Connection, cell: str, sale: Sale) -> dict[str, list[Held]]:
@@ -74,6 +65,16 @@ async def shown(
         return [], None
     rows = await db.fetch(SQL["list_shops"], tenant, campaign, row["pools"])
     return [_held(one) for one in rows], row["at"]
+
+
+def _sale(row: Any, known: Mapping[tuple[Tenant, str, int], Sale]) -> Sale:
+    when = {"pools": row["pools"], "starts_at": row["starts_at"], "ends_at": row["ends_at"]}
+    if row["document"] is None:
+        return known[row["tenant"], row["campaign"], row["version"]]._replace(**when)
+    fields = _decode(row["document"].encode())
+    assert fields.elastic is not None, "the query says so"
+    quotas = {one.sku: dict(one.quota) for one in fields.skus}
+    return Sale(row["tenant"], row["campaign"], row["version"], fields.elastic, quotas, **when)
 
 
 def _held(row: Any) -> Held:
