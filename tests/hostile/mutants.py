@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Iterator
+from math import ceil, floor
 from typing import Any
 
 # What stands in the place of one value of a good body.
@@ -63,7 +64,8 @@ def mutants(rng: random.Random, good: Any) -> Iterator[bytes]:
 
 
 def _plain(schema: dict[str, Any], rng: random.Random) -> Any:
-    whole = rng.randint(max(schema.get("minimum", 0), 0), min(schema.get("maximum", 9), 9))
+    least, most = ceil(max(schema.get("minimum", 0), 0)), floor(min(schema.get("maximum", 9), 9))
+    whole = rng.randint(least, most)
     simple = {"integer": whole, "number": whole / 2, "boolean": whole > 4, "null": None}
     return simple[schema["type"]] if schema.get("type") in simple else _text(schema, rng)
 

@@ -45,6 +45,7 @@ QUERIES = [*IDS, "", "1", "0", "-1", "501", "99999999999999999999", "1.5", "%C2%
            "WyJhIl0", "W251bGxd", "W3t9XQ", "WyJcdTAwMDAiXQ", "WyJhIiwiYiJd",
            "Wzk5OTk5OTk5OTk5OTk5OTk5OTld", "2026-11-11", "2026-11-11T00:00:00Z",
            "9999-12-31T23:59:59-12:00", "true", "%F0%28"]  # fmt: skip
+ELASTIC = {"elastic": {"floor": {"mall": 1}, "ceiling": 1.5, "step": 0.1, "horizon_seconds": 20}}
 
 
 def named(calls):
@@ -105,7 +106,7 @@ def good_body(rng, path, described):
         "/v1/orders": an_order(number),
         "/v1/orders:batch": {"orders": [an_order(number), an_order(number + "-2")]},
         "/v1/orders:sync": {"orders": [an_order(number) | SNAPSHOT]},
-        "/v1/campaigns/{campaign}": campaign_of({"A": 5})[-1][1],
+        "/v1/campaigns/{campaign}": campaign_of({"A": 5})[-1][1] | ELASTIC,
         "/v1/keys": {"name": number, "scopes": ["orders:read"], "channel": "mall"},
     }
     return rng.choice([whole, by_hand.get(path, whole)])

@@ -38,7 +38,7 @@ MARK = "OTHERS-SECRET"
 # What is the tenant's and no channel's: a SKU's card may be read with any key that reads stock.
 SHARED = {"GET /v1/skus", "GET /v1/skus/{sku}"}
 # Time passes, and processes renew what is theirs.
-MOVING = {"cells", "leases", "event_cursors", "reference_versions", "checkpoints",
+MOVING = {"cells", "leases", "duties", "event_cursors", "reference_versions", "checkpoints",
           "checkpoint_pools", "schema_migrations", "migrations"}  # fmt: skip
 MOMENT = re.compile(rb'"as_of":"[^"]*"')
 # Of one length each, so that two answers of the same kind are as long.

@@ -42,10 +42,12 @@ async def decide(
     tx: Connection, cell: str, owner: str, last: Position, *, drains: bool
 ) -> Position | None:
     """Write down what is to be lent now; None when another process is the one that decides."""
+    sales = await pools.running_sales(tx, last.sales)
+    if not sales:
+        return Position()
     # its row is locked from here on: nobody else takes it over before this is written
     if not await duties.take(tx, cell, DUTY, owner):
         return None
-    sales = await pools.running_sales(tx, last.sales)
     # before the pools are read, so that what is recorded meanwhile is looked at the next time
     now, log_id = await pools.recorded_to(tx, cell)
     if last.stands(log_id, sales):
