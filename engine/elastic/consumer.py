@@ -37,6 +37,9 @@ class Rebalancer:
             except _AWAY as away:
                 self._last = Position()
                 _log.warning("rebalancer_waits", reason=getattr(away, "code", repr(away)))
+            except Exception:  # noqa: BLE001 - lending must not end the process that records
+                self._last = Position()
+                _log.exception("rebalancer_failed")
             await asyncio.sleep(LOOK_S)
 
     async def look(self) -> bool:
@@ -49,6 +52,5 @@ class Rebalancer:
         self._last = found or Position()
         if found is None:
             return False
-        if found.sales:
-            await carry_out(pool, self._cell.id, self._mover)
+        await carry_out(pool, self._cell.id, self._mover)
         return True

@@ -105,12 +105,13 @@ INSERT INTO elastic_lendings (
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::jsonb, $14, $15);
 
 -- name: open_lendings
--- $1 cell, $2 state, $3 limit
-SELECT tenant, campaign, sku, n, move_id, source, target, units, how, keep, reason, figures
+-- $1 cell, $2 limit
+SELECT
+  state, tenant, campaign, sku, n, move_id, source, target, units, how, keep, reason, figures
 FROM elastic_lendings
-WHERE cell = $1 AND state = $2
+WHERE cell = $1 AND state IN ('decided', 'requested')
 ORDER BY id
-LIMIT $3;
+LIMIT $2;
 
 -- name: end_lending
 -- Nothing comes back when it was ended before: its event is written once. What one process found

@@ -11,26 +11,16 @@ from engine.kernel.errors import EngineError
 AT_ONCE_MAX: Final = 200  # decisions; what is left comes with the next look
 
 
-async def carry_out(pool: Pool, cell: str, mover: Mover) -> int:
-    """Do what was decided, also by a process that has ended since; return how much it was.
+async def carry_out(pool: Pool, cell: str, mover: Mover) -> None:
+    """Do what was decided, also by a process that has ended since.
 
     Raises:
         EngineError: the cell is closed or did not answer: what is left is done later.
     """
     async with pool.acquire() as connection:
-        decided = await lendings.waiting(connection, cell, "decided", AT_ONCE_MAX)
-        asked = await lendings.waiting(connection, cell, "requested", AT_ONCE_MAX)
-    for decision in decided:
-        await _begin(pool, mover, decision)
-    for decision in asked:
-        match await mover.drained(decision):
-            case None:
-                pass
-            case int(units):
-                await _end(pool, decision, "done", units=units)
-            case reason:
-                await _end(pool, decision, "refused", detail=reason)
-    return len(decided)
+        waiting = await lendings.waiting(connection, cell, AT_ONCE_MAX)
+    for state, decision in waiting:
+        await (_begin if state == "decided" else _ask)(pool, mover, decision)
 
 
 async def _begin(pool: Pool, mover: Mover, decision: Decision) -> None:
@@ -44,6 +34,16 @@ async def _begin(pool: Pool, mover: Mover, decision: Decision) -> None:
         if refusal.retryable:
             raise
         await _end(pool, decision, "refused", detail=_why(refusal))
+
+
+async def _ask(pool: Pool, mover: Mover, decision: Decision) -> None:
+    match await mover.drained(decision):
+        case None:
+            pass
+        case int(units):
+            await _end(pool, decision, "done", units=units)
+        case reason:
+            await _end(pool, decision, "refused", detail=reason)
 
 
 async def _end(

@@ -6,8 +6,10 @@ from engine.elastic.types import Decision
 from engine.infra.runtime import Runtime
 from engine.inventory.service import controls
 from engine.inventory.types import MoveFields, PoolName
+from engine.kernel.errors import InConflict
 
 ACTOR: Final = "rebalancer"
+_NOBODY_ASKED: Final = "is a marketplace, which cannot be asked for units here"
 
 
 class Mover(Protocol):
@@ -63,9 +65,9 @@ class Direct:
         )
 
     async def request_drain(self, decision: Decision) -> None:
-        """Never asked for: `drains` says so."""
-        raise NotImplementedError(decision.move_id)
+        """Refuse: nobody can be asked."""
+        raise InConflict(f"{decision.lending.source} {_NOBODY_ASKED}")
 
     async def drained(self, decision: Decision) -> int | str | None:
-        """Never asked for: `drains` says so."""
-        raise NotImplementedError(decision.move_id)
+        """Refuse what another version asked for."""
+        return f"{decision.lending.source} {_NOBODY_ASKED}"

@@ -38,19 +38,10 @@ async def write(
     )  # fmt: skip
 
 
-async def waiting(db: Connection, cell: str, state: State, limit: int) -> list[Decision]:
-    """Return decisions in this state, the oldest first."""
-    rows = await db.fetch(SQL["open_lendings"], cell, state, limit)
-    return [
-        Decision(
-            row["tenant"], row["campaign"], row["sku"], row["n"], row["move_id"],
-            Lending(
-                row["source"], row["target"], row["units"], row["how"], row["keep"],
-                row["reason"], codec.decode_json(row["figures"]),
-            ),
-        )
-        for row in rows
-    ]  # fmt: skip
+async def waiting(db: Connection, cell: str, limit: int) -> list[tuple[State, Decision]]:
+    """Return what is not done yet, `decided` or `requested`, the oldest first."""
+    rows = await db.fetch(SQL["open_lendings"], cell, limit)
+    return [(row["state"], _decision(row)) for row in rows]
 
 
 async def end(
@@ -73,3 +64,12 @@ async def page(db: Connection, tenant: Tenant, campaign: str, before: int, limit
     """Read decisions about a campaign, latest first."""
     rows: list[Any] = await db.fetch(SQL["list_lendings"], tenant, campaign, before, limit)
     return rows
+
+
+def _decision(row: Any) -> Decision:
+    lending = Lending(
+        row["source"], row["target"], row["units"], row["how"], row["keep"], row["reason"],
+        codec.decode_json(row["figures"]),
+    )  # fmt: skip
+    named = (row["tenant"], row["campaign"], row["sku"], row["n"], row["move_id"])
+    return Decision(*named, lending)

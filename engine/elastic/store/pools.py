@@ -9,6 +9,7 @@ from engine.elastic.types import Burn, Held, Look, Sale, Seen
 from engine.infra import queries
 from engine.infra.postgres import Connection
 from engine.kernel import codec
+from engine.kernel.errors import ValidationFailed
 from engine.kernel.types import Tenant
 
 SQL: Final = queries.load("engine.elastic")
@@ -23,10 +24,14 @@ async def recorded_to(tx: Connection, cell: str) -> tuple[datetime, str]:
 
 
 async def running_sales(tx: Connection, known: Iterable[Sale]) -> list[Sale]:
-    """Return the campaigns that run, lend and are not paused; those known are not read again."""
+    """Return the campaigns that run, lend and are not paused; those known are not read again.
+
+    One that cannot be read is left out: the publisher says what is wrong with it.
+    """
     named = {(one.tenant, one.campaign, one.version): one for one in known}
     columns = [[key[n] for key in named] for n in range(3)]
-    return [_sale(row, named) for row in await tx.fetch(SQL["running_sales"], *columns)]
+    rows = await tx.fetch(SQL["running_sales"], *columns)
+    return [sale for row in rows if (sale := _sale(row, named))]
 
 
 async def changed(tx: Connection, cell: str, sale: Sale) -> dict[str, list[Held]]:
@@ -67,11 +72,14 @@ async def shown(
     return [_held(one) for one in rows], row["at"]
 
 
-def _sale(row: Any, known: Mapping[tuple[Tenant, str, int], Sale]) -> Sale:
+def _sale(row: Any, known: Mapping[tuple[Tenant, str, int], Sale]) -> Sale | None:
     when = {"pools": row["pools"], "starts_at": row["starts_at"], "ends_at": row["ends_at"]}
     if row["document"] is None:
         return known[row["tenant"], row["campaign"], row["version"]]._replace(**when)
-    fields = _decode(row["document"].encode())
+    try:
+        fields = _decode(row["document"].encode())
+    except ValidationFailed:
+        return None
     assert fields.elastic is not None, "the query says so"
     quotas = {one.sku: dict(one.quota) for one in fields.skus}
     return Sale(row["tenant"], row["campaign"], row["version"], fields.elastic, quotas, **when)

@@ -1,10 +1,13 @@
 """A look at the pools: what it reads, what it notes, and what it decides once."""
 
+from types import SimpleNamespace
+
 import msgspec
 import pytest
 
 from engine.elastic.service.carrying import carry_out
 from engine.elastic.service.deciding import Position, decide
+from engine.elastic.service.movers import Direct
 from engine.infra import postgres
 from engine.kernel.errors import Closed, InConflict
 
@@ -203,3 +206,24 @@ async def test_one_process_decides_at_a_time(books):
     await books.pg.execute("UPDATE duties SET until = now() - interval '1 s'")
     assert await books.look(owner="w2")
     assert await books.look(owner="w1") is None
+
+
+async def test_a_campaign_that_cannot_be_read_is_passed_by(books, pg):
+    await books.open(mall=100, mini=100)
+    await pg.execute(
+        "INSERT INTO campaigns (tenant, campaign, version, document, actor, starts_at, ends_at,"
+        " returns, pools) SELECT tenant, 'broken', 1, jsonb_set(document, '{name}', '5'), actor,"
+        " starts_at, ends_at, returns, pools FROM campaigns"
+    )
+    assert [one.campaign for one in (await books.look()).sales] == ["sale"]
+
+
+async def test_a_marketplace_that_cannot_be_asked_is_said_to_be_one(books, pool):
+    await books.open(mall=100, tmall=100)
+    await in_need(books, drains=True)
+    await carry_out(pool, "1", Direct(None))
+    (one,) = await books.lendings()
+    assert (one["state"], one["detail"]) == (
+        "refused", "tmall is a marketplace, which cannot be asked for units here",
+    )  # fmt: skip
+    assert await Direct(None).drained(SimpleNamespace(lending=SimpleNamespace(source="tmall")))
