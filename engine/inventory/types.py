@@ -62,14 +62,18 @@ class PoolName(codec.Wire, frozen=True):
     campaign: Annotated[str, msgspec.Meta(max_length=128)] = ""
 
 
-class MoveFields(codec.Wire, frozen=True):
-    """Free units from one pool of a SKU to another; the same move_id is done once."""
+class MoveFields(codec.Wire, frozen=True, omit_defaults=True):
+    """Free units from one pool of a SKU to another; the same move_id is done once.
+
+    So many as `keep` stay free in the first pool, or nothing is moved.
+    """
 
     move_id: codec.Identifier
     sku: codec.Identifier
     units: Annotated[int, msgspec.Meta(ge=1, le=QUANTITY_MAX)]
     source: PoolName = msgspec.field(name="from")
     target: PoolName = msgspec.field(name="to")
+    keep: Units = 0
 
 
 class MoveView(codec.Answer, frozen=True):

@@ -257,3 +257,17 @@ async def test_a_recorded_sale_is_played_again(here, eventually):
     assert [(wish.shop, wish.units) for wish in found.wishes] == [("mall", 5)] * 20 + [("mini", 3)]
     assert 3600 <= found.wishes[0].at_s <= found.lasts_s < 3700
     assert play(found, policy).sold == {"mall": 100, "mini": 3}
+
+
+async def test_a_move_by_hand_may_keep_some_too(here, eventually):
+    await here.worker(*OTHERS)
+    api = await here.api()
+    await open_sale(api, eventually)
+    source, target = ({"channel": name, "campaign": "sale"} for name in ("mini", "mall"))
+    move = {"move_id": "m1", "sku": "A", "units": 71, "keep": 30, "from": source, "to": target}
+    answer = await api.call("POST", "/v1/pools:move", move)
+    assert (answer.status, answer.document["available"]) == (409, 70)
+    answer = await api.call("POST", "/v1/pools:move", move | {"move_id": "m2", "units": 70})
+    assert answer.status == 200, answer.document
+    answer = await api.call("POST", "/v1/pools:move", move | {"move_id": "m3", "keep": -1})
+    assert (answer.status, answer.document["errors"][0]["pointer"]) == (400, "/keep")

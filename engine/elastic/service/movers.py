@@ -49,20 +49,7 @@ class Direct:
 
     async def move(self, decision: Decision) -> int:
         """Move the units; the lender's floor is kept by the script itself."""
-        lending = decision.lending
-        return await controls.move(
-            self._runtime,
-            decision.tenant,
-            MoveFields(
-                decision.move_id,
-                decision.sku,
-                lending.units,
-                PoolName(lending.source, decision.campaign),
-                PoolName(lending.target, decision.campaign),
-            ),
-            ACTOR,
-            keep=lending.keep,
-        )
+        return await controls.move(self._runtime, decision.tenant, wanted(decision), ACTOR)
 
     async def request_drain(self, decision: Decision) -> None:
         """Refuse: nobody can be asked."""
@@ -71,3 +58,16 @@ class Direct:
     async def drained(self, decision: Decision) -> int | str | None:
         """Refuse what another version asked for."""
         return f"{decision.lending.source} {_NOBODY_ASKED}"
+
+
+def wanted(decision: Decision) -> MoveFields:
+    """Return the move that a decision comes to."""
+    lending = decision.lending
+    return MoveFields(
+        decision.move_id,
+        decision.sku,
+        lending.units,
+        PoolName(lending.source, decision.campaign),
+        PoolName(lending.target, decision.campaign),
+        lending.keep,
+    )

@@ -55,12 +55,8 @@ async def resume(
     return PauseView(paused=False, since=None)
 
 
-async def move(
-    runtime: Runtime, tenant: Tenant, wanted: MoveFields, actor: str, *, keep: int = 0
-) -> int:
+async def move(runtime: Runtime, tenant: Tenant, wanted: MoveFields, actor: str) -> int:
     """Move free units between two pools of a SKU and return how many; a repeat moves nothing more.
-
-    So many units as `keep` stay free in the first pool at least.
 
     Raises:
         Short: fewer units are free.
@@ -78,7 +74,7 @@ async def move(
         if not await recorded.remember_move(connection, tenant, wanted, actor):
             raise IdempotencyConflict("this move_id was used for another move")
     key = f"{tenant}{_SEPARATOR}{wanted.move_id}"
-    claim = [key, ids[names[0]], ids[names[1]], wanted.units, 0, f"moved by {actor}", keep]
+    claim = [key, ids[names[0]], ids[names[1]], wanted.units, 0, f"moved by {actor}", wanted.keep]
     reply = await runtime.cell.call("move", [claim])
     _check_moved(*reply.results[0])
     async with runtime.pool.acquire() as connection:
