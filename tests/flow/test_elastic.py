@@ -10,6 +10,7 @@ from engine.elastic.consumer import Rebalancer
 from engine.kernel.errors import Closed, NotFound, OutcomeUnknown
 from engine.simulation.elastic import past
 from engine.simulation.elastic.play import play
+from engine.simulation.elastic.run import Options, run
 from tests.fault.engines import certificate, house
 
 OTHERS = ("recorder", "sweeper", "keeper", "publisher", "settler")
@@ -271,3 +272,17 @@ async def test_a_move_by_hand_may_keep_some_too(here, eventually):
     assert answer.status == 200, answer.document
     answer = await api.call("POST", "/v1/pools:move", move | {"move_id": "m3", "keep": -1})
     assert (answer.status, answer.document["errors"][0]["pointer"]) == (400, "/keep")
+
+
+async def test_the_command_plays_a_recorded_sale(here, eventually, settings, capsys):
+    await here.worker(*OTHERS)
+    api = await here.api()
+    await open_sale(api, eventually)
+    assert await run(settings, Options(campaign="sale")) == 1
+    assert "nothing was sold" in capsys.readouterr().err
+    await buy(api, range(5), 5)
+    await folded(api, eventually, 25)
+    assert await run(settings, Options(campaign="sale")) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("campaign sale: 3,6")
+    assert "static split: 25 units sold; elastic: 25 (+0) by 0 moves" in told

@@ -1,7 +1,7 @@
 """How fast a shop sells: exact for a steady flow, forgetting, and not fooled by an empty shelf."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.elastic import rules
@@ -11,6 +11,7 @@ from engine.elastic.types import Burn
 HALF_LIFE_S = 30.0
 
 
+@settings(deadline=None)
 @given(
     rate=st.floats(0.01, 1_000),
     spans=st.lists(st.floats(0.1, 500), min_size=1, max_size=20),
@@ -52,6 +53,7 @@ def test_no_time_is_no_news():
     assert Burn().rate == 0
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=40))
 def test_what_went_after_a_quiet_time_is_seen_as_if_it_had_been_watched_all_along(sold):
     """Pools that do not change are not noted: the later look makes up for it."""

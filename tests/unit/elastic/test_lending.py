@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.elastic.rules import decide
@@ -122,6 +122,7 @@ MANY = st.lists(SHOPS, min_size=2, max_size=6).map(
 ANY_BOUNDS = st.builds(Bounds, st.integers(1, 500), st.floats(1, 60), st.floats(5, 1_000))
 
 
+@settings(deadline=None)
 @given(MANY, ANY_BOUNDS, st.floats(0, 5_000), st.randoms())
 def test_bounds_hold_and_the_order_of_shops_does_not_matter(shops, bounds, remaining_s, rng):
     ruling = decide(shops, bounds, remaining_s)
@@ -148,6 +149,7 @@ def test_bounds_hold_and_the_order_of_shops_does_not_matter(shops, bounds, remai
     assert len(drained) == len(set(drained))
 
 
+@settings(deadline=None, max_examples=50)  # each a whole sale
 @given(
     shops=st.lists(st.tuples(st.integers(0, 800), st.floats(0, 30)), min_size=2, max_size=4),
     step=st.integers(1, 200),
@@ -178,6 +180,7 @@ def test_with_steady_rates_no_two_shops_pass_units_back_and_forth(shops, step, c
     assert not {(a, b) for a, b in pairs} & {(b, a) for a, b in pairs}
 
 
+@settings(deadline=None, max_examples=50)  # each a whole sale
 @given(st.lists(st.tuples(st.floats(0, 40), st.floats(0, 40)), min_size=60, max_size=200))
 def test_whatever_the_rates_do_who_borrowed_rests_before_it_lends(rates):
     """Demand that jumps from shop to shop with every second, the worst that can be asked of it."""
