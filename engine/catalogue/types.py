@@ -7,6 +7,16 @@ import msgspec
 from engine.kernel import codec
 
 UNIT_FACTOR_MAX: Final = 1_000_000
+COMPONENTS_MIN: Final = 2
+COMPONENTS_MAX: Final = 20
+COMPONENT_UNITS_MAX: Final = 1_000  # times the most units of a line it still fits Postgres' integer
+
+
+class Component(codec.Wire, frozen=True):
+    """Units of a SKU in one of a bundle."""
+
+    sku: codec.Identifier
+    quantity: Annotated[int, msgspec.Meta(ge=1, le=COMPONENT_UNITS_MAX)]
 
 
 _Text = Annotated[str, msgspec.Meta(max_length=128)]
@@ -17,6 +27,7 @@ class SkuFields(codec.Wire, frozen=True):
 
     `units` says how many single ones a unit of measure has, such as `{"case": 12}`.
     Rules and policies may speak of all SKUs of a `category` or a `brand`.
+    A SKU with `components` is a bundle: it has no stock of its own, an order of it holds its components.
     """
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
@@ -31,6 +42,9 @@ class SkuFields(codec.Wire, frozen=True):
     ] = msgspec.field(default_factory=dict)
     category: _Text = ""
     brand: _Text = ""
+    components: Annotated[list[Component], msgspec.Meta(max_length=COMPONENTS_MAX)] = msgspec.field(
+        default_factory=list
+    )
 
 
 class SkuView(SkuFields, frozen=True, kw_only=True, forbid_unknown_fields=False):
@@ -53,3 +67,4 @@ class Stocked(NamedTuple):
 
     owner: str
     units: dict[str, int]
+    is_bundle: bool = False  # then it is not counted: its components are

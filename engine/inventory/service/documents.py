@@ -9,6 +9,7 @@ from engine.infra.versioned import Kept, Match, Saved
 from engine.inventory import rules
 from engine.inventory.store import documents as store
 from engine.inventory.types import PolicyFields
+from engine.kernel import codec
 from engine.kernel.errors import InConflict, NotFound
 from engine.kernel.types import Tenant
 
@@ -62,9 +63,11 @@ async def policies(
 
 
 async def _owner(tx: Connection, tenant: Tenant, policy: PolicyFields) -> str:
-    owners = await catalogue.owners_of(tx, tenant, [policy.sku])
+    found = (await catalogue.stocked(tx, tenant, [policy.sku])).get(policy.sku)
+    if found is not None and found.is_bundle:
+        codec.refuse("/sku", "is a bundle and has no stock: give out that of its components")
     known = await channels.known(tx, tenant, [one.channel for one in policy.channels])
-    return rules.check_names(policy, owners.get(policy.sku), known)
+    return rules.check_names(policy, found.owner if found else None, known)
 
 
 async def _refuse_second(tx: Connection, tenant: Tenant, policy: str, owner: str, sku: str) -> None:

@@ -141,6 +141,8 @@ def _faults_of(
     known = skus.get(line.sku)
     if known is None:
         yield LineFault(line.n, "sku", "there is no such SKU")
+    elif known.is_bundle:
+        yield LineFault(line.n, "sku", "is a bundle and has no stock: name its components")
     elif line.unit:
         yield from _unit_faults(line, known)
 

@@ -1,7 +1,7 @@
 """SKUs by tenant, with their owners."""
 
 from engine.catalogue import store
-from engine.catalogue.types import SkuFields
+from engine.catalogue.types import Component, SkuFields
 from engine.kernel.codec import Money
 
 
@@ -25,8 +25,12 @@ async def test_owners_are_told_of_those_that_exist(pg):
 async def test_owner_and_units_are_told_together(pg):
     await store.Skus().insert(pg, "main", "tea", SkuFields("Tea", owner="acme"), "test")
     await store.Skus().insert(pg, "main", "cup", SkuFields("Cup", units={"box": 6}), "test")
-    found = await store.stocked(pg, "main", ["tea", "cup", "none"])
-    assert found == {"tea": ("acme", {}), "cup": ("", {"box": 6})}
+    parts = [Component("tea", 1), Component("cup", 2)]
+    await store.Skus().insert(pg, "main", "set", SkuFields("Set", components=parts), "test")
+    found = await store.stocked(pg, "main", ["tea", "cup", "set", "none"])
+    assert found == {
+        "tea": ("acme", {}, False), "cup": ("", {"box": 6}, False), "set": ("", {}, True),
+    }  # fmt: skip
 
 
 async def test_a_sku_has_pools_once_stock_was_given_out(pg):
