@@ -26,6 +26,7 @@ from engine.assurance import keeper, report
 from engine.assurance.restorer import Restorer
 from engine.campaigns import api as campaigns
 from engine.catalogue import api as catalogue
+from engine.catalogue.registry import BUNDLES, Bundles
 from engine.channels import api as channels
 from engine.channels.registry import Registry
 from engine.elastic import api as elastic
@@ -266,6 +267,7 @@ async def build_api(process: Runtime) -> tuple[web.Application, list[Loop], Rest
     application[reservation.RESERVATIONS] = reservations
     application[reservation.REGISTRY] = registry
     application[LISTINGS] = mapped = Listings(pool, clock)
+    application[BUNDLES] = sets = Bundles(pool, clock)
     application[reservation.RECORDED] = recorded
     application[orders.ORDERS] = Orders(reservations, pool, clock, settings.cell)
     application[reservation.RECALL] = lambda claim: recall(pool, claim)
@@ -273,7 +275,8 @@ async def build_api(process: Runtime) -> tuple[web.Application, list[Loop], Rest
     application[snapshots.RECALL_HOLDS] = lambda order_ids: recall_holds(pool, order_ids)
     application[orders.READER] = Reader(reservations, pool)
     loops: list[Loop] = [
-        directory.run, registry.run, mapped.run, reservations.run, recorded.run, restorer.run,
+        directory.run, registry.run, mapped.run, sets.run, reservations.run, recorded.run,
+        restorer.run,
     ]  # fmt: skip
     return application, loops, restorer
 

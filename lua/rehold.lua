@@ -70,7 +70,7 @@ local function offer_of_heirs(offer)
       sources[at[id]][2] = -1
     end
   end
-  return { offer[1], sources, offer[3], offer[4], offer[5], offer[6] }
+  return { offer[1], sources, offer[3], offer[4], offer[5], offer[6], offer[7] }
 end
 
 -- The offers as they are now count towards other caps than those that were written.

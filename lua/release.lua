@@ -51,14 +51,22 @@ end
 load_holds(order_ids)
 load_ends_of(order_ids)
 
--- What is asked for as {line, units}, the same line summed; or the line that has fewer left.
+-- What is asked for as {line, units}, the same line summed; or the line that has fewer left. A bundle
+-- takes its components along, and none of them goes without it.
 local function wanted_of(claim, hold)
   local units = {}
   for _, asked in ipairs(claim[R_LINES]) do
     units[asked[1]] = (units[asked[1]] or 0) + asked[2]
   end
-  local wanted = {}
+  local wanted, of_line = {}, {}
   for n, line in ipairs(hold[LINES]) do
+    local of, per = bundles.part_of(line)
+    if of and units[n] then
+      return nil, n
+    elseif of then
+      units[n] = of_line[of] and of_line[of] * per
+    end
+    of_line[n] = units[n]
     local asked = #claim[R_LINES] == 0 and line[2] or units[n] or 0
     if asked > line[2] then
       return nil, n

@@ -22,8 +22,9 @@ ARGV[4..]  payloads         bytes, one a claim: what the recorder is told, copie
 
 Returns    msgpack {"OK", now, log_id, results}, one result a claim:
            {"RESERVED", state, pay_by, total, dropped, stages}
-           {"REPEATED", state, pay_by, total, dropped, stages}   this order came before: nothing was
-                                        taken; stages {{name, amount, pay_by}, …} only if it has some
+           {"REPEATED", state, pay_by, total, dropped, stages, 1}   this order came before: nothing was
+                                        taken; stages {{name, amount, pay_by}, …} only if it has some,
+                                        1 only if it has bundles
            {"CONFLICT"}                 it came before and said something else
            {"SOLD_OUT", line, empty, pools}   empty 1: no pool had a unit left
            {"LIMIT_REACHED", line, maximum, counted}   counted -1: the claim names no such buyer
@@ -129,13 +130,21 @@ local function judge_split(claim, payload)
   return result
 end
 
+local function repeated(hold)
+  local told = { "REPEATED", hold[STATE], hold[PAY_BY], hold[TOTAL], hold[DROPPED], stages_told(hold) }
+  if bundles.is_part(hold[LINES][#hold[LINES]]) then
+    told[6], told[7] = told[6] or {}, 1
+  end
+  return told
+end
+
 local function judge(claim, payload)
   local seen = holds[claim[ORDER]]
   if seen then
     if seen[FINGERPRINT] ~= claim[PRINT] then
       return { "CONFLICT" }
     end
-    return { "REPEATED", seen[STATE], seen[PAY_BY], seen[TOTAL], seen[DROPPED], stages_told(seen) }
+    return repeated(seen)
   end
   local channel = claim.scope.channel
   if not channel then

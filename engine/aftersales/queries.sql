@@ -23,7 +23,7 @@ SELECT
   ), 0)::bigint AS refunded;
 
 -- name: lines
--- $1 order_id: its lines, and of each the units that refunds before shipment were done for.
+-- $1 order_id: its lines (no components: they go with their bundle's), and of each the units that refunds before shipment were done for.
 SELECT
   l.line_no, l.quantity, l.open_quantity,
   coalesce((
@@ -34,7 +34,7 @@ SELECT
       AND (part ->> 0)::integer = l.line_no
   ), 0)::bigint AS refunded
 FROM order_lines AS l
-WHERE l.order_id = $1
+WHERE l.order_id = $1 AND l.part_of IN (0, l.line_no)
 ORDER BY l.line_no;
 
 -- name: refund

@@ -306,7 +306,9 @@ SELECT
   o.currency, o.payable, o.pay_by, o.held_until, o.fingerprint, o.accepted_at, o.draws, o.counters,
   o.version, o.source_status,
   (
-    SELECT jsonb_agg(jsonb_build_array(l.sku, l.payable, l.channel_line_id) ORDER BY l.line_no)
+    SELECT jsonb_agg(
+      jsonb_build_array(l.sku, l.payable, l.channel_line_id, l.part_of, l.per) ORDER BY l.line_no
+    )
     FROM order_lines AS l
     WHERE l.order_id = o.order_id
   ) AS lines,
@@ -364,6 +366,13 @@ WHERE o.order_id = u.order_id;
 UPDATE orders
 SET payment_state = 'paid', stock_state = 'committed', stages = '[]'
 WHERE order_id = any($1::text[]);
+
+-- name: mark_parts
+UPDATE order_lines AS l
+SET part_of = u.part_of, per = u.per
+FROM unnest($1::text[], $2::integer[], $3::integer[], $4::integer[])
+  AS u (order_id, line_no, part_of, per)
+WHERE l.order_id = u.order_id AND l.line_no = u.line_no;
 
 -- name: cut_lines
 UPDATE order_lines AS l
@@ -550,7 +559,12 @@ SELECT
       FROM cancels AS c CROSS JOIN jsonb_array_elements(c.lines) AS cut
       WHERE c.order_id = o.order_id AND (cut ->> 0)::integer = l.line_no
     )
-  ) AS dropped
+  ) AS dropped,
+  (
+    SELECT coalesce(jsonb_agg(jsonb_build_array(l.line_no, l.part_of, l.sku, l.per) ORDER BY l.line_no), '[]')
+    FROM order_lines AS l
+    WHERE l.order_id = o.order_id AND l.part_of > 0 AND l.part_of <> l.line_no
+  ) AS parts
 FROM orders AS o
 WHERE o.order_id = $1;
 
@@ -568,7 +582,7 @@ FROM payments
 WHERE order_id = $1 AND state = 'applied';
 
 -- name: order_lines
-SELECT line_no, sku, quantity, open_quantity, payable, short
+SELECT line_no, sku, quantity, open_quantity, payable, short, part_of, per
 FROM order_lines
 WHERE order_id = $1
 ORDER BY line_no;

@@ -10,6 +10,7 @@ from engine.kernel import codec
 from engine.kernel.clock import to_ms
 from engine.kernel.types import OrderId
 from engine.orders.store import SQL
+from engine.reservation import bundles
 from engine.snapshots.rules import PROGRESS
 
 _HOLD_VERSION: Final = 1
@@ -34,11 +35,21 @@ def hold_of(row: Mapping[str, Any] | asyncpg.Record) -> list[Any]:
         _HOLD_VERSION, _state(row), 1, row["fingerprint"], row["tenant"], row["channel"],
         row["campaign"], row["buyer_id"], row["currency"], row["payable"], _ms(row["pay_by"]),
         _ms(row["held_until"]),
-        [[sku, units.get(n, 0), payable, ""] for n, (sku, payable, _) in enumerate(lines, start=1)],
+        [
+            [sku, units.get(n, 0), payable, _mark(n, part_of, per)]
+            for n, (sku, payable, _, part_of, per) in enumerate(lines, start=1)
+        ],
         draws, codec.decode_json(row["counters"]), [], [], 0, to_ms(row["accepted_at"]), [], [],
         [], 0, row["version"] or None, PROGRESS.get(row["source_status"], 0),
-        [name for _, _, name in lines], shorts, [], [],
+        [name for _, _, name, _, _ in lines], shorts, [], [],
     ]  # fmt: skip
+
+
+def _mark(n: int, part_of: int, per: int) -> str:
+    """Return how a line takes part in a bundle, as `lua/include/hold.lua` has it."""
+    if part_of == n:
+        return bundles.SOLD
+    return bundles.mark(max(0, part_of), per) if part_of else ""
 
 
 def _state(row: Mapping[str, Any] | asyncpg.Record) -> str:

@@ -39,6 +39,7 @@ from engine.orders.types import (
     Post,
     packed,
 )
+from engine.reservation import bundles
 from engine.reservation.facts import ClaimFacts, facts_of
 
 # Nothing is sold for this money; a second payment, by contrast, leaves the order paid.
@@ -120,11 +121,7 @@ def _reserved(changes: Changes, log_id: str, event: Reserved, payload: bytes) ->
         return
     facts = facts_of(payload)
     changes.orders[event.subject] = new_order(log_id, event, facts)
-    for n, (sku, quantity, units, _) in enumerate(facts.lines, start=1):
-        kept = n not in event.dropped
-        changes.lines[event.subject, n] = NewLine(
-            event.subject, n, sku, quantity, quantity if kept else 0, units if kept else 0
-        )
+    _note_lines(changes, event, facts)
     if event.payment.amount > event.total:
         _overpaid(changes, log_id, event)
     if event.payment.payment_id:
@@ -139,6 +136,17 @@ def _reserved(changes: Changes, log_id: str, event: Reserved, payload: bytes) ->
     changes.events.append(
         EventRow(event.at, "order.reserved", event.subject, log_id, event.actor, data, of_new=True)
     )
+
+
+def _note_lines(changes: Changes, event: Reserved, facts: ClaimFacts) -> None:
+    for n, (sku, quantity, units, _) in enumerate(facts.lines, start=1):
+        kept = n not in event.dropped
+        changes.lines[event.subject, n] = NewLine(
+            event.subject, n, sku, quantity, quantity if kept else 0, units if kept else 0
+        )
+    if bundles.have_parts(facts.lines):
+        for n, columns in enumerate(bundles.columns(facts.lines), start=1):
+            changes.parts[event.subject, n] = columns
 
 
 def new_order(log_id: str, event: Reserved, facts: ClaimFacts) -> NewOrder:

@@ -54,6 +54,7 @@ _SNAPSHOT_FIELDS: Final = (
     "attention",
 )  # fmt: skip
 _LINE_FIELDS: Final = NewLine.__struct_fields__
+_BUNDLED_FIELDS: Final = (*_LINE_FIELDS, "part_of", "per")
 _PATCH_FIELDS: Final = Patch.__struct_fields__
 _PAID: Final = Patch(payment_state="paid", stock_state="committed", stages=NOTHING)
 _POOL_TOTALS: Final = 5
@@ -116,8 +117,11 @@ async def save(tx: Connection, cell: str, changes: Changes, *, anew: bool = Fals
     merged = await _merge_forgotten(tx, cell, changes, new)
     lines = [line for line in changes.lines.values() if line.order_id in new]
     if lines:
-        values = [astuple(line) for line in lines]
-        await tx.copy_records_to_table("order_lines", records=values, columns=_LINE_FIELDS)
+        values, columns = [astuple(line) for line in lines], _LINE_FIELDS
+        if changes.parts:
+            columns = _BUNDLED_FIELDS
+            values = [(*row, *changes.parts.get(row[:2], (0, 0))) for row in values]
+        await tx.copy_records_to_table("order_lines", records=values, columns=columns)
     await _adopt(tx, changes)
     await _patch(tx, changes)
     # a newer snapshot tells payments that are here once more
@@ -170,6 +174,9 @@ async def _adopt(tx: Connection, changes: Changes) -> None:
         await tx.execute(SQL["adopt_snapshots"], *_attributes(rows, _SNAPSHOT_FIELDS))
         lines = list(changes.snapshot_lines.values())
         await tx.execute(SQL["adopt_lines"], *_attributes(lines, _LINE_FIELDS))
+        parts = [(*key, *of) for key, of in changes.parts.items() if key[0] in changes.snapshots]
+        if parts:
+            await tx.execute(SQL["mark_parts"], *_columns(parts))
         await tx.execute(SQL["reorder_shorts"], list(changes.snapshots))
         paid = [(one.order_id, one.payment.payment_id) for one in changes.payments]
         await tx.execute(SQL["forget_payments"], list(changes.snapshots), *_columns(paid, width=2))

@@ -24,6 +24,8 @@ from engine.orders.types import (
     Unmapped,
     packed,
 )
+from engine.reservation import bundles
+from engine.reservation.bundles import Part
 from engine.snapshots.rules import PROGRESS
 from engine.snapshots.types import FactLine, Facts, decode_facts
 
@@ -57,11 +59,7 @@ def fold(changes: Changes, log_id: str, event: Synced, payload: bytes) -> None:
         changes.patches.pop(order_id, None)  # this says all of it
     into = changes.lines if order_id in changes.orders else changes.snapshot_lines
     by_number = dict(zip(event.numbers, facts.lines, strict=True))
-    for n in range(1, len(event.lines) + 1):
-        line, before = _line(event, n, by_number.get(n)), into.get((order_id, n))
-        if n not in by_number and before is not None:
-            line.quantity = before.quantity
-        into[order_id, n] = line
+    _lines(changes, event, by_number, into)
     paid = [PaymentRow(order_id, one, "applied", "", log_id, event.at) for one in facts.payments]
     changes.told[order_id] = Told(paid, _marks(changes, event, facts, by_number))
     data = {
@@ -73,6 +71,29 @@ def fold(changes: Changes, log_id: str, event: Synced, payload: bytes) -> None:
     changes.events.append(
         EventRow(event.at, kind, order_id, log_id, facts.actor, data, of_new=bool(event.created))
     )
+
+
+def _lines(
+    changes: Changes,
+    event: Synced,
+    by_number: dict[int, FactLine],
+    into: dict[tuple[str, int], NewLine],
+) -> None:
+    """Put the lines there; what is told of a bundle's line is told of its components, too."""
+    parts = {part.line_no: part for part in bundles.parts_of(event.lines)}
+    for one in parts.values():
+        if one.of in by_number:
+            by_number[one.line_no] = by_number[one.of]._replace(said=one.sku)
+    for n in range(1, len(event.lines) + 1):
+        fact, part = by_number.get(n), parts.get(n)
+        line = _line(event, n, fact) if part is None else _component(event, part, fact)
+        before = into.get((event.subject, n))
+        if fact is None and before is not None:
+            line.quantity = before.quantity
+        into[event.subject, n] = line
+    if parts:
+        for n, columns in enumerate(bundles.columns(event.lines), start=1):
+            changes.parts[event.subject, n] = columns
 
 
 def finish(changes: Changes) -> None:
@@ -150,6 +171,12 @@ def _line(event: Synced, n: int, fact: FactLine | None) -> NewLine:
         event.subject, n, sku or fact.said, fact.quantity, fact.open, fact.payable, 0,
         fact.channel_line_id,
     )  # fmt: skip
+
+
+def _component(event: Synced, part: Part, fact: FactLine | None) -> NewLine:
+    """Return the row of a bundle's component; the money stands in the bundle's line."""
+    quantity, wanted = (fact.quantity, fact.open) if fact else (0, 0)
+    return NewLine(event.subject, part.line_no, part.sku, quantity * part.per, wanted * part.per, 0)
 
 
 def _marks(

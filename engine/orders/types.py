@@ -188,11 +188,13 @@ class Changes:
     """What a stretch of the log changes around orders, merged order by order.
 
     `snapshots` are whole rows of orders that Postgres has, as their newest snapshots say; `debts`
-    stand in the order of the log. `told` is by order, and ends in `payments` and `blocks`.
+    stand in the order of the log. `told` is by order, and ends in `payments` and `blocks`. `parts`
+    are `part_of` and `per` of lines, only of orders in which there are bundles.
     """
 
     orders: dict[str, NewOrder] = field(default_factory=dict)
     lines: dict[tuple[str, int], NewLine] = field(default_factory=dict)
+    parts: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
     snapshots: dict[str, NewOrder] = field(default_factory=dict)
     snapshot_lines: dict[tuple[str, int], NewLine] = field(default_factory=dict)
     told: dict[str, Told] = field(default_factory=dict)

@@ -1,5 +1,6 @@
 """How an order is shown: from Postgres, with what the cell knows that Postgres does not yet."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -15,6 +16,7 @@ from engine.kernel.types import OrderId
 from engine.orders import rules
 from engine.orders.service import still_to_pay
 from engine.orders.store import SQL
+from engine.reservation import bundles
 from engine.reservation.service import Reservations
 from engine.reservation.stages import StageView, due, shown
 from engine.reservation.types import HoldRecord
@@ -34,8 +36,22 @@ _AXES: Final[dict[str, dict[str, str]]] = {
 }
 
 
+class ComponentView(codec.Answer, frozen=True):
+    """A component of a bundle's line: all units of it, `per` of them in each bundle."""
+
+    line_id: str
+    sku: str
+    per: int
+    quantity: int
+    open_quantity: int
+    short: int
+
+
 class LineView(codec.Answer, frozen=True):
-    """A line: `open_quantity` is what was not cancelled or dropped, `short` what is owed of it."""
+    """A line: `open_quantity` is what was not cancelled or dropped, `short` what is owed of it.
+
+    The `components` of a bundle are what it stood for when its order came.
+    """
 
     line_id: str
     sku: str
@@ -43,6 +59,7 @@ class LineView(codec.Answer, frozen=True):
     open_quantity: int
     payable: codec.Money
     short: int = 0
+    components: list[ComponentView] = msgspec.field(default_factory=list)
 
 
 class PaymentView(codec.Answer, frozen=True):
@@ -228,7 +245,7 @@ class Reader:
             payable=codec.Money(axes["payable"], row["currency"]), pay_by=_text(axes["pay_by"]),
             placed_at=_text(row["placed_at"]), attempt=row["attempt"], attention=row["attention"],
             recorded=hold is None or hold.version in {"", row["version"]},
-            lines=[_line(order_id, row["currency"], line) for line in lines],
+            lines=_lines(order_id, row["currency"], lines),
             payments=[_payment(payment) for payment in payments],
             stages=stages if axes["stock_state"] == "held" else [],
             blocks=[_block(block) for block in blocks],
@@ -273,10 +290,15 @@ def _from_hold(order_id: OrderId, hold: HoldRecord) -> dict[str, Any]:
     shipped = _SHIPPED.get(hold.progress, "unrouted") if hold.state == "C" else "unrouted"
     axes = {**_axes_of(hold), "fulfilment_state": shipped, "attention": ""}
     blocked = bool(hold.shorts or hold.unmapped or hold.below_floor)
-    lines = [
-        LineView(line_id(order_id, n), sku, units, units, codec.Money(payable, hold.currency))
-        for n, (sku, units, payable, *_) in enumerate(hold.lines, start=1)
-    ]
+    places = zip(hold.lines, bundles.columns(hold.lines), strict=True)
+    rows = [
+        {
+            "line_no": n, "sku": sku, "quantity": units, "open_quantity": units, "short": 0,
+            "payable": payable, "part_of": part_of, "per": per,
+        }
+        for n, ((sku, units, payable, _), (part_of, per)) in enumerate(places, start=1)
+    ]  # fmt: skip
+    lines = _lines(order_id, hold.currency, rows)
     view = OrderView(
         order_id=order_id, channel=hold.channel, channel_order_id=None, campaign=hold.campaign,
         buyer_id=hold.buyer, status=rules.status(axes, blocked=blocked), **axes,
@@ -317,11 +339,23 @@ def _summary(row: asyncpg.Record) -> dict[str, Any]:
     return dict(msgspec.to_builtins(view))
 
 
-def _line(order_id: str, currency: str, row: asyncpg.Record) -> LineView:
-    return LineView(
-        line_id(order_id, row["line_no"]), row["sku"], row["quantity"], row["open_quantity"],
-        codec.Money(row["payable"], currency), row["short"],
-    )  # fmt: skip
+def _lines(order_id: str, currency: str, rows: Sequence[Mapping[str, Any]]) -> list[LineView]:
+    parts: dict[int, list[ComponentView]] = {}
+    for row in rows:
+        if row["part_of"] not in {0, row["line_no"]}:
+            one = ComponentView(
+                line_id(order_id, row["line_no"]), row["sku"], row["per"], row["quantity"],
+                row["open_quantity"], row["short"],
+            )  # fmt: skip
+            parts.setdefault(row["part_of"], []).append(one)
+    return [
+        LineView(
+            line_id(order_id, row["line_no"]), row["sku"], row["quantity"], row["open_quantity"],
+            codec.Money(row["payable"], currency), row["short"], parts.get(row["line_no"], []),
+        )
+        for row in rows
+        if row["part_of"] in {0, row["line_no"]}
+    ]  # fmt: skip
 
 
 def _payment(row: asyncpg.Record) -> PaymentView:

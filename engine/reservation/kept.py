@@ -172,9 +172,13 @@ def _chunks(claims: Sequence[K]) -> list[list[K]]:
     chunks: list[list[K]] = []
     lines = limits.LINES_PER_CALL_MAX
     for one in claims:
-        lines += len(one.claim.lines)
+        lines += _weight(one.claim)
         if lines > limits.LINES_PER_CALL_MAX or len(chunks[-1]) >= limits.CLAIMS_PER_CALL_MAX:
             chunks.append([])
-            lines = len(one.claim.lines)
+            lines = _weight(one.claim)
         chunks[-1].append(one)
     return chunks
+
+
+def _weight(claim: Claim | SnapshotClaim) -> int:
+    return claim.weight if isinstance(claim, SnapshotClaim) else len(claim.lines)

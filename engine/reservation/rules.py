@@ -1,6 +1,6 @@
 """From an order as posted to the claim the cell judges; pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -12,9 +12,12 @@ from engine.kernel.errors import ValidationFailed
 from engine.kernel.limits import AMOUNT_MAX
 from engine.kernel.money import apportion
 from engine.kernel.types import Fault
+from engine.reservation import bundles
+from engine.reservation.bundles import Components, Line
 from engine.reservation.types import Claim, LineIn, OrderIn
 
 POSTED_PAYMENT: Final = "posted"  # the payment_id of an order that arrives paid and names none
+NO_BUNDLES: Final[Mapping[str, Components]] = {}
 _FINGERPRINT_VERSION: Final = 1
 _pack: Final = msgspec.msgpack.Encoder().encode
 _LINE_DIGITS_MAX: Final = 4
@@ -22,8 +25,15 @@ _BUYER_KEYS: Final = ("phone", "address", "device")
 _AMOUNTS: Final = ("items", "discount", "shipping", "tax", "payable")
 
 
-def claim_of(order: OrderIn, *, tenant: str, actor: str, now_ms: int) -> Claim:
-    """Return what the cell is asked for.
+def claim_of(
+    order: OrderIn,
+    *,
+    tenant: str,
+    actor: str,
+    now_ms: int,
+    known: Mapping[str, Components] = NO_BUNDLES,
+) -> Claim:
+    """Return what the cell is asked for; `known` are the bundles, whose components it holds.
 
     Raises:
         ValidationFailed: identifiers, money or quantities that do not fit together.
@@ -35,15 +45,18 @@ def claim_of(order: OrderIn, *, tenant: str, actor: str, now_ms: int) -> Claim:
             codec.refuse(f"/lines/{n}/on_short", "owe is for what a marketplace has already sold")
     currency = currency_of(order)
     payables, total = payable(order)
-    lines = tuple(
+    lines: tuple[Line, ...] = tuple(
         (line.sku, line.quantity, units, line.on_short)
         for line, units in zip(order.lines, payables, strict=True)
     )
+    said = fingerprint(order, lines)  # of what was posted, whatever a bundle stands for
+    if known:
+        lines = _with_components(order, lines, known)
     _check_payments(order)
     settle = "" if order.payment.status == "pending" else order.payment.status
     return Claim(
         order_id=ids.order_id(tenant, order.channel, order.channel_order_id),
-        fingerprint=fingerprint(order, lines),
+        fingerprint=said,
         tenant=tenant,
         channel=order.channel,
         campaign=order.campaign,
@@ -60,6 +73,16 @@ def claim_of(order: OrderIn, *, tenant: str, actor: str, now_ms: int) -> Claim:
         actor=actor,
         split_from=split_from(order, tenant) if order.relations else "",
     )
+
+
+def _with_components(
+    order: OrderIn, lines: tuple[Line, ...], known: Mapping[str, Components]
+) -> tuple[Line, ...]:
+    found = bundles.expanded(lines, known)
+    if found is not lines and any(one.kind == "split_from" for one in order.relations):
+        n = next(n for n, line in enumerate(found) if line[3] == bundles.SOLD)
+        codec.refuse(f"/lines/{n}/sku", "is a bundle: it stays in the order it came in")
+    return found
 
 
 def fingerprint(order: OrderIn, lines: tuple[tuple[str, int, int, str], ...]) -> str:

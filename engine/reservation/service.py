@@ -54,7 +54,7 @@ class Reservations:
         self.flags = SoldOutFlags(cell)
         self._asking: set[OrderId] = set()
         # what is sold already comes first: nobody else can be told that it is sold out
-        self._sync = Batcher(self._send_snapshots, lambda one: len(one.claim.lines))
+        self._sync = Batcher(self._send_snapshots, lambda one: one.claim.weight)
         self._reserve = Batcher(self._send_claims, lambda one: len(one.claim.lines), self._sync)
         self._confirm = Batcher(self._send_payments)
         self._release = Batcher(self._send_releases)

@@ -23,6 +23,7 @@ from engine.infra.tasks import raise_if_cancelled
 from engine.kernel.errors import OutcomeUnknown, SoldOut
 from engine.kernel.events import Move
 from engine.reservation import store
+from engine.reservation.bundles import named
 from engine.reservation.types import Claim
 
 _REACHED_WITHIN_S: Final = 0.1  # a claim waits no longer for the reading: then it asks the cell
@@ -135,7 +136,8 @@ class SoldOutFlags:
                 continue
             if claim.replace or claim.split_from or claim.order_id in self._filter:
                 return None
-            return SoldOut("a line has no sellable unit left; nothing was taken", line=n, sku=sku)
+            where = named(claim.lines, n)
+            return SoldOut("a line has no sellable unit left; nothing was taken", **where)
         return None
 
     async def caught_up(self) -> bool:

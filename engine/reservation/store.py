@@ -29,6 +29,7 @@ from engine.kernel.errors import (
     WrongCall,
 )
 from engine.kernel.types import Fault, OrderId
+from engine.reservation.bundles import named
 from engine.reservation.columns import as_asked
 from engine.reservation.stages import Due
 from engine.reservation.types import (
@@ -180,7 +181,8 @@ def _held(claim: Claim, result: Result, log_id: str) -> Held | EngineError:
             return Held(claim.order_id, *held, stages=_stages(stages))
         case ["REPEATED", state, pay_by, total, dropped, *stages]:
             again = (state, pay_by, total, dropped, True)
-            return Held(claim.order_id, *again, stages=_stages(stages))
+            bundled = len(stages) > 1  # the second says so
+            return Held(claim.order_id, *again, stages=_stages(stages), bundled=bundled)
         case _:
             return _refusal(claim, result, log_id)
 
@@ -223,7 +225,7 @@ def _refusal(  # noqa: C901, PLR0911, PLR0912 - one case a word
         case ["PAUSED", scope, *_]:
             return Paused(scope=scope)
         case ["UNKNOWN_SKU", n]:
-            return UnknownSku(line=n, sku=claim.lines[n - 1][0])
+            return UnknownSku("", **named(claim.lines, n))
         case ["WRONG_CALL"]:
             return WrongCall("its channel's orders come by POST /v1/orders:sync")
         case ["SHORT", 0]:
@@ -239,9 +241,9 @@ def _refusal(  # noqa: C901, PLR0911, PLR0912 - one case a word
 
 
 def _sold_out(claim: Claim, n: int, pools: Sequence[str], log_id: str) -> SoldOut:
-    sku = claim.lines[n - 1][0]
+    sku, where = claim.lines[n - 1][0], named(claim.lines, n)
     if not pools:
-        return SoldOut(line=n, sku=sku)
-    refusal = EmptyPools("a line has no sellable unit left; nothing was taken", line=n, sku=sku)
+        return SoldOut("", **where)
+    refusal = EmptyPools("a line has no sellable unit left; nothing was taken", **where)
     refusal.sku, refusal.pools, refusal.log_id = sku, frozenset(pools), log_id
     return refusal

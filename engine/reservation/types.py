@@ -8,6 +8,7 @@ import msgspec
 from engine.kernel.codec import Decoder, Document, Identifier, Instant, Money, Wire
 from engine.kernel.limits import LINES_PER_ORDER_MAX, QUANTITY_MAX
 from engine.kernel.types import OrderId
+from engine.reservation.bundles import Part
 from engine.reservation.stages import Due
 
 PENDING: Final = "P"  # a hold's state; the others are C confirmed, R released, E expired
@@ -182,8 +183,9 @@ class OrderIn(Wire, frozen=True):
 class Claim(NamedTuple):
     """What the scripts read of an order, in the order of `lua/include/take.lua`.
 
-    Money is minor units of `currency`; `lines` are (sku, quantity, payable, on_short); `settle` is
-    "" while it must still be paid.
+    Money is minor units of `currency`; `lines` are (sku, quantity, payable, on_short), the last a
+    mark where bundles are (`engine/reservation/bundles.py`); `settle` is "" while it must still be
+    paid.
     """
 
     order_id: OrderId
@@ -210,7 +212,8 @@ class SnapshotClaim(NamedTuple):
 
     `fingerprint` is the digest of the whole snapshot, `lines` are (sku, units wanted, payable), the
     sku "" when nobody here knows it. `state` is P unpaid, C sold, R closed; `recalled` is the hold
-    as Postgres has it, for an order the cell may have forgotten.
+    as Postgres has it, for an order the cell may have forgotten. `parts` are (line, component,
+    units in each) of lines that are bundles by now.
     """
 
     order_id: OrderId
@@ -235,6 +238,12 @@ class SnapshotClaim(NamedTuple):
     progress: int
     line_keys: tuple[str, ...]
     recalled: Sequence[Any] = ()
+    parts: tuple[tuple[int, str, int], ...] = ()
+
+    @property
+    def weight(self) -> int:
+        """How many lines the cell looks at."""
+        return len(self.lines) + len(self.parts)
 
 
 class Snapshot(NamedTuple):
@@ -260,7 +269,11 @@ class Synced(msgspec.Struct, frozen=True, gc=False):
 
 
 class Held(msgspec.Struct, frozen=True, gc=False):
-    """An accepted claim, first or repeated: `state` is P, C, R or E; `pay_by` 0 means none."""
+    """An accepted claim, first or repeated: `state` is P, C, R or E; `pay_by` 0 means none.
+
+    Of a repeated one `parts` are the components it was accepted with; None where only its hold says
+    them (`bundled`), or where there are none.
+    """
 
     order_id: OrderId
     state: str
@@ -270,6 +283,8 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     repeated: bool
     log_id: str = ""
     stages: list[Due] = msgspec.field(default_factory=list)
+    parts: list[Part] | None = None
+    bundled: bool = False
 
 
 class HoldRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -4,7 +4,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from aiohttp import web
+from msgspec.structs import replace
 
+from engine.catalogue.registry import BUNDLES
 from engine.channels.registry import Registry
 from engine.infra.http import items
 from engine.infra.http.auth import Principal, principal_of, require_channel
@@ -43,15 +45,55 @@ async def post_snapshots(request: web.Request) -> web.Response:
     raws = items.cut(await raw_body(request))
     understood = await items.decoded(raws, lambda raw: _understood(app, principal, raw, asked_at))
     asked = [one.snapshot if isinstance(one, Understood) else one for one in understood]
-    items.require_lines(sum(len(one.claim.lines) for one in asked if isinstance(one, Snapshot)))
+    items.require_lines(sum(one.claim.weight for one in asked if isinstance(one, Snapshot)))
     asked = await _with_forgotten(app, asked)
-    outcomes = iter(
-        await app[RESERVATIONS].sync_all([one for one in asked if isinstance(one, Snapshot)])
-    )
+    sent = {n: one for n, one in enumerate(asked) if isinstance(one, Snapshot)}
+    outcomes = await _sync(app, sent)
+    outcomes |= await _sync_again(app, asked, outcomes)
     results = [
-        one if isinstance(one, EngineError) else _answer(one, next(outcomes)) for one in asked
+        one if isinstance(one, EngineError) else _answer(one, outcomes[n])
+        for n, one in enumerate(asked)
     ]
     return items.answer(results)
+
+
+async def _sync(
+    app: web.Application, asked: Mapping[int, Snapshot]
+) -> dict[int, Synced | EngineError]:
+    return dict(zip(asked, await app[RESERVATIONS].sync_all([*asked.values()]), strict=True))
+
+
+async def _sync_again(
+    app: web.Application,
+    asked: Sequence[Snapshot | EngineError],
+    outcomes: Mapping[int, Synced | EngineError],
+) -> dict[int, Synced | EngineError]:
+    """Tell those anew whose SKU is not sold here by itself and is a bundle since a moment ago."""
+    unmapped = {
+        n: one
+        for n, one in enumerate(asked)
+        if isinstance(one, Snapshot) and _has_new_unmapped(outcomes[n])
+    }
+    if not unmapped or not await app[BUNDLES].fresh():
+        return {}
+    again = {}
+    for n, one in unmapped.items():
+        claim = one.claim
+        parts = rules.parts_of(claim.lines, app[BUNDLES].of(claim.tenant))
+        if parts != claim.parts:
+            again[n] = one._replace(claim=claim._replace(parts=parts, recalled=()))
+    found = await _sync(app, again)
+    for n, outcome in found.items():
+        first = outcomes[n]
+        if isinstance(outcome, Synced) and isinstance(first, Synced):
+            found[n] = replace(outcome, word=first.word)  # to whoever sent it, it was one
+    return found
+
+
+def _has_new_unmapped(outcome: Synced | EngineError) -> bool:
+    if isinstance(outcome, EngineError) or outcome.word not in {"created", "updated"}:
+        return False
+    return bool(outcome.unmapped)
 
 
 async def _understood(
@@ -88,6 +130,7 @@ def _resolved(
         lambda item_id, sku_id: listings.resolve(tenant, order.channel, item_id, sku_id),
         tenant=tenant,
         actor=principal.key_id,
+        known=app[BUNDLES].of(tenant),
     )
 
 

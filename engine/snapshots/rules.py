@@ -9,7 +9,15 @@ from engine.kernel import codec, ids
 from engine.kernel.events import Payment
 from engine.kernel.limits import QUANTITY_MAX
 from engine.kernel.types import OrderId
-from engine.reservation.rules import POSTED_PAYMENT, check_identifiers, currency_of, ms_of, payable
+from engine.reservation.bundles import Components
+from engine.reservation.rules import (
+    NO_BUNDLES,
+    POSTED_PAYMENT,
+    check_identifiers,
+    currency_of,
+    ms_of,
+    payable,
+)
 from engine.reservation.types import Snapshot, SnapshotClaim, Synced
 from engine.snapshots.types import (
     FactLine,
@@ -39,9 +47,18 @@ _WITHOUT_STOCK: Final = frozenset({"service", "virtual"})
 
 
 def snapshot_of(
-    order: SnapshotIn, raw: bytes, resolve: Resolve, *, tenant: str, actor: str
+    order: SnapshotIn,
+    raw: bytes,
+    resolve: Resolve,
+    *,
+    tenant: str,
+    actor: str,
+    known: Mapping[str, Components] = NO_BUNDLES,
 ) -> Understood:
     """Return what the cell is asked; `raw` is the snapshot as it was posted.
+
+    `known` are the bundles as they are now; of one that the cell has seen in this order before, it
+    keeps what it was then.
 
     Raises:
         ValidationFailed: names, money or quantities that do not fit together.
@@ -72,9 +89,23 @@ def snapshot_of(
         order.campaign, order.buyer_id, currency, left, "", order.payment.method, 0,
         tuple((sku, units, line.payable) for sku, units, line in lines), (), (), placed_at, actor,
         "", order.version, state, progress, tuple(line.channel_line_id for _, _, line in lines),
+        (), parts_of(lines, known),
     )  # fmt: skip
     unknown = [(line.item_id, line.sku_id) for _, _, line in lines if line.why == "unmapped"]
     return Understood(Snapshot(claim, encode_facts(facts)), unknown)
+
+
+def parts_of(
+    lines: Sequence[tuple[str, int, object]], known: Mapping[str, Components]
+) -> tuple[tuple[int, str, int], ...]:
+    """Return (line, component, units in each) of lines that are bundles."""
+    if not known:
+        return ()
+    return tuple(
+        (n, one, per)
+        for n, (sku, _, _) in enumerate(lines, start=1)
+        for one, per in known.get(sku, ())
+    )
 
 
 def result_of(order_id: OrderId, synced: Synced) -> SyncResult:

@@ -6,11 +6,26 @@ local STAGES, PAID = 22, 23
 -- Of an order that a marketplace sold, see snapshot.lua; a hold with these has all fields before them.
 local SEEN, PROGRESS, LINE_KEYS, SHORTS, UNMAPPED, BELOW = 24, 25, 26, 27, 28, 29
 -- STATE    P pending, C confirmed, R released, E expired
--- LINES    {sku, open units, payable, on_short}      DRAWS    {line, pool, units}
+-- LINES    {sku, open units, payable, on_short or how it takes part in a bundle}
+-- DRAWS    {line, pool, units}
 -- COUNTERS {field, units, line}; line 0: once an order   PAYMENTS {payment_id, outcome, amount}
 -- STAGES   what is still to be paid, see stages.lua, and PAID of it; neither where all is due at once
 local TERMINAL = { C = "ALREADY_CONFIRMED", R = "ALREADY_RELEASED", E = "EXPIRED" }
 local HOLD_VERSION = 1
+
+-- A bundle is a line that is sold and paid for and draws nothing, marked SOLD; its components are lines
+-- behind all that were asked for, drawn and not paid for, marked "line*units": of which line, and how
+-- many units of it are in each. A component of line 0 belongs to no line any more.
+local bundles = {
+  SOLD = "bundle",
+  is_part = function(line)
+    return line[4] and string.find(line[4], "*", 1, true) ~= nil
+  end,
+  part_of = function(line)
+    local of, per = string.match(line[4] or "", "^(%d+)%*(%d+)$")
+    return tonumber(of), tonumber(per)
+  end,
+}
 local SEP = "\31"
 local KEEP_MS = 604800000
 

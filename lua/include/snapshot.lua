@@ -5,8 +5,9 @@
 -- SHORTS    {pool, units, line} as they were owed when judged; repaying them is not noted here
 -- Its COUNTERS are of caps only and have line 0. A snapshot has the fields of a claim, without those
 -- of a payment or a split, its C_LINES are {sku ("": unknown), units, payable}, and then:
-local S_SEEN, S_STATE, S_PROGRESS, S_KEYS, RECALLED = 18, 19, 20, 21, 22
+local S_SEEN, S_STATE, S_PROGRESS, S_KEYS, RECALLED, S_PARTS = 18, 19, 20, 21, 22, 23
 -- RECALLED  a hold that this cell forgot, as Postgres has it, or {}
+-- S_PARTS   {line, sku, units}: components of its lines that are bundles by now; may be missing
 local FINAL = 3 -- the progress from which nothing is expected any more: shipped, delivered, closed
 local LINES_KEPT_MAX = 400
 local ACCOUNT = { P = HELD, C = SOLD }
@@ -47,9 +48,42 @@ local function load_snapshots(list)
     end
   end
   put_in_scope(list)
+  for _, claim in ipairs(list) do
+    for _, part in ipairs(claim[S_PARTS] or {}) do
+      ask_for(claim.scope, part[2])
+    end
+    for _, line in ipairs(holds[claim[ORDER]] and holds[claim[ORDER]][LINES] or {}) do
+      if bundles.is_part(line) then
+        ask_for(claim.scope, line[1])
+      end
+    end
+  end
   load_rules()
   load_stock(distinct())
   load_ends_of(order_ids)
+end
+
+-- A line that was a bundle when its order came stays what it was then, whatever its SKU stands for by
+-- now; another SKU there, or a line that is new, is what the snapshot's sender knows it to be.
+local function put_components(claim, hold, lines, keys, numbers)
+  local known = {}
+  for m = 1, hold and #hold[LINES] or 0 do
+    local line = lines[m]
+    local of, per = bundles.part_of(line)
+    if of and of > 0 and hold[LINES][of][1] == lines[of][1] then
+      line[2], lines[of][4], known[of] = lines[of][2] * per, bundles.SOLD, true
+    elseif of then
+      line[4] = "0*" .. per
+    end
+  end
+  for _, part in ipairs(claim[S_PARTS] or {}) do
+    local n = numbers[part[1]]
+    if not known[n] then
+      lines[n][4] = bundles.SOLD
+      lines[#lines + 1] = { part[2], lines[n][2] * part[3], 0, n .. "*" .. part[3] }
+      keys[#lines] = ""
+    end
+  end
 end
 
 -- The snapshot's lines under the numbers they have in the hold: by the channel's own names, those
@@ -63,7 +97,11 @@ local function numbered(claim, hold)
   end
   for n, line in ipairs(hold and hold[LINES] or {}) do
     keys[n] = (hold[LINE_KEYS] or {})[n] or ""
-    lines[n], at[name_of(keys[n])] = { line[1], 0, 0, "" }, n
+    if bundles.is_part(line) then
+      lines[n] = { line[1], 0, 0, line[4] }
+    else
+      lines[n], at[name_of(keys[n])] = { line[1], 0, 0, "" }, n
+    end
   end
   seen = {}
   for i, line in ipairs(claim[C_LINES]) do
@@ -71,6 +109,7 @@ local function numbered(claim, hold)
     local n = hold and at[name_of(key)] or #lines + 1
     lines[n], keys[n], numbers[i] = { line[1], line[2], line[3], "" }, key, n
   end
+  put_components(claim, hold, lines, keys, numbers)
   return lines, keys, numbers
 end
 
@@ -199,8 +238,10 @@ local function settle_units(claim, hold, lines, account, taken)
   local caps, want = caps_of(hold), {}
   local before = hold and ACCOUNT[hold[STATE]] or account
   for _, line in ipairs(lines) do
-    want[line[1]] = (want[line[1]] or 0) + line[2]
-    add(line[1])
+    if line[4] ~= bundles.SOLD then
+      want[line[1]] = (want[line[1]] or 0) + line[2]
+      add(line[1])
+    end
   end
   for _, sku in ipairs(skus) do
     local list, units = have[sku] or {}, 0
@@ -214,7 +255,7 @@ local function settle_units(claim, hold, lines, account, taken)
     end
     if units > (want[sku] or 0) then
       shrink(claim, list, units - (want[sku] or 0), account, caps)
-    elseif units < want[sku] then
+    elseif units < (want[sku] or 0) then
       grow(claim, sku, list, want[sku] - units, account, caps, taken)
     end
   end
@@ -226,7 +267,7 @@ end
 local function share_out(lines, have)
   local draws, unmapped, at = {}, {}, {}
   for n, line in ipairs(lines) do
-    local list, need = have[line[1]], line[2]
+    local list, need = have[line[1]], line[4] ~= bundles.SOLD and line[2] or 0
     local i = at[line[1]] or 1
     while need > 0 and list[i] do
       local part = math.min(need, list[i][2])
@@ -324,7 +365,7 @@ local function check_floors(claim, hold, lines)
   end
   for n, line in ipairs(lines) do
     local offer = claim.scope.offers[line[1]]
-    if offer and line[2] > 0 then
+    if offer and line[2] > 0 and not bundles.is_part(line) then
       check_floor(claim, n, line, offer, taken)
     end
   end
@@ -397,8 +438,14 @@ end
 -- Whether something can be drawn by now for a line that nothing could be drawn for.
 local function can_be_mapped(claim, hold)
   for _, n in ipairs(hold[UNMAPPED]) do
-    if usable(claim.scope.offers[hold[LINES][n][1]]) then
+    local line = hold[LINES][n]
+    if usable(claim.scope.offers[line[1]]) then
       return true
+    end
+    for _, part in ipairs(claim[S_PARTS] or {}) do
+      if claim[C_LINES][part[1]][1] == line[1] and not bundles.is_part(line) then
+        return true -- it has become a bundle
+      end
     end
   end
 end

@@ -1,6 +1,11 @@
 -- A cart split into orders before payment: a claim takes over units of another pending hold of its
 -- buyer. What is held stays held, so no pool changes, and nothing is asked of window or stock.
 
+-- Bundles stay in the order they came in: neither they nor their components are taken over.
+local function stays(line)
+  return line[4] == bundles.SOLD or bundles.is_part(line)
+end
+
 -- Read the holds that these claims are split from, and the counters that go with the units.
 local function load_sources(list)
   local sources, add = distinct()
@@ -41,7 +46,7 @@ local function not_split(claim, source)
   end
   local left = {}
   for _, line in ipairs(source[LINES]) do
-    left[line[1]] = (left[line[1]] or 0) + line[2]
+    left[line[1]] = (left[line[1]] or 0) + (stays(line) and 0 or line[2])
   end
   for n, line in ipairs(claim[C_LINES]) do
     left[line[1]] = (left[line[1]] or 0) - line[2]
@@ -96,7 +101,7 @@ local function split(claim, source, taken)
       check_floor(claim, n, line, offer, taken)
     end
     for m, from in ipairs(source[LINES]) do
-      local units = from[1] == line[1] and math.min(need, from[2]) or 0
+      local units = from[1] == line[1] and not stays(from) and math.min(need, from[2]) or 0
       if units > 0 then
         if need == line[2] then
           prices[#prices + 1] = { n, deposit_of(source, m) }

@@ -73,7 +73,7 @@ local function set_stages(hold, campaign, offers)
   local prices = {}
   for n, line in ipairs(hold[LINES]) do
     local offer = offers[line[1]]
-    if offer and offer[6] == hold[CURRENCY] then
+    if offer and offer[6] == hold[CURRENCY] and not bundles.is_part(line) then
       prices[#prices + 1] = { n, offer[5] or 0 }
     end
   end

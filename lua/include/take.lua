@@ -3,7 +3,7 @@
 local ORDER, PRINT, C_TENANT, C_CHANNEL, C_CAMPAIGN, C_BUYER, C_CURRENCY, C_TOTAL = 1, 2, 3, 4, 5, 6, 7, 8
 local SETTLE, METHOD, REPLACE, C_LINES, PAYMENT, BUYER_KEYS, PLACED_AT, ACTOR = 9, 10, 11, 12, 13, 14, 15, 16
 local SPLIT_FROM = 17 -- the order whose held units it takes over, "" for none
--- C_LINES {sku, quantity, payable, on_short}
+-- C_LINES {sku, quantity, payable, on_short or how it takes part in a bundle, see hold.lua}
 
 local rules = {}
 
@@ -67,7 +67,7 @@ local function limits_of(claim)
   local scope, met = claim.scope, {}
   for n, line in ipairs(claim[C_LINES]) do
     local offer = scope.offers[line[1]]
-    if offer and offer[3] > 0 and line[2] > 0 then
+    if offer and offer[3] > 0 and line[2] > 0 and not bundles.is_part(line) then
       local field = scope.buyer_prefix .. line[1] .. SEP .. claim[C_BUYER]
       met[#met + 1] = { field, line[2], offer[3], n, claim[C_BUYER] }
     end
@@ -86,7 +86,7 @@ local function limits_of(claim)
       for n, line in ipairs(claim[C_LINES]) do
         local field = limit[1] == "sku" and prefix .. SEP .. line[1] or prefix
         local units = limit[4] == "units" and line[2] or 1
-        if line[2] > 0 and (limit[4] == "units" or not seen[field]) then
+        if line[2] > 0 and not bundles.is_part(line) and (limit[4] == "units" or not seen[field]) then
           seen[field] = true
           met[#met + 1] = { field, units, limit[3], limit[4] == "units" and n or 0, value }
         end
@@ -193,12 +193,23 @@ local function check_floor(claim, n, line, offer, taken)
   end
 end
 
+-- Whether a bundle is sold here: by a campaign only if it names it, else wherever its components are.
+local function sells_bundle(scope, offer)
+  return not scope.campaign_field or offer and offer[7] == 1
+end
+
 -- Take every line, or none: returns a refusal, or nothing and `taken` is filled.
 local function take(claim, account, taken)
   for n, line in ipairs(claim[C_LINES]) do
     local offer = claim.scope.offers[line[1]]
     -- a line of no units was dropped or cancelled before its order is held again
-    if line[2] > 0 and not usable(offer) then
+    if line[2] > 0 and line[4] == bundles.SOLD then
+      if not sells_bundle(claim.scope, offer) then
+        return { "UNKNOWN_SKU", n }
+      elseif offer then
+        check_floor(claim, n, line, offer, taken)
+      end
+    elseif line[2] > 0 and not usable(offer) then
       return { "UNKNOWN_SKU", n }
     elseif line[2] > 0 then
       local room = 0
@@ -213,7 +224,9 @@ local function take(claim, account, taken)
       else
         return { "SOLD_OUT", n, offer }
       end
-      check_floor(claim, n, line, offer, taken)
+      if not bundles.is_part(line) then
+        check_floor(claim, n, line, offer, taken)
+      end
     end
   end
   if #taken.dropped == #claim[C_LINES] then

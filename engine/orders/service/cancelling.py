@@ -93,6 +93,7 @@ def _cut(claim: ReleaseClaim, lines: list[Any]) -> list[tuple[int, int, int]]:
     asked: dict[int, int] = {}
     for n, units in claim.lines:
         asked[n] = asked.get(n, 0) + units
+    _add_components(asked, lines)
     if not claim.lines:
         asked = {n: line["open_quantity"] for n, line in open_lines.items()}
     cut = []
@@ -104,6 +105,18 @@ def _cut(claim: ReleaseClaim, lines: list[Any]) -> list[tuple[int, int, int]]:
     if not cut:
         raise NotCancellable("nothing of the order is left")
     return cut
+
+
+def _add_components(asked: dict[int, int], lines: list[Any]) -> None:
+    """Let components go with their bundle, and none of them without it."""
+    for line in lines:
+        n, of = line["line_no"], line["part_of"]
+        if of in {0, n}:
+            continue
+        if n in asked:
+            raise NotCancellable(f"line {n} is a component: name its bundle's line", line=n)
+        if of in asked:
+            asked[n] = asked[of] * line["per"]
 
 
 def _take_back(

@@ -99,7 +99,8 @@ class Orders:
             case ["CONFLICT", 0]:
                 raise NotCancellable("a deposit is paid, or it was cut too often: cancel it whole")
             case ["CONFLICT", n]:
-                raise NotCancellable(f"line {n} has fewer units left", line=n)
+                told = f"line {n} has fewer units left, or is a component: name its bundle's line"
+                raise NotCancellable(told, line=n)
             case ["ALREADY_RELEASED"]:
                 raise NotCancellable("the order is cancelled already")
             case ["EXPIRED"]:

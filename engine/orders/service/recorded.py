@@ -11,6 +11,7 @@ from engine.kernel.errors import IdempotencyConflict
 from engine.orders import rules, store
 from engine.orders.store import SQL
 from engine.orders.types import EventRow
+from engine.reservation.bundles import Part
 from engine.reservation.stages import Due, due
 from engine.reservation.types import PENDING, Claim, Held, PaymentClaim
 
@@ -31,6 +32,7 @@ async def recall(pool: Pool, claim: Claim) -> tuple[Held, str] | None:
     held = Held(
         claim.order_id, state, pay_by, row["payable"], row["dropped"], repeated=True,
         stages=(await still_to_pay(pool, row))[1] if state == PENDING else [],
+        parts=[Part(*one) for one in codec.decode_json(row["parts"])],
     )  # fmt: skip
     return held, rules.status({**row}, blocked=row["blocked"])
 

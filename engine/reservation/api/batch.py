@@ -1,6 +1,6 @@
 """`POST /v1/orders:batch`: many orders in one request, each judged and answered by itself."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated, Final, NamedTuple
 
@@ -14,7 +14,7 @@ from engine.infra.http.server import raw_body
 from engine.infra.postgres import UNAVAILABLE
 from engine.infra.runtime import RUNTIME
 from engine.kernel import codec
-from engine.kernel.errors import Ended, EngineError, Overloaded, PayloadTooLarge
+from engine.kernel.errors import Ended, EngineError, Overloaded, PayloadTooLarge, UnknownSku
 from engine.kernel.limits import ORDER_BYTES_MAX, ORDERS_PER_BATCH_MAX
 from engine.reservation.api import single
 from engine.reservation.api.single import RECALL, RESERVATIONS, Accepted
@@ -50,6 +50,7 @@ class Placings(codec.Answer, frozen=True):
 class _Asked(NamedTuple):
     claim: Claim
     payload: bytes
+    raw: bytes
 
 
 async def post_orders(request: web.Request) -> web.Response:
@@ -61,15 +62,23 @@ async def post_orders(request: web.Request) -> web.Response:
     async def decode(raw: bytes) -> _Asked:
         if len(raw) > ORDER_BYTES_MAX:
             raise PayloadTooLarge(f"an order has at most {ORDER_BYTES_MAX} bytes")
-        return _Asked(*await single.claim_of(request.app, principal, raw, asked_at))
+        return _Asked(*await single.claim_of(request.app, principal, raw, asked_at), raw)
+
+    async def decode_again(one: _Asked) -> _Asked | None:
+        again = await single.with_new_bundles(
+            request.app, principal, one.raw, one.claim, request.app[RUNTIME].clock.monotonic()
+        )
+        return None if again is None else _Asked(*again, one.raw)
 
     asked = await items.decoded(raws, decode)
     items.require_lines(sum(len(one.claim.lines) for one in asked if isinstance(one, _Asked)))
-    return items.answer(await _place(request.app, asked))
+    return items.answer(await _place(request.app, asked, decode_again))
 
 
 async def _place(
-    app: web.Application, asked: Sequence[_Asked | EngineError]
+    app: web.Application,
+    asked: Sequence[_Asked | EngineError],
+    again: Callable[[_Asked], Awaitable[_Asked | None]],
 ) -> list[dict[str, object] | EngineError]:
     """Answer each, in order; all that the cell is asked goes there together."""
     answers: dict[int, dict[str, object] | EngineError] = {}
@@ -81,10 +90,11 @@ async def _place(
             fresh[n] = one
         else:
             answers[n] = found
-    outcomes = await app[RESERVATIONS].reserve_all(
-        [one.claim for one in fresh.values()], [one.payload for one in fresh.values()]
-    )
-    for (n, one), outcome in zip(fresh.items(), outcomes, strict=True):
+    outcomes = await _ask(app, fresh)
+    if any(isinstance(outcome, UnknownSku) for outcome in outcomes.values()):
+        outcomes |= await _ask_again(app, fresh, outcomes, again)
+    for n, one in fresh.items():
+        outcome = outcomes[n]
         try:
             answers[n] = await _answer(app, one.claim, outcome)
         except EngineError as refusal:
@@ -92,6 +102,34 @@ async def _place(
         except UNAVAILABLE:
             answers[n] = Overloaded("what became of it cannot be looked up now: send it again")
     return [answers[n] for n in range(len(asked))]
+
+
+async def _ask(app: web.Application, fresh: Mapping[int, _Asked]) -> dict[int, Held | EngineError]:
+    outcomes = await app[RESERVATIONS].reserve_all(
+        [one.claim for one in fresh.values()], [one.payload for one in fresh.values()]
+    )
+    return dict(zip(fresh, outcomes, strict=True))
+
+
+async def _ask_again(
+    app: web.Application,
+    fresh: dict[int, _Asked],
+    outcomes: Mapping[int, Held | EngineError],
+    again: Callable[[_Asked], Awaitable[_Asked | None]],
+) -> dict[int, Held | EngineError]:
+    """Ask for those whose SKU was not on sale and is a bundle since a moment ago."""
+    found: dict[int, _Asked] = {}
+    refused: dict[int, Held | EngineError] = {}
+    for n, outcome in outcomes.items():
+        if isinstance(outcome, UnknownSku):
+            try:
+                one = await again(fresh[n])
+            except EngineError as refusal:
+                refused[n] = refusal
+            else:
+                if one is not None:
+                    found[n] = fresh[n] = one
+    return refused | (await _ask(app, found) if found else {})
 
 
 async def _long_ago(app: web.Application, claim: Claim) -> dict[str, object] | EngineError | None:
@@ -104,17 +142,23 @@ async def _long_ago(app: web.Application, claim: Claim) -> dict[str, object] | E
         return refusal
     except UNAVAILABLE:
         return Overloaded("an order of that age cannot be looked up now; nothing was done")
-    return None if known is None else _told(claim, *known)
+    if known is None:
+        return None
+    return _told(await single.as_accepted(app, claim, known[0]), *known)
 
 
 async def _answer(
     app: web.Application, claim: Claim, outcome: Held | EngineError
 ) -> dict[str, object] | EngineError:
     if isinstance(outcome, Ended):
-        return _told(claim, *await single.recalled(app, claim, outcome))
+        held, word = await single.recalled(app, claim, outcome)
+        return _told(await single.as_accepted(app, claim, held), held, word)
     if isinstance(outcome, EngineError):
         return outcome
-    return _told(claim, outcome, await single.word_of(app, claim, outcome))
+    word = await single.word_of(app, claim, outcome)
+    if outcome.repeated:
+        claim = await single.as_accepted(app, claim, outcome)
+    return _told(claim, outcome, word)
 
 
 def _told(claim: Claim, held: Held, word: str) -> dict[str, object]:

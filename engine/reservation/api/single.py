@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from engine.catalogue.registry import BUNDLES
 from engine.channels.registry import Registry
 from engine.infra.http import fast
 from engine.infra.http.auth import Principal, caller, require_channel
@@ -36,7 +37,7 @@ from engine.kernel.errors import (
     WrongCall,
 )
 from engine.kernel.ids import line_id
-from engine.reservation import rules, stages
+from engine.reservation import bundles, rules, stages
 from engine.reservation.facts import payload_of
 from engine.reservation.recorded import Recorded
 from engine.reservation.service import Reservations
@@ -57,12 +58,24 @@ _SCOPE: Final = "orders:write"
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class AcceptedLine(codec.Answer, frozen=True):
-    """A line of an accepted order; `quantity` 0 means it was dropped, as its on_short asked."""
+class AcceptedComponent(codec.Answer, frozen=True):
+    """A component that is held for a bundle's line: all units of it."""
 
     line_id: str
     sku: str
     quantity: int
+
+
+class AcceptedLine(codec.Answer, frozen=True):
+    """A line of an accepted order; `quantity` 0 means it was dropped, as its on_short asked.
+
+    A bundle has `components`: what it stood for when the order came.
+    """
+
+    line_id: str
+    sku: str
+    quantity: int
+    components: list[AcceptedComponent] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Accepted(codec.Answer, frozen=True):
@@ -90,7 +103,16 @@ async def order(app: web.Application, request: Request) -> Answer:
     principal = await caller(app, headers, _SCOPE)
     raw = await raw_body(request, limits.ORDER_BYTES_MAX)
     claim, payload = await claim_of(app, principal, raw)
-    held, word = await _reserve(app, claim, payload)
+    try:
+        held, word = await _reserve(app, claim, payload)
+    except UnknownSku:
+        again = await with_new_bundles(app, principal, raw, claim)
+        if again is None:
+            raise
+        claim, payload = again
+        held, word = await _reserve(app, claim, payload)
+    if held.repeated:
+        claim = await as_accepted(app, claim, held)
     recorded = False
     if not held.repeated and "Prefer" in headers:
         recorded = await _wait(app, headers["Prefer"], held)
@@ -112,6 +134,34 @@ async def _reserve(app: web.Application, claim: Claim, payload: bytes) -> tuple[
     except Ended as refusal:
         return await recalled(app, claim, refusal)
     return held, await word_of(app, claim, held)
+
+
+async def with_new_bundles(
+    app: web.Application,
+    principal: Principal,
+    raw: bytes,
+    claim: Claim,
+    asked_at: float | None = None,
+) -> tuple[Claim, bytes] | None:
+    """Return the claim of an order whose SKU is not on sale, if it is a bundle by now."""
+    await app[BUNDLES].fresh(asked_at)
+    again, payload = await claim_of(app, principal, raw, asked_at)
+    return None if again.lines == claim.lines else (again, payload)
+
+
+async def as_accepted(app: web.Application, claim: Claim, held: Held) -> Claim:
+    """Return a repeated claim with the components that it was accepted with, for its answer.
+
+    Raises:
+        OutcomeUnknown: the cell, which knows them, does not answer.
+    """
+    parts = held.parts
+    if held.bundled:
+        hold = await app[RESERVATIONS].hold(claim.order_id)
+        parts = [] if hold is None else bundles.parts_of(hold.lines)
+    if not parts and not bundles.have_parts(claim.lines):
+        return claim
+    return claim._replace(lines=bundles.as_accepted(claim.lines, parts or []))
 
 
 def is_old(app: web.Application, claim: Claim) -> bool:
@@ -176,7 +226,13 @@ async def claim_of(
     require_channel(principal, order.channel)
     await _require_gate(app[REGISTRY], principal.tenant, order, asked_at)
     now_ms = app[RUNTIME].clock.now_ms()
-    claim = rules.claim_of(order, tenant=principal.tenant, actor=principal.key_id, now_ms=now_ms)
+    claim = rules.claim_of(
+        order,
+        tenant=principal.tenant,
+        actor=principal.key_id,
+        now_ms=now_ms,
+        known=app[BUNDLES].of(principal.tenant),
+    )
     return claim, payload_of(order, claim, kept)
 
 
@@ -196,10 +252,13 @@ async def _require_gate(
 
 def accepted(claim: Claim, held: Held, status: str) -> Accepted:
     """Return the answer to an accepted claim, first or repeated."""
-    lines = [
-        AcceptedLine(line_id(claim.order_id, n), line[0], 0 if n in held.dropped else line[1])
-        for n, line in enumerate(claim.lines, start=1)
-    ]
+    if bundles.have_parts(claim.lines):
+        lines = _with_components(claim, held)
+    else:
+        lines = [
+            AcceptedLine(line_id(claim.order_id, n), line[0], 0 if n in held.dropped else line[1])
+            for n, line in enumerate(claim.lines, start=1)
+        ]
     return Accepted(
         claim.order_id,
         status,
@@ -208,6 +267,22 @@ def accepted(claim: Claim, held: Held, status: str) -> Accepted:
         lines,
         stages.shown(held.stages, claim.currency) if held.stages else msgspec.UNSET,
     )
+
+
+def _with_components(claim: Claim, held: Held) -> list[AcceptedLine]:
+    parts: dict[int, list[AcceptedComponent]] = {}
+    for part in bundles.parts_of(claim.lines):
+        units = claim.lines[part.line_no - 1][1]
+        one = AcceptedComponent(line_id(claim.order_id, part.line_no), part.sku, units)
+        parts.setdefault(part.of, []).append(one)
+    return [
+        AcceptedLine(
+            line_id(claim.order_id, n), line[0], 0 if n in held.dropped else line[1],
+            parts.get(n, msgspec.UNSET),
+        )
+        for n, line in enumerate(claim.lines, start=1)
+        if "*" not in line[3]
+    ]  # fmt: skip
 
 
 def _headers(claim: Claim, held: Held, durability: str, key: str | None) -> dict[str, str]:

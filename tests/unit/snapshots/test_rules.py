@@ -160,4 +160,4 @@ def test_a_claim_is_packed_as_the_script_reads_it():
     claim, _ = claim_and_facts(body("paid", line(channel_line_id="x")))
     packed = msgspec.msgpack.decode(msgspec.msgpack.encode(claim))
     assert packed[11] == [["A", 2, 200]]
-    assert packed[17:] == ["7", "C", 1, ["x"], []]
+    assert packed[17:] == ["7", "C", 1, ["x"], [], []]
