@@ -1,4 +1,4 @@
--- Tables: campaigns (engine/infra/migrations/0002_reference.sql).
+-- Tables: campaigns (engine/infra/migrations/0002_reference.sql), bundles (…/0016_bundles.sql).
 
 -- name: get_campaign
 -- $1 tenant, $2 campaign
@@ -81,8 +81,8 @@ SET published_version = planned_version
 WHERE published_version < planned_version;
 
 -- name: replan_drawing_campaigns
--- Campaigns that draw from the shared pool of one of these SKUs, whose policy has changed: their
--- offers are written anew although their own version stays.
+-- Campaigns that draw from the shared pool of one of these SKUs, or of a bundle of them, whose policy
+-- has changed: their offers are written anew although their own version stays.
 -- $1 tenant, $2 skus
 UPDATE campaigns AS c
 SET planned_version = least(planned_version, version - 1)
@@ -91,7 +91,24 @@ WHERE tenant = $1
   AND EXISTS (
     SELECT 1
     FROM jsonb_array_elements(c.document -> 'skus') AS one
-    WHERE (one ->> 'draws_shared')::boolean AND one ->> 'sku' = ANY($2::text[])
+    WHERE (one ->> 'draws_shared')::boolean AND (
+      one ->> 'sku' = ANY($2::text[]) OR EXISTS (
+        SELECT 1
+        FROM bundles AS b CROSS JOIN jsonb_array_elements(b.components) AS part
+        WHERE b.tenant = $1 AND b.sku = one ->> 'sku' AND part ->> 'sku' = ANY($2::text[])
+      )
+    )
+  );
+
+-- name: replan_naming_campaigns
+-- Campaigns that sell this bundle, whose components have changed: their own version stays.
+-- $1 tenant, $2 sku
+UPDATE campaigns AS c
+SET planned_version = least(planned_version, version - 1)
+WHERE tenant = $1
+  AND returned_at IS NULL
+  AND EXISTS (
+    SELECT 1 FROM jsonb_array_elements(c.document -> 'skus') AS one WHERE one ->> 'sku' = $2
   );
 
 -- name: ended_campaigns

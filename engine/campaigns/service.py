@@ -18,7 +18,7 @@ from engine.kernel.errors import InConflict, NotFound, ValidationFailed
 from engine.kernel.types import Tenant
 
 __all__ = ["Unplanned", "ended", "get", "mark_planned", "mark_published", "mark_returned",
-           "page", "put", "replan_drawing", "unplanned"]  # fmt: skip
+           "page", "put", "replan_drawing", "replan_naming", "unplanned"]  # fmt: skip
 
 
 async def put(
@@ -87,6 +87,11 @@ async def mark_published(db: Connection) -> None:
 async def replan_drawing(tx: Connection, tenant: Tenant, skus: Sequence[str]) -> None:
     """Have campaigns that draw from these SKUs' shared pools planned again."""
     await store.replan_drawing(tx, tenant, skus)
+
+
+async def replan_naming(tx: Connection, tenant: Tenant, sku: str) -> None:
+    """Have campaigns that sell this SKU planned again."""
+    await store.replan_naming(tx, tenant, sku)
 
 
 async def ended(db: Connection, limit: int) -> list[Ending]:

@@ -107,6 +107,11 @@ async def replan_drawing(tx: Connection, tenant: Tenant, skus: Sequence[str]) ->
     await tx.execute(SQL["replan_drawing_campaigns"], tenant, list(skus))
 
 
+async def replan_naming(tx: Connection, tenant: Tenant, sku: str) -> None:
+    """Have campaigns that sell this SKU planned again."""
+    await tx.execute(SQL["replan_naming_campaigns"], tenant, sku)
+
+
 async def ended(db: Connection, limit: int) -> list[Ending]:
     """Return campaigns that are over by Postgres' clock and whose stock has not gone back."""
     rows = await db.fetch(SQL["ended_campaigns"], limit)

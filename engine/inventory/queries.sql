@@ -1,6 +1,6 @@
 -- Tables: supply_policies, campaigns, channels, unplannable, pool_moves
 -- (engine/infra/migrations/0002_reference.sql, 0004_unplannable.sql),
--- pools, grants, cell_rules, pauses, cells (…/0001_spine.sql).
+-- pools, grants, cell_rules, pauses, cells (…/0001_spine.sql), bundles (…/0016_bundles.sql).
 
 -- name: get_policy
 -- $1 tenant, $2 policy
@@ -253,21 +253,62 @@ FROM pauses
 WHERE tenant = $1 AND scope = $2 AND id = $3;
 
 -- name: list_stock
--- One row for each pool of a channel, with the offer that the cell serves from it.
+-- One row for each pool of a channel, with the offer that the cell serves from it; and for each bundle
+-- of which every component has a pool there, in a campaign only if that names it.
 -- $1 tenant, $2 channel ('' all), $3 sku ('' all), $4 $5 $6 after (sku, channel, campaign), $7 limit
-SELECT p.sku, p.channel, p.campaign, p.pool_id, r.body
+WITH plain AS (
+  SELECT p.sku, p.channel, p.campaign, p.pool_id, r.body, '[]'::jsonb AS components
+  FROM pools AS p
+  JOIN cell_rules AS r
+    ON r.cell = p.cell
+    AND r.field = concat_ws(E'\x1f', 'offer', p.tenant, p.campaign, p.channel, p.sku)
+  WHERE p.tenant = $1
+    AND p.channel <> ''
+    AND NOT p.ended
+    AND ($2 = '' OR p.channel = $2)
+    AND ($3 = '' OR p.sku = $3)
+    AND (p.sku, p.channel, p.campaign) > ($4, $5, $6)
+  ORDER BY p.sku, p.channel, p.campaign
+  LIMIT $7
+), made AS (
+  SELECT b.sku, p.channel, p.campaign, ''::text, ''::bytea, b.components
+  FROM bundles AS b
+  CROSS JOIN jsonb_array_elements(b.components) AS part
+  JOIN pools AS p
+    ON p.tenant = b.tenant AND p.sku = part ->> 'sku' AND p.channel <> '' AND NOT p.ended
+  WHERE b.tenant = $1
+    AND ($2 = '' OR p.channel = $2)
+    AND ($3 = '' OR b.sku = $3)
+    AND (b.sku, p.channel, p.campaign) > ($4, $5, $6)
+    AND (p.campaign = '' OR EXISTS (
+      SELECT 1
+      FROM cell_rules AS r
+      WHERE r.cell = p.cell
+        AND r.field = concat_ws(E'\x1f', 'offer', b.tenant, p.campaign, p.channel, b.sku)
+    ))
+  GROUP BY b.sku, p.channel, p.campaign, b.components
+  HAVING count(DISTINCT p.sku) = jsonb_array_length(b.components)
+  ORDER BY b.sku, p.channel, p.campaign
+  LIMIT $7
+)
+SELECT * FROM plain
+UNION ALL
+SELECT * FROM made
+ORDER BY sku, channel, campaign
+LIMIT $7;
+
+-- name: stock_of
+-- The rows of list_stock for these. $1 tenant, $2 skus, $3 channels, $4 campaigns
+SELECT p.sku, p.channel, p.campaign, p.pool_id, r.body, '[]'::jsonb AS components
 FROM pools AS p
 JOIN cell_rules AS r
   ON r.cell = p.cell
   AND r.field = concat_ws(E'\x1f', 'offer', p.tenant, p.campaign, p.channel, p.sku)
 WHERE p.tenant = $1
-  AND p.channel <> ''
   AND NOT p.ended
-  AND ($2 = '' OR p.channel = $2)
-  AND ($3 = '' OR p.sku = $3)
-  AND (p.sku, p.channel, p.campaign) > ($4, $5, $6)
-ORDER BY p.sku, p.channel, p.campaign
-LIMIT $7;
+  AND (p.sku, p.channel, p.campaign) IN (
+    SELECT * FROM unnest($2::text[], $3::text[], $4::text[])
+  );
 
 -- name: available
 -- $1 pool ids

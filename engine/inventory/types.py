@@ -99,6 +99,8 @@ class PauseView(codec.Answer, frozen=True):
 class StockItem(codec.Answer, frozen=True):
     """What one channel may sell of one SKU; an empty campaign is the everyday sale.
 
+    Of a bundle: how many can be made of what it may sell of the components, which others may take.
+
     `shared` is how much of `sellable` comes from the shared pool: at most what is left of the
     channel's cap, which the cell counts, so that it may be ahead of `log_id`.
     """
@@ -150,6 +152,7 @@ class Offer(NamedTuple):
     floor_price: int = 0  # minor units; 0 is none
     deposit: int = 0  # of one unit, minor units; 0: paid at once
     currency: str = ""  # of these two
+    is_bundle: bool = False  # then it has no pools: its components have
 
 
 class Given(NamedTuple):

@@ -1,5 +1,5 @@
 -- Tables: listings, unmapped_listings (engine/infra/migrations/0007_listings.sql), pools
--- (…/0001_spine.sql).
+-- (…/0001_spine.sql), bundles (…/0016_bundles.sql).
 
 -- name: lock_listings
 -- Writers of one tenant take turns: the counts they answer are exact, and two that replace the
@@ -110,6 +110,11 @@ WITH standing AS (
     AND CASE
       WHEN u.reason = 'unknown_sku'
         THEN NOT EXISTS (SELECT 1 FROM pools AS p WHERE p.tenant = u.tenant AND p.sku = u.sku)
+          AND NOT EXISTS (
+            SELECT 1
+            FROM bundles AS b
+            WHERE b.tenant = u.tenant AND b.sku = u.sku AND b.components <> '[]'
+          )
       ELSE coalesce(cardinality(m.skus), 0) <> 1
     END
   UNION ALL

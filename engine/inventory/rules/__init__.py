@@ -137,7 +137,7 @@ def policy_plan(tenant: Tenant, owner: str, policy: PolicyFields) -> Plan:
         own = shared._replace(channel=one.channel)
         plan.units[own] = one.quota
         cap = -1 if one.shared_cap is None else one.shared_cap
-        plan.offers[_name("offer", tenant, "", one.channel, policy.sku)] = Offer(
+        plan.offers[offer_field(tenant, "", one.channel, policy.sku)] = Offer(
             (Draw(own), Draw(shared, cap))
         )
     return plan
@@ -170,7 +170,7 @@ def campaign_plan(
                 continue
             own = shared._replace(channel=channel, campaign=campaign)
             plan.units[own] = one.quota.get(channel, 0)
-            plan.offers[_name("offer", tenant, campaign, channel, one.sku)] = Offer(
+            plan.offers[offer_field(tenant, campaign, channel, one.sku)] = Offer(
                 (Draw(own),) if extra is None else (Draw(own), extra),
                 one.per_buyer_limit or 0,
                 one.floor_price.amount if one.floor_price else 0,
@@ -191,7 +191,7 @@ def bodies(
     gone = dict.fromkeys(set(former) - plan.fields, ENDED_OFFER)
     for name, offer in (gone | plan.offers).items():
         draws = [[ids[draw.pool], draw.cap] for draw in offer.draws]
-        found[name] = [draws, *offer[1:]]
+        found[name] = [draws, *offer[1:5], *([1] if offer.is_bundle else [])]
     return found
 
 
@@ -231,6 +231,11 @@ def pools_of_rule(rule: Rule) -> set[str]:
 def draws_of(body: bytes) -> list[tuple[str, int]]:
     """Return an offer's pools and caps, in the order of drawing."""
     return [(pool, cap) for pool, cap in _unpack(body)[1]]
+
+
+def offer_field(tenant: Tenant, campaign: str, channel: str, sku: str) -> str:
+    """Name the rule by which the cell sells a SKU; campaign "" is the everyday sale."""
+    return _name("offer", tenant, campaign, channel, sku)
 
 
 def cap_field(pool: str, channel: str) -> str:

@@ -1,6 +1,6 @@
 """What a person does during a sale: pause, resume, move units between pools; one script call."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from engine.campaigns import service as campaigns
@@ -8,6 +8,7 @@ from engine.catalogue import service as catalogue
 from engine.infra.cell import Cell
 from engine.infra.runtime import Runtime
 from engine.inventory import rules
+from engine.inventory.rules import bundling
 from engine.inventory.store import drawn, intentions, recorded
 from engine.inventory.types import (
     Dimensions,
@@ -18,6 +19,7 @@ from engine.inventory.types import (
     Short,
     StockItem,
 )
+from engine.kernel import codec
 from engine.kernel.clock import rfc3339, to_ms
 from engine.kernel.errors import IdempotencyConflict, InConflict, NotFound
 from engine.kernel.types import Tenant
@@ -66,7 +68,10 @@ async def move(runtime: Runtime, tenant: Tenant, wanted: MoveFields, actor: str)
     """
     rules.check_move(wanted)
     async with runtime.pool.acquire() as connection, connection.transaction():
-        owners = await catalogue.owners_of(connection, tenant, [wanted.sku])
+        found = await catalogue.stocked(connection, tenant, [wanted.sku])
+        if wanted.sku in found and found[wanted.sku].is_bundle:
+            codec.refuse("/sku", "is a bundle and has no pools: move units of its components")
+        owners = {sku: one.owner for sku, one in found.items()}
         names = [_named(tenant, owners, wanted.sku, one) for one in (wanted.source, wanted.target)]
         ids = await intentions.pools_by_name(connection, names)
         if missing := [name for name in names if name not in ids]:
@@ -92,18 +97,45 @@ async def stock(
     """
     async with runtime.pool.acquire() as connection:
         at, log_id = await recorded.recorded_to(connection, runtime.settings.cell)
-        rows = await recorded.stock(connection, tenant, channel, sku, after, limit)
+        listed = await recorded.stock(connection, tenant, channel, sku, after, limit)
+        parts = {(part.sku, row.channel, row.campaign) for row in listed for part in row.components}
+        plain = [row for row in listed if not row.components]
+        rows = plain + await recorded.stock_of(connection, tenant, parts)
         draws = [rules.draws_of(row.body) for row in rows]
         pools = {pool for one in draws for pool, _cap in one}
         available = await recorded.available(connection, pools)
     counted = await _counted(runtime, rows, draws)
-    items = []
-    for row, offer in zip(rows, draws, strict=True):
-        units = rules.sellable(row.channel, offer, available, counted)
-        own = sum(n for n, (pool, _cap) in zip(units, offer, strict=True) if pool == row.pool_id)
-        total = sum(units)
-        items.append(StockItem(row.sku, row.channel, row.campaign, total, own, total - own))
-    return items, rfc3339(to_ms(at)), log_id
+    items = {
+        _place(row): _item(row, offer, available, counted)
+        for row, offer in zip(rows, draws, strict=True)
+    }
+    found = [_bundle(row, items) if row.components else items[_place(row)] for row in listed]
+    return found, rfc3339(to_ms(at)), log_id
+
+
+def _place(row: recorded.StockRow) -> tuple[str, str, str]:
+    return row.sku, row.channel, row.campaign
+
+
+def _item(
+    row: recorded.StockRow,
+    offer: Sequence[tuple[str, int]],
+    available: Mapping[str, int],
+    counted: Mapping[str, int],
+) -> StockItem:
+    units = rules.sellable(row.channel, offer, available, counted)
+    own = sum(n for n, (pool, _cap) in zip(units, offer, strict=True) if pool == row.pool_id)
+    total = sum(units)
+    return StockItem(row.sku, row.channel, row.campaign, total, own, total - own)
+
+
+def _bundle(row: recorded.StockRow, items: Mapping[tuple[str, str, str], StockItem]) -> StockItem:
+    """Return how many bundles can be made of what the channel may sell of their components."""
+    places = {part.sku: (part.sku, row.channel, row.campaign) for part in row.components}
+    have = {sku: items[place] for sku, place in places.items() if place in items}
+    total = bundling.sellable({sku: one.sellable for sku, one in have.items()}, row.components)
+    own = bundling.sellable({sku: one.own for sku, one in have.items()}, row.components)
+    return StockItem(row.sku, row.channel, row.campaign, total, own, total - own)
 
 
 async def _counted(

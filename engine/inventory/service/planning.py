@@ -20,7 +20,7 @@ from engine.infra.publishing import Unplannable, why
 from engine.infra.runtime import Runtime
 from engine.infra.versioned import Kept
 from engine.inventory import rules
-from engine.inventory.rules import Plan
+from engine.inventory.rules import Plan, bundling
 from engine.inventory.store import documents, intentions, notes
 from engine.inventory.types import Wanted
 from engine.kernel.errors import NotFound
@@ -29,6 +29,7 @@ from engine.kernel.types import Tenant
 _CHANNELS_MAX: Final = 500  # documents in one planning transaction
 _POLICIES_MAX: Final = 500
 _CAMPAIGNS_MAX: Final = 20
+_BUNDLES_MAX: Final = 500
 _NOTES_SHOWN_MAX: Final = 5
 
 _log = structlog.get_logger(__name__)
@@ -72,6 +73,8 @@ async def plan(runtime: Runtime, db: Connection) -> bool:
         await intentions.lock_planning(db, runtime.settings.cell)
         planned = await _plan(_CHANNELS, runtime, db)
         planned = await _plan(_POLICIES, runtime, db) or planned
+        for tenant, bundle in await catalogue.take_changed_bundles(db, _BUNDLES_MAX):
+            await campaigns.replan_naming(db, tenant, bundle)
         return await _plan(_CAMPAIGNS, runtime, db) or planned
 
 
@@ -184,13 +187,18 @@ async def _write_campaigns(
 ) -> None:
     items = []
     for tenant, kept, fields, pools in changed:
-        skus = kept.value.skus
+        named = [one.sku for one in kept.value.skus]
+        await catalogue.owners_of(tx, tenant, named)  # none of them becomes a bundle meanwhile
+        bundles = await catalogue.components_of(tx, tenant, named)
+        whole = bundling.unbundled(kept.value, bundles)
+        skus = whole.skus
         owners = await catalogue.owners_of(tx, tenant, [one.sku for one in skus])
         if gone := [one.sku for one in skus if one.sku not in owners]:
             raise NotFound(f"there is no SKU {gone[0]}")
         shared = {one.sku: owners[one.sku] for one in skus if one.draws_shared}
         policies = await documents.policies_of_skus(tx, tenant, shared)
-        plan = rules.campaign_plan(tenant, kept.id, kept.value, owners, policies)
+        plan = rules.campaign_plan(tenant, kept.id, whole, owners, policies)
+        plan.offers |= bundling.offers(tenant, kept.id, kept.value, bundles)
         items.append(Item(plan, "campaign", f"{kept.id}@{kept.version}", fields, pools))
     written = await _write(runtime, tx, items)
     done = [

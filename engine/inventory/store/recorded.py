@@ -4,6 +4,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
+import asyncpg
+import msgspec
+
+from engine.catalogue.types import Component
 from engine.infra import queries
 from engine.infra.postgres import Connection
 from engine.infra.versioned import packed
@@ -11,16 +15,18 @@ from engine.inventory.types import MoveFields, Scope
 from engine.kernel.types import Tenant
 
 SQL: Final = queries.load("engine.inventory")
+_components: Final = msgspec.json.Decoder(list[Component]).decode
 
 
 class StockRow(NamedTuple):
-    """A channel's pool and the offer that the cell serves from it."""
+    """A channel's pool and the offer that the cell serves from it, or a bundle's components."""
 
     sku: str
     channel: str
     campaign: str
     pool_id: str
     body: bytes
+    components: list[Component]
 
 
 async def remember_move(tx: Connection, tenant: Tenant, move: MoveFields, actor: str) -> bool:
@@ -46,7 +52,16 @@ async def stock(
 ) -> list[StockRow]:
     """Read channels' pools in the order (sku, channel, campaign); "" is any channel or SKU."""
     rows = await db.fetch(SQL["list_stock"], tenant, channel, sku, *after, limit)
-    return [StockRow(*row.values()) for row in rows]
+    return [_stock_row(row) for row in rows]
+
+
+async def stock_of(
+    db: Connection, tenant: Tenant, wanted: Iterable[tuple[str, str, str]]
+) -> list[StockRow]:
+    """Read the pools of these (SKU, channel, campaign), in no order."""
+    columns = [list(column) for column in zip(*wanted, strict=True)] or [[], [], []]
+    rows = await db.fetch(SQL["stock_of"], tenant, *columns)
+    return [_stock_row(row) for row in rows]
 
 
 async def available(db: Connection, pools: Iterable[str]) -> dict[str, int]:
@@ -60,3 +75,10 @@ async def recorded_to(db: Connection, cell: str) -> tuple[datetime, str]:
     row = await db.fetchrow(SQL["recorded_to"], cell)
     assert row is not None, "a SELECT without FROM has one row"
     return row["at"], row["log_id"]
+
+
+def _stock_row(row: asyncpg.Record) -> StockRow:
+    components = _components(row["components"])
+    return StockRow(
+        row["sku"], row["channel"], row["campaign"], row["pool_id"], row["body"], components
+    )
