@@ -25,9 +25,9 @@ _Text = Annotated[str, msgspec.Meta(max_length=128)]
 class SkuFields(codec.Wire, frozen=True):
     """What is known of a SKU; `owner` is whose goods they are, empty when there is one owner.
 
-    `units` says how many single ones a unit of measure has, such as `{"case": 12}`.
-    Rules and policies may speak of all SKUs of a `category` or a `brand`.
-    A SKU with `components` is a bundle: it has no stock of its own, an order of it holds its components.
+    `units` says how many single ones a unit of measure has, such as `{"case": 12}`. Rules and
+    policies may speak of all SKUs of a `category` or a `brand`. A SKU with `components` is a
+    bundle: it has no stock of its own, an order of it holds its components.
     """
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
