@@ -54,6 +54,7 @@ from engine.orders.recall import recall_holds
 from engine.orders.service import Orders, last_id, recall
 from engine.orders.views import Reader
 from engine.physical import api as physical
+from engine.publications import api as publications
 from engine.reservation import api as reservation
 from engine.reservation.recorded import Recorded
 from engine.reservation.service import Reservations
@@ -72,6 +73,7 @@ _SLICES: Final = (
     physical,
     logical,
     inventory,
+    publications,
     elastic,
     reservation,
     snapshots,

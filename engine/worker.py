@@ -7,6 +7,7 @@ publisher  brings campaigns, policies and channels to the cell
 settler    carries out what waited: payments received while closed, units on their way back; forgets
            the lines of old answers about stock
 rebalancer lends units from slow to fast shops, where a campaign says so; of several, one at a time
+shelver    keeps what marketplaces are to show, and moves units out of their pools
 """
 
 import asyncio
@@ -27,6 +28,7 @@ from engine.kernel.errors import EngineError, Misconfigured
 from engine.orders import service as orders
 from engine.orders.recorder import Recorder
 from engine.physical.service import movements
+from engine.publications.consumer import shelver
 from engine.reservation import service as reservation
 from engine.reservation.service import Reservations
 
@@ -58,6 +60,7 @@ def loops(process: Runtime, roles: Sequence[str]) -> list[Loop]:
         "publisher": lambda: publisher(process),
         "settler": lambda: settle(process, cell),
         "rebalancer": Rebalancer(process, cell).run,
+        "shelver": lambda: shelver(process),
     }
     if unknown := sorted(set(roles) - set(known)):
         raise Misconfigured(f"no such role: {', '.join(unknown)}; there are {', '.join(known)}")

@@ -1,5 +1,5 @@
--- Tables: supply_policies, campaigns, channels, unplannable, pool_moves
--- (engine/infra/migrations/0002_reference.sql, 0004_unplannable.sql),
+-- Tables: supply_policies, campaigns, channels, unplannable, pool_moves, publication_changes
+-- (engine/infra/migrations/0002_reference.sql, 0004_unplannable.sql, 0012_publications.sql),
 -- pools, grants, cell_rules, pauses, cells (…/0001_spine.sql), bundles (…/0016_bundles.sql).
 
 -- name: get_policy
@@ -217,10 +217,26 @@ LIMIT $3;
 
 -- name: mark_rules
 -- $1 cell, $2 fields, $3 versions
-UPDATE cell_rules AS r
-SET applied = true
-FROM unnest($2::text[], $3::bigint[]) AS done (field, version)
-WHERE r.cell = $1 AND r.field = done.field AND r.version = done.version;
+-- What marketplaces sell by them is looked at again.
+WITH marked AS (
+  UPDATE cell_rules AS r
+  SET applied = true
+  FROM unnest($2::text[], $3::bigint[]) AS done (field, version)
+  WHERE r.cell = $1 AND r.field = done.field AND r.version = done.version
+  RETURNING string_to_array(r.field, E'\x1f') AS parts
+), changed AS (
+  SELECT DISTINCT
+    parts[2] AS tenant,
+    CASE parts[1] WHEN 'offer' THEN parts[4] ELSE parts[3] END AS channel,
+    CASE parts[1] WHEN 'offer' THEN parts[5] ELSE '' END AS sku
+  FROM marked
+  WHERE parts[1] IN ('offer', 'channel')
+)
+INSERT INTO publication_changes (tenant, channel, sku)
+SELECT changed.tenant, changed.channel, changed.sku
+FROM changed
+JOIN channels AS c ON c.tenant = changed.tenant AND c.channel = changed.channel
+WHERE c.document ->> 'authority' = 'external';
 
 -- name: open_pools
 -- $1 pool ids

@@ -76,13 +76,6 @@ class MoveFields(codec.Wire, frozen=True, omit_defaults=True):
     keep: Units = 0
 
 
-class MoveView(codec.Answer, frozen=True):
-    """A move that was done."""
-
-    move_id: str
-    units: int
-
-
 class PauseFields(codec.Wire, frozen=True):
     """Why the sale stops or goes on."""
 

@@ -1,4 +1,4 @@
-"""Pause, resume, move and look: what an operator does while a sale runs."""
+"""Pause a campaign, and look: what an operator does while a sale runs."""
 
 from typing import Final
 
@@ -10,49 +10,21 @@ from engine.infra.http.paging import read_page
 from engine.infra.http.server import body_of, json_response, path_id, query_id
 from engine.infra.runtime import RUNTIME
 from engine.inventory.service import controls as service
-from engine.inventory.types import (
-    MoveFields,
-    MoveView,
-    PauseFields,
-    PauseView,
-    Scope,
-    Short,
-    StockPage,
-)
+from engine.inventory.types import PauseFields, PauseView, StockPage
 from engine.kernel import codec
-from engine.kernel.errors import Closed, IdempotencyConflict, InConflict, NotFound, OutcomeUnknown
+from engine.kernel.errors import Closed, NotFound, OutcomeUnknown
 
-_decode_move: Final = codec.Decoder(MoveFields)
 _decode_pause: Final = codec.Decoder(PauseFields)
 
 
 async def pause_campaign(request: web.Request) -> web.Response:
     """Stop a campaign."""
-    return await _switch(request, "campaign", path_id(request, "campaign"), on=True)
+    return await _switch(request, on=True)
 
 
 async def resume_campaign(request: web.Request) -> web.Response:
     """Let a campaign go on."""
-    return await _switch(request, "campaign", path_id(request, "campaign"), on=False)
-
-
-async def pause_sku(request: web.Request) -> web.Response:
-    """Stop a SKU."""
-    return await _switch(request, "sku", path_id(request, "sku"), on=True)
-
-
-async def resume_sku(request: web.Request) -> web.Response:
-    """Let a SKU go on."""
-    return await _switch(request, "sku", path_id(request, "sku"), on=False)
-
-
-async def move(request: web.Request) -> web.Response:
-    """Move free units between two pools of a SKU."""
-    principal = await principal_of(request, "stock:write")
-    require_unbound(principal)
-    wanted = await body_of(request, _decode_move)
-    units = await service.move(request.app[RUNTIME], principal.tenant, wanted, principal.key_id)
-    return json_response(MoveView(wanted.move_id, units))
+    return await _switch(request, on=False)
 
 
 async def get_stock(request: web.Request) -> web.Response:
@@ -78,9 +50,6 @@ def routes() -> list[web.RouteDef]:
     return [
         web.post("/v1/campaigns/{campaign}/pause", pause_campaign),
         web.post("/v1/campaigns/{campaign}/resume", resume_campaign),
-        web.post("/v1/skus/{sku}/pause", pause_sku),
-        web.post("/v1/skus/{sku}/resume", resume_sku),
-        web.post("/v1/pools:move", move),
         web.get("/v1/stock", get_stock),
     ]
 
@@ -89,24 +58,14 @@ OPERATIONS: Final[list[Operation]] = [
     *(
         operation(
             "POST",
-            f"/v1/{path}/{verb}",
-            f"{verb.capitalize()} {what}: effective with the next order",
+            f"/v1/campaigns/{{campaign}}/{verb}",
+            f"{verb.capitalize()} a campaign: effective with the next order",
             "stock:write",
             request=PauseFields,
             responses={200: PauseView},
             problems=[NotFound, Closed, OutcomeUnknown],
         )
-        for path, what in (("campaigns/{campaign}", "a campaign"), ("skus/{sku}", "a SKU"))
         for verb in ("pause", "resume")
-    ),
-    operation(
-        "POST",
-        "/v1/pools:move",
-        "Move free units between two pools of a SKU, once per move_id",
-        "stock:write",
-        request=MoveFields,
-        responses={200: MoveView},
-        problems=[Short, NotFound, InConflict, IdempotencyConflict, Closed, OutcomeUnknown],
     ),
     operation(
         "GET",
@@ -119,17 +78,18 @@ OPERATIONS: Final[list[Operation]] = [
 ]
 
 
-async def _switch(request: web.Request, scope: Scope, name: str, *, on: bool) -> web.Response:
+async def _switch(request: web.Request, *, on: bool) -> web.Response:
     principal = await principal_of(request, "stock:write")
     require_unbound(principal)
+    campaign = path_id(request, "campaign")
     fields = await body_of(request, _decode_pause)
     codec.plain_text(fields.reason, "/reason", 256)
     act = service.pause if on else service.resume
     view = await act(
         request.app[RUNTIME],
         principal.tenant,
-        scope,
-        name,
+        "campaign",
+        campaign,
         by=principal.key_id,
         reason=fields.reason,
     )

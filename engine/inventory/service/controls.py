@@ -1,11 +1,12 @@
 """What a person does during a sale: pause, resume, move units between pools; one script call."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from engine.campaigns import service as campaigns
 from engine.catalogue import service as catalogue
 from engine.infra.cell import Cell
+from engine.infra.postgres import Connection
 from engine.infra.runtime import Runtime
 from engine.inventory import rules
 from engine.inventory.rules import bundling
@@ -68,23 +69,61 @@ async def move(runtime: Runtime, tenant: Tenant, wanted: MoveFields, actor: str)
     """
     rules.check_move(wanted)
     async with runtime.pool.acquire() as connection, connection.transaction():
-        found = await catalogue.stocked(connection, tenant, [wanted.sku])
-        if wanted.sku in found and found[wanted.sku].is_bundle:
-            codec.refuse("/sku", "is a bundle and has no pools: move units of its components")
-        owners = {sku: one.owner for sku, one in found.items()}
-        names = [_named(tenant, owners, wanted.sku, one) for one in (wanted.source, wanted.target)]
-        ids = await intentions.pools_by_name(connection, names)
-        if missing := [name for name in names if name not in ids]:
-            raise NotFound(f"there is no pool of {_shown(missing[0])}")
-        if not await recorded.remember_move(connection, tenant, wanted, actor):
-            raise IdempotencyConflict("this move_id was used for another move")
+        source, target = await ends_of_move(connection, tenant, wanted)
+        await remember_move(connection, tenant, wanted, actor)
+    await carry_out(runtime, tenant, wanted, (source, target), actor)
+    return wanted.units
+
+
+async def ends_of_move(db: Connection, tenant: Tenant, wanted: MoveFields) -> tuple[str, str]:
+    """Return the ids of the pools between which units are to move.
+
+    Raises:
+        ValidationFailed: the SKU is a bundle.
+        NotFound: no such SKU or pool.
+    """
+    found = await catalogue.stocked(db, tenant, [wanted.sku])
+    if wanted.sku in found and found[wanted.sku].is_bundle:
+        codec.refuse("/sku", "is a bundle and has no pools: move units of its components")
+    owners = {sku: one.owner for sku, one in found.items()}
+    names = [_named(tenant, owners, wanted.sku, one) for one in (wanted.source, wanted.target)]
+    ids = await intentions.pools_by_name(db, names)
+    if missing := [name for name in names if name not in ids]:
+        raise NotFound(f"there is no pool of {_shown(missing[0])}")
+    return ids[names[0]], ids[names[1]]
+
+
+async def remember_move(tx: Connection, tenant: Tenant, wanted: MoveFields, actor: str) -> None:
+    """Write down what a move asks for, once.
+
+    Raises:
+        IdempotencyConflict: its move_id was used for another one.
+    """
+    if not await recorded.remember_move(tx, tenant, wanted, actor):
+        raise IdempotencyConflict("this move_id was used for another move")
+
+
+async def carry_out(
+    runtime: Runtime, tenant: Tenant, wanted: MoveFields, ends: tuple[str, str], actor: str
+) -> None:
+    """Have the cell move what was written down, between pools by their ids; done once, if ever.
+
+    Raises:
+        Short: fewer units are free.
+        InConflict: the same pool twice, one that has ended, or one the cell does not have yet.
+        OutcomeUnknown: it may have been done; ask again.
+    """
     key = f"{tenant}{_SEPARATOR}{wanted.move_id}"
-    claim = [key, ids[names[0]], ids[names[1]], wanted.units, 0, f"moved by {actor}", wanted.keep]
+    claim = [key, *ends, wanted.units, 0, f"moved by {actor}", wanted.keep]
     reply = await runtime.cell.call("move", [claim])
     _check_moved(*reply.results[0])
     async with runtime.pool.acquire() as connection:
         await recorded.finish_move(connection, tenant, wanted.move_id, wanted.units)
-    return wanted.units
+
+
+async def pool_ids(db: Connection, names: Iterable[Dimensions]) -> dict[Dimensions, str]:
+    """Return the ids of those of these pools that exist."""
+    return await intentions.pools_by_name(db, names)
 
 
 async def stock(

@@ -1,0 +1,123 @@
+"""Pause, resume and move: what an operator does while a sale runs, and marketplaces follow."""
+
+from typing import Final
+
+from aiohttp import web
+
+from engine.infra.http.auth import Principal, principal_of, require_unbound
+from engine.infra.http.openapi import Operation, operation
+from engine.infra.http.server import body_of, json_response, path_id
+from engine.infra.runtime import RUNTIME
+from engine.inventory.types import MoveFields, PauseFields, Short
+from engine.kernel import codec
+from engine.kernel.clock import rfc3339, to_ms
+from engine.kernel.errors import Closed, IdempotencyConflict, InConflict, NotFound, OutcomeUnknown
+from engine.publications.service import controls as service
+from engine.publications.types import DrainListing, DrainState, Found, PoolMove, SkuPauseView
+
+_decode_move: Final = codec.Decoder(MoveFields)
+_decode_pause: Final = codec.Decoder(PauseFields)
+
+
+async def pause_sku(request: web.Request) -> web.Response:
+    """Stop a SKU."""
+    return await _switch(request, on=True)
+
+
+async def resume_sku(request: web.Request) -> web.Response:
+    """Let a SKU go on."""
+    return await _switch(request, on=False)
+
+
+async def move(request: web.Request) -> web.Response:
+    """Move free units between two pools of a SKU; 202 while a marketplace has to confirm."""
+    principal = await _caller(request, "stock:write")
+    wanted = await body_of(request, _decode_move)
+    found = await service.move(request.app[RUNTIME], principal.tenant, wanted, principal.key_id)
+    shown = _shown(found)
+    return json_response(shown, 200 if shown.state == "done" else 202)
+
+
+async def get_move(request: web.Request) -> web.Response:
+    """Show what became of a move."""
+    principal = await _caller(request, "stock:read")
+    move_id = path_id(request, "move_id")
+    found = await service.get_move(request.app[RUNTIME], principal.tenant, move_id)
+    return json_response(_shown(found))
+
+
+def routes() -> list[web.RouteDef]:
+    """Return the routes of this module."""
+    return [
+        web.post("/v1/skus/{sku}/pause", pause_sku),
+        web.post("/v1/skus/{sku}/resume", resume_sku),
+        web.post("/v1/pools:move", move),
+        web.get("/v1/pools:move/{move_id}", get_move),
+    ]
+
+
+OPERATIONS: Final[list[Operation]] = [
+    *(
+        operation(
+            "POST",
+            f"/v1/skus/{{sku}}/{verb}",
+            f"{verb.capitalize()} a SKU: effective with the next order; says what listings show",
+            "stock:write",
+            request=PauseFields,
+            responses={200: SkuPauseView},
+            problems=[NotFound, Closed, OutcomeUnknown],
+        )
+        for verb in ("pause", "resume")
+    ),
+    operation(
+        "POST",
+        "/v1/pools:move",
+        "Move free units between two pools of a SKU, once per move_id; out of a marketplace's pool"
+        " only after its shops confirmed a lower number",
+        "stock:write",
+        request=MoveFields,
+        responses={200: PoolMove, 202: PoolMove},
+        problems=[Short, NotFound, InConflict, IdempotencyConflict, Closed, OutcomeUnknown],
+    ),
+    operation(
+        "GET",
+        "/v1/pools:move/{move_id}",
+        "Show what became of a move between pools",
+        "stock:read",
+        responses={200: PoolMove},
+        problems=[NotFound],
+    ),
+]
+
+
+async def _caller(request: web.Request, scope: str) -> Principal:
+    principal = await principal_of(request, scope)
+    require_unbound(principal)
+    return principal
+
+
+async def _switch(request: web.Request, *, on: bool) -> web.Response:
+    principal = await _caller(request, "stock:write")
+    sku = path_id(request, "sku")
+    fields = await body_of(request, _decode_pause)
+    codec.plain_text(fields.reason, "/reason", 256)
+    act = service.pause_sku if on else service.resume_sku
+    view = await act(
+        request.app[RUNTIME], principal.tenant, sku, by=principal.key_id, reason=fields.reason
+    )
+    return json_response(view)
+
+
+def _shown(found: Found) -> PoolMove:
+    drain = found.drain
+    direct: DrainState = "requested" if found.moved is None else "done"
+    listings = [
+        DrainListing(*one, confirmed=confirmed)
+        for one, confirmed in zip(drain.listings if drain else (), found.confirmed, strict=True)
+    ]
+    ended_at = found.ended_at if drain else (found.at if found.moved is not None else None)
+    return PoolMove(
+        found.asked.move_id, found.asked.units, drain.state if drain else direct, found.reason,
+        found.told, listings, rfc3339(to_ms(found.requested_at or found.at)),
+        None if ended_at is None else rfc3339(to_ms(ended_at)),
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Decisions about what marketplaces show; no I/O."""

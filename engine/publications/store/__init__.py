@@ -1,0 +1,1 @@
+"""Publications in Postgres, and what of them the cell alone knows."""
