@@ -327,6 +327,7 @@ SELECT
   m.document, m.at, m.moved, d.move_id, d.tenant, d.source, d.target, d.channel, d.sku, d.units,
   d.state, d.moving, d.reason, d.told, d.listings, d.requested_at, d.ended_at, d.actor,
   d.deadline < now() AS overdue,
+  extract(epoch FROM now() - d.confirmed_at)::double precision AS confirmed_ago_s,
   ARRAY(
     SELECT coalesce(s.acked_number, 0) >= (one ->> 2)::bigint
     FROM jsonb_array_elements(d.listings) WITH ORDINALITY AS l (one, n)
@@ -363,7 +364,8 @@ SELECT EXISTS (
 -- Drains that have not ended: of these SKUs, or with null of all. $1 tenants, $2 skus
 SELECT
   tenant, move_id, source, target, channel, sku, units, state, moving, listings, actor,
-  deadline < now() AS overdue
+  deadline < now() AS overdue,
+  extract(epoch FROM now() - confirmed_at)::double precision AS confirmed_ago_s
 FROM drains
 WHERE ended_at IS NULL
   AND ($1::text[] IS NULL OR (tenant, sku) IN (SELECT * FROM unnest($1::text[], $2::text[])))
@@ -378,6 +380,12 @@ SELECT coalesce(sum(units), 0)::bigint FROM drains WHERE source = $1 AND ended_a
 UPDATE drains
 SET state = 'draining', listings = $3::jsonb, draining_at = now()
 WHERE tenant = $1 AND move_id = $2 AND state = 'requested';
+
+-- name: mark_confirmed
+-- $1 tenant, $2 move_id
+UPDATE drains
+SET confirmed_at = now()
+WHERE tenant = $1 AND move_id = $2 AND ended_at IS NULL;
 
 -- name: mark_moving
 -- $1 tenant, $2 move_id; nothing comes back when it has ended meanwhile.
@@ -397,8 +405,7 @@ RETURNING move_id;
 -- What shops said of listings. $1 tenant, $2 channel, $3 item_ids, $4 sku_ids
 SELECT
   s.item_id, s.sku_id, s.number, s.acked_number, coalesce(s.acked, 0) AS acked,
-  extract(epoch FROM now() - s.acked_at)::double precision AS acked_ago_s, s.refused_number,
-  s.refused, s.reducible, s.units_per, s.reach, s.lag_told, s.lag_measured
+  s.refused_number, s.refused, s.reducible, s.units_per, s.reach, s.lag_told, s.lag_measured
 FROM publications AS s
 WHERE s.tenant = $1 AND s.channel = $2
   AND (s.item_id, s.sku_id) IN (SELECT * FROM unnest($3::text[], $4::text[]));

@@ -83,7 +83,8 @@ class Reach(NamedTuple):
 class Drain(NamedTuple):
     """Units that are to leave a marketplace's pool.
 
-    `listings` are (item_id, sku_id, number): what each has to confirm, known once it is draining.
+    `listings` are (item_id, sku_id, number): what each has to confirm, known once it is draining;
+    `confirmed_ago_s` is since all of them had, None: they have not.
     """
 
     tenant: str
@@ -98,15 +99,15 @@ class Drain(NamedTuple):
     listings: tuple[tuple[str, str, int], ...]
     overdue: bool
     actor: str
+    confirmed_ago_s: float | None = None
 
 
 class Confirmed(NamedTuple):
-    """What a shop said of a listing that a drain waits for; seconds since, None: never."""
+    """What a shop said of a listing that a drain waits for."""
 
     number: int
     acked_number: int
     acked: int
-    acked_ago_s: float | None
     refused_number: int
     refused: str
     reducible: bool

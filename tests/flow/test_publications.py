@@ -87,14 +87,16 @@ async def test_a_listing_shows_what_its_channel_can_sell_in_its_own_pieces(api):
 
 async def test_what_sells_within_the_lag_is_kept_back(api):
     await becomes(api, one=100, pair=50)
-    await settled(api, lag_seconds=30, buffer=4)
-    assert await synced(api, snapshot("t1", 1, "paid", line(quantity=10))) == ["created"]
-    # ten units in the last ten seconds are one a second, for thirty seconds
-    await becomes(api, one=56, pair=28)
+    await settled(api, lag_seconds=6, buffer=4)
+    assert await synced(api, snapshot("t1", 1, "paid", line(quantity=12))) == ["created"]
+    # twelve units in the last three seconds are four a second, for six seconds
+    await becomes(api, one=60, pair=30)
     (one, _) = await page(api)
     assert (one["buffer"], one["settings"]) == (
-        34, {"reducible": True, "buffer": 4, "lag_seconds": 30, "share": 1.0},
+        28, {"reducible": True, "buffer": 4, "lag_seconds": 6, "share": 1.0},
     )  # fmt: skip
+    # and as nothing more is sold, less is kept back: in the last ten seconds it is 1.2 a second
+    await becomes(api, one=76, pair=38)
 
 
 async def test_a_share_divides_what_others_show_whole(api):
@@ -141,7 +143,11 @@ async def test_acks_count_once_and_late_ones_for_nothing(api):
         api, "ack", old | {"number": first["number"] + 1}, old | {"item_id": "9"},
         {"item_id": "1"}, old | {"number": 99},
     )  # fmt: skip
-    assert (again["result"], unknown["result"], future["result"]) == ("repeated", "unknown", "stale")
+    assert (again["result"], unknown["result"], future["result"]) == (
+        "repeated",
+        "unknown",
+        "stale",
+    )
     assert (bad["status"], bad["code"], bad["errors"][0]["pointer"]) == (
         400, "validation_failed", "/number",
     )  # fmt: skip

@@ -45,7 +45,7 @@ MOMENT = re.compile(rb'"as_of":"[^"]*"')
 OTHERS = {"channel": "app1", "channel_order_id": "b-order-1", "campaign": "b-sale-1",
           "sku": "B-SKU-1", "node": "b-node-1", "policy": "b-pol-1", "rule": "b-rule-1",
           "reference": "b-ref-1", "cursor": "", "item_id": "b-item-1",
-          "sku_id": "b-isku-1"}  # fmt: skip
+          "sku_id": "b-isku-1", "move_id": "b-move-1"}  # fmt: skip
 UNKNOWN = {name: value and value[:-1] + "9" for name, value in OTHERS.items()}
 
 

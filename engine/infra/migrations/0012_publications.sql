@@ -80,6 +80,7 @@ CREATE TABLE drains (
   requested_at timestamptz NOT NULL DEFAULT now(),
   deadline timestamptz NOT NULL,
   draining_at timestamptz,
+  confirmed_at timestamptz,                  -- every listing had confirmed its number
   ended_at timestamptz,
   actor text NOT NULL,
   PRIMARY KEY (tenant, move_id)

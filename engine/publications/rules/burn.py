@@ -3,8 +3,9 @@
 from collections import deque
 from typing import Final
 
-_WINDOW_S: Final = 60
-_RECENT_S: Final = 10  # a sale that just opened is not averaged over the minute before it
+# A sale that has just opened is not averaged over the quiet minute before it, and a single order is
+# no storm: the shortest is as long as a few looks and an adapter's round.
+_WINDOWS_S: Final = (60, 10, 3)
 
 
 class Burn:
@@ -20,17 +21,19 @@ class Burn:
             self._taken.setdefault(pool, deque()).append((second, units))
 
     def rate(self, pool: str, now_s: int) -> float:
-        """Return units a second: over the last minute or its last ten seconds, whichever is more.
+        """Return units a second: over the last minute or a shorter time, whichever is more.
 
         What is older is forgotten.
         """
         taken = self._taken.get(pool)
         if taken is None:
             return 0.0
-        while taken and taken[0][0] <= now_s - _WINDOW_S:
+        while taken and taken[0][0] <= now_s - _WINDOWS_S[0]:
             taken.popleft()
         if not taken:
             del self._taken[pool]
             return 0.0
-        recent = sum(units for second, units in taken if second > now_s - _RECENT_S)
-        return max(sum(units for _, units in taken) / _WINDOW_S, recent / _RECENT_S)
+        return max(
+            sum(units for second, units in taken if second > now_s - window_s) / window_s
+            for window_s in _WINDOWS_S
+        )

@@ -14,12 +14,13 @@ from engine.publications.types import Confirmed, Drain, DrainReason
 class Step(NamedTuple):
     """What to do with a drain now, and why if that is to refuse it; `told` are others' words."""
 
-    act: Literal["wait", "move", "refuse"]
+    act: Literal["wait", "confirm", "move", "refuse"]
     reason: DrainReason = ""
     told: str = ""
 
 
 _WAIT: Final = Step("wait")
+_CONFIRM: Final = Step("confirm")
 _MOVE: Final = Step("move")
 
 
@@ -30,14 +31,16 @@ def step(drain: Drain, listings: Sequence[Confirmed], free: int) -> Step:
     """
     if drain.moving:
         return _MOVE
-    if stuck := _stuck(drain, listings):
-        return stuck
-    if free < drain.units:
-        return Step("refuse", "short")
-    if drain.state == "draining" and all(
-        _is_safe(one, number) for one, (_, _, number) in zip(listings, drain.listings, strict=True)
-    ):
-        return _MOVE
+    refusal = _stuck(drain, listings)
+    if refusal or free < drain.units:
+        return refusal or Step("refuse", "short")
+    confirmed = drain.state == "draining" and all(
+        one.acked_number >= number
+        for one, (_, _, number) in zip(listings, drain.listings, strict=True)
+    )
+    first = drain.confirmed_ago_s is None
+    if confirmed and (first or _is_safe(drain, listings)):
+        return _CONFIRM if first else _MOVE
     return Step("refuse", "timed_out") if drain.overdue else _WAIT
 
 
@@ -51,10 +54,8 @@ def _stuck(drain: Drain, listings: Sequence[Confirmed]) -> Step | None:
     return None
 
 
-def _is_safe(one: Confirmed, number: int) -> bool:
-    return (
-        one.acked_number >= number
-        and one.acked_ago_s is not None
-        and one.acked_ago_s >= one.lag_s
-        and one.acked * one.units_per <= max(0, one.reach)
-    )
+def _is_safe(drain: Drain, listings: Sequence[Confirmed]) -> bool:
+    """Tell whether what was sold before has come in, and what is shown stays covered."""
+    lag_s = max((one.lag_s for one in listings), default=0.0)
+    covered = all(one.acked * one.units_per <= max(0, one.reach) for one in listings)
+    return covered and (drain.confirmed_ago_s or 0.0) >= lag_s

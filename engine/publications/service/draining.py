@@ -105,6 +105,8 @@ async def advance(runtime: Runtime, db: Connection) -> None:
         found = rules.step(one, listings, free)
         if found.act == "refuse":
             await _end(db, one, "refused", found.reason, found.told, moving=False)
+        elif found.act == "confirm":
+            await drains.mark_confirmed(db, one)
         elif found.act == "move" and (one.moving or await drains.mark_moving(db, one)):
             await _move(runtime, db, one)
 

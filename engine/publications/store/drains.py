@@ -77,6 +77,11 @@ async def mark_draining(
     await tx.execute(SQL["mark_draining"], drain.tenant, drain.move_id, packed)
 
 
+async def mark_confirmed(db: Connection, drain: Drain) -> None:
+    """Note that every listing has confirmed its number just now."""
+    await db.execute(SQL["mark_confirmed"], drain.tenant, drain.move_id)
+
+
 async def mark_moving(db: Connection, drain: Drain) -> bool:
     """Note that the cell is about to be asked; False when the drain has ended."""
     return bool(await db.fetchval(SQL["mark_moving"], drain.tenant, drain.move_id))
@@ -119,14 +124,14 @@ def _drain(row: Any) -> Drain:
     return Drain(
         row["tenant"], row["move_id"], row["source"], row["target"], row["channel"], row["sku"],
         row["units"], row["state"], row["moving"], _listings(row["listings"]), row["overdue"],
-        row["actor"],
+        row["actor"], row["confirmed_ago_s"],
     )  # fmt: skip
 
 
 def _confirmed(row: Any) -> Confirmed:
     measured = LAG_SECONDS_DEFAULT if row["lag_measured"] is None else row["lag_measured"]
     return Confirmed(
-        row["number"], row["acked_number"], row["acked"], row["acked_ago_s"],
+        row["number"], row["acked_number"], row["acked"],
         row["refused_number"], row["refused"], row["reducible"], row["units_per"], row["reach"],
         measured if row["lag_told"] is None else row["lag_told"],
     )  # fmt: skip
