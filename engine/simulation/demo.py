@@ -31,7 +31,8 @@ from engine.settings import Settings
 from engine.simulation import demand as demands
 from engine.simulation import naive, orderfile, proof, summary
 from engine.simulation.http import LoadClient
-from engine.simulation.marketplace import Marketplace, recorded, shops
+from engine.simulation.marketplace import Live, Marketplace, recorded, shops
+from engine.simulation.marketplace.pushing import Pushing
 from engine.simulation.marketplace.syncing import Syncing
 from engine.simulation.naive import Oversold
 from engine.simulation.progress import Progress
@@ -145,7 +146,12 @@ class _Demo:
         await shop.open()
         say("the sale is open")
         for spec in shop.markets:
-            market = Marketplace(replace(spec, opens_at_ms=self._clock.now_ms()))
+            spec_now = replace(spec, opens_at_ms=self._clock.now_ms())
+            if spec.pushed:
+                self._feeds.append(Pushing(adapters, Live(spec_now)))
+                say(f"{spec.channel} sells by itself what we tell it to show: {spec.orders} buyers")
+                continue
+            market = Marketplace(spec_now)
             self._feeds.append(Syncing(adapters, market))
             say(
                 f"{spec.channel} sells by itself: {len(market.truth):,} orders, it shows"

@@ -21,6 +21,7 @@ _LASTS: Final = timedelta(hours=1)
 _PUBLISHED_WITHIN_S: Final = 30.0
 _POLL_S: Final = 0.05
 _SETTERS: Final = 16
+_LAG_S: Final = 1.0  # from a number to the last order that was sold before it was shown
 
 
 def campaign_of(mark: str) -> str:
@@ -138,6 +139,11 @@ class Shop:
         listings = [{"channel": market.channel, **one._asdict()} for one in market.mapped]
         body = codec.encode({"listings": listings, "replace": True})
         await self._call("POST", "/v1/listings", body)
+        if market.pushed:
+            links = [{"item_id": one.item_id, "sku_id": one.sku_id} for one in market.mapped]
+            items = [{**link, "lag_seconds": _LAG_S} for link in links]
+            settings = {"channel": market.channel, "items": items}
+            await self._put("/v1/publications:settings", settings)
 
     async def _name(self, names: list[tuple[str, str]]) -> ShopFailed | None:
         """Make SKUs; a failure is returned, because a task group would wrap it."""

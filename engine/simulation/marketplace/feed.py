@@ -1,7 +1,7 @@
 """What reaches us of a marketplace: late, twice, out of order, with gaps, many in one body."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ class Marketplace:
     def __init__(self, spec: Spec) -> None:
         """Trade: all is decided here by the seed, and nothing moves afterwards."""
         self.spec = spec
-        self._orders = trade(spec)
+        self._orders = self._traded()
         self.truth = tuple(self._truth(n, order) for n, order in enumerate(self._orders))
 
     def wanted(self) -> Counter[str]:
@@ -52,16 +52,24 @@ class Marketplace:
                 documents.insert(rng.randint(0, len(documents)), rng.choice(documents))
             yield Delivery(body[-1][0], documents)
 
+    def _traded(self) -> list[list[Version]]:
+        return trade(self.spec)
+
     def _arrivals(self, rng: Random) -> Iterator[tuple[float, int, int]]:
         """Yield (when, which order, which of its versions)."""
-        rates = self.spec.rates
         for n, order in enumerate(self._orders):
-            for place, version in enumerate(order, 1):
-                if place < len(order) and rng.random() < rates.skipped:
-                    continue
-                for _copy in range(2 if rng.random() < rates.twice else 1):
-                    late_s = rng.uniform(0, rates.late_s) if rng.random() < rates.late else 0.0
-                    yield version.at_s + rng.expovariate(1 / _DELAY_S) + late_s, n, place - 1
+            yield from self._arrivals_of(rng, n, order)
+
+    def _arrivals_of(
+        self, rng: Random, n: int, order: Sequence[Version]
+    ) -> Iterator[tuple[float, int, int]]:
+        rates = self.spec.rates
+        for place, version in enumerate(order, 1):
+            if place < len(order) and rng.random() < rates.skipped:
+                continue
+            for _copy in range(2 if rng.random() < rates.twice else 1):
+                late_s = rng.uniform(0, rates.late_s) if rng.random() < rates.late else 0.0
+                yield version.at_s + rng.expovariate(1 / _DELAY_S) + late_s, n, place - 1
 
     def _truth(self, n: int, order: list[Version]) -> Truth:
         final = order[-1]

@@ -74,14 +74,24 @@ def trade(spec: Spec) -> list[list[Version]]:
     return [_versions(spec, rng, first, marked=n in marked) for n, first in enumerate(placed)]
 
 
+def arrivals(spec: Spec, rng: Random) -> list[float]:
+    """Return when buyers come, in seconds from the opening."""
+    return sorted(spec.duration_s * rng.random() ** _SPIKE for _ in range(spec.orders))
+
+
+def life(spec: Spec, rng: Random, first: Version) -> list[Version]:
+    """Return an order's versions from its first one on."""
+    return _versions(spec, rng, first, marked=False)
+
+
 def _sell(spec: Spec, rng: Random) -> Iterator[Version]:
     """Yield orders as they are placed, each for what the counter still shows."""
     counter, lags = Counter(spec.published), True
-    for at_s in sorted(spec.duration_s * rng.random() ** _SPIKE for _ in range(spec.orders)):
+    for at_s in arrivals(spec, rng):
         if lags and at_s >= spec.lag_s:
             lags = False
             counter.subtract(_lowered(spec))
-        lines = _lines(spec, rng, counter)
+        lines = basket(spec, rng, counter)
         if lines:
             first = Version(spec.opens_at_ms + int(at_s * 1_000), at_s, lines)
             counter.subtract(first.units())
@@ -108,7 +118,7 @@ def _oversold(spec: Spec, placed: list[Version]) -> set[int]:
     return marked
 
 
-def _lines(spec: Spec, rng: Random, counter: Counter[str]) -> tuple[Line, ...]:
+def basket(spec: Spec, rng: Random, counter: Counter[str]) -> tuple[Line, ...]:
     """Return what a buyer finds; nothing, when the counter has nothing that he wants."""
     wares, pairs = spec.wares, spec.pairs
     lines: dict[str, Line] = {}

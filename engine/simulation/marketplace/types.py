@@ -52,7 +52,8 @@ class Spec:
     It shows `published` units of a SKU, of which we have `stock` (not named: all): it reads our
     lower number only `lag_s` after its opening (inf: never), and sells until then what is not
     there. `orders` buyers come within `duration_s`; who finds nothing on the counter leaves. A
-    `gift` SKU goes along with some orders, whatever it says. The first SKUs are wanted most.
+    `gift` SKU goes along with some orders, whatever it says. The first SKUs are wanted most. A shop
+    that is `pushed` takes our numbers instead and shows nothing else (`Live`).
     """
 
     channel: str
@@ -69,6 +70,7 @@ class Spec:
     opens_at_ms: int = 1_794_326_400_000  # 2026-11-11 00:00 in Shanghai
     currency: str = "CNY"
     rates: Rates = field(default_factory=Rates)
+    pushed: bool = False
 
     @cached_property
     def have(self) -> dict[str, int]:
