@@ -217,25 +217,25 @@ LIMIT $3;
 
 -- name: mark_rules
 -- $1 cell, $2 fields, $3 versions
--- What marketplaces sell by them is looked at again.
-WITH marked AS (
-  UPDATE cell_rules AS r
-  SET applied = true
-  FROM unnest($2::text[], $3::bigint[]) AS done (field, version)
-  WHERE r.cell = $1 AND r.field = done.field AND r.version = done.version
-  RETURNING string_to_array(r.field, E'\x1f') AS parts
-), changed AS (
+UPDATE cell_rules AS r
+SET applied = true
+FROM unnest($2::text[], $3::bigint[]) AS done (field, version)
+WHERE r.cell = $1 AND r.field = done.field AND r.version = done.version;
+
+-- name: tell_marketplaces
+-- Have what external channels sell by these rules looked at again. $1 fields
+INSERT INTO publication_changes (tenant, channel, sku)
+SELECT told.tenant, told.channel, told.sku
+FROM (
   SELECT DISTINCT
     parts[2] AS tenant,
     CASE parts[1] WHEN 'offer' THEN parts[4] ELSE parts[3] END AS channel,
     CASE parts[1] WHEN 'offer' THEN parts[5] ELSE '' END AS sku
-  FROM marked
+  FROM unnest($1::text[]) AS f (field)
+  CROSS JOIN LATERAL string_to_array(f.field, E'\x1f') AS parts
   WHERE parts[1] IN ('offer', 'channel')
-)
-INSERT INTO publication_changes (tenant, channel, sku)
-SELECT changed.tenant, changed.channel, changed.sku
-FROM changed
-JOIN channels AS c ON c.tenant = changed.tenant AND c.channel = changed.channel
+) AS told
+JOIN channels AS c ON c.tenant = told.tenant AND c.channel = told.channel
 WHERE c.document ->> 'authority' = 'external';
 
 -- name: open_pools

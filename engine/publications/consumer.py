@@ -10,17 +10,16 @@ from typing import Final
 
 import structlog
 
-from engine.infra import postgres
+from engine.infra import duties, postgres
 from engine.infra.cell import Cell
 from engine.infra.postgres import Connection
 from engine.infra.runtime import Runtime
 from engine.infra.tasks import raise_if_cancelled
 from engine.kernel.errors import EngineError
-from engine.kernel.limits import OWNERSHIP_SECONDS
 from engine.publications.service import draining
 from engine.publications.service.shelving import Shelver
-from engine.publications.store import looking
 
+_DUTY: Final = "shelver"
 _LOOK_SECONDS: Final = 0.2
 _RENEW_SECONDS: Final = 1.0
 _BACKOFF_SECONDS: Final = 0.5
@@ -55,19 +54,19 @@ async def _connected(runtime: Runtime) -> None:
 
 
 async def _work(runtime: Runtime, cell: Cell, db: Connection) -> None:
-    shelves, renewed_at, begun = Shelver(cell, runtime.clock), float("-inf"), False
+    shelves, mine_at, begun = Shelver(cell, runtime.clock), float("-inf"), False
     while True:
         await cell.wait_open()
         raise_if_cancelled()
         now = runtime.clock.monotonic()
-        if now - renewed_at >= _RENEW_SECONDS:
-            owned = await looking.own(db, cell.id, runtime.process, OWNERSHIP_SECONDS)
-            if not owned.mine:
+        if now - mine_at >= _RENEW_SECONDS:
+            # what another one may have done meanwhile, this one did not see
+            begun = begun and now - mine_at < duties.DUTY_SECONDS
+            if not await duties.take(db, cell.id, _DUTY, runtime.process):
                 begun = False
                 await asyncio.sleep(_BACKOFF_SECONDS)
                 continue
-            begun = begun and owned.kept
-            renewed_at = now
+            mine_at = now
         if not begun:
             await shelves.begin(db)
             begun = True

@@ -1,24 +1,7 @@
--- Tables: publications, publication_changes, shelvers, drains
+-- Tables: publications, publication_changes, drains
 -- (engine/infra/migrations/0012_publications.sql), listings (…/0007_listings.sql), channels, skus,
 -- campaigns, pool_moves (…/0002_reference.sql), pools, ledger, pauses, cells, events
 -- (…/0001_spine.sql).
-
--- name: own
--- Take or keep the listings of a cell; true when nobody else had them since this process did.
--- $1 cell, $2 owner, $3 seconds
-WITH before AS (
-  SELECT owner, until FROM shelvers WHERE cell = $1
-), taken AS (
-  INSERT INTO shelvers AS s (cell, owner, until)
-  VALUES ($1, $2, now() + make_interval(secs => $3))
-  ON CONFLICT (cell) DO UPDATE
-  SET owner = excluded.owner, until = excluded.until
-  WHERE s.owner = excluded.owner OR s.until < now()
-  RETURNING owner
-)
-SELECT
-  EXISTS (SELECT FROM taken) AS mine,
-  EXISTS (SELECT FROM before WHERE owner = $2 AND until >= now()) AS kept;
 
 -- name: look
 -- What may have changed since the last look, in one round trip. $1 cell, $2 what listings were seen

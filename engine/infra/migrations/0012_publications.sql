@@ -56,13 +56,6 @@ CREATE TABLE publication_changes (
   sku text NOT NULL
 );
 
--- Who looks after the listings of a cell; it only avoids work, like the ownership of a log.
-CREATE TABLE shelvers (
-  cell text PRIMARY KEY,
-  owner text NOT NULL,
-  until timestamptz NOT NULL
-) WITH (fillfactor = 50);
-
 -- Moves out of a marketplace's pool, beside what was asked for (pool_moves).
 CREATE TABLE drains (
   tenant text NOT NULL,

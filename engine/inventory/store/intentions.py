@@ -91,8 +91,9 @@ async def pending_rules(db: Connection, cell: str, after: str, limit: int) -> li
 
 
 async def mark_rules(db: Connection, cell: str, rules: Sequence[Rule]) -> None:
-    """Note that the cell has these versions."""
+    """Note that the cell has these versions, and that marketplaces may sell by them now."""
     fields, versions = [one.field for one in rules], [one.version for one in rules]
+    await db.execute(SQL["tell_marketplaces"], fields)
     await db.execute(SQL["mark_rules"], cell, fields, versions)
 
 

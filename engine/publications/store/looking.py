@@ -39,20 +39,6 @@ class Taken(NamedTuple):
     units: int
 
 
-class Owned(NamedTuple):
-    """Whether a cell's listings are this process', and were without a break."""
-
-    mine: bool
-    kept: bool
-
-
-async def own(db: Connection, cell: str, owner: str, seconds: float) -> Owned:
-    """Take or keep the listings of a cell for some seconds."""
-    row = await db.fetchrow(SQL["own"], cell, owner, seconds)
-    assert row is not None, "a SELECT without FROM has one row"
-    return Owned(row["mine"], row["kept"])
-
-
 async def look(db: Connection, cell: str, snapshot: str, turning_s: float) -> Look:
     """Glance at everything that changes what is shown."""
     row = await db.fetchrow(SQL["look"], cell, snapshot, turning_s)
