@@ -79,3 +79,5 @@ CREATE TABLE drains (
   PRIMARY KEY (tenant, move_id)
 );
 CREATE INDEX drains_open ON drains (tenant, channel, sku) WHERE ended_at IS NULL;
+CREATE INDEX drains_source ON drains (source);
+CREATE INDEX drains_target ON drains (target);
