@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 
+from engine.infra import publishing
 from engine.infra.cell import Cell
 from engine.infra.postgres import Connection
 from engine.infra.runtime import Runtime
@@ -134,11 +135,12 @@ async def _end(
     *,
     moving: bool,
 ) -> None:
-    """End a drain and have the numbers of its SKU made anew, without it."""
+    """End a drain and have numbers and pools of its SKU made anew, without it."""
     async with db.transaction():
         if await drains.end(db, one, state, reason, told, moving=moving):
             await _tell(db, state, one, reason)
             await looking.tell_changes(db, [(one.tenant, one.channel, one.sku)])
+            await publishing.changed(db, Tenant(one.tenant), [one.sku])
             _log.info("drain_ended", move_id=one.move_id, state=state, reason=reason)
 
 
