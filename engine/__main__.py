@@ -119,6 +119,21 @@ def verify(*, as_json: Json = False) -> None:
 
 
 @app.command()
+def reconcile(
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what does not agree; write nothing.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare all that must agree and repair what is safe; exit 0 only if nothing is left open."""
+    settings = _attached()
+    from engine.app import reconcile as compare
+
+    raise typer.Exit(compare(settings, dry_run=dry_run, as_json=as_json, say=_say))
+
+
+@app.command()
 def demo(
     *,
     orders: Annotated[

@@ -22,7 +22,10 @@ from redis.exceptions import RedisError
 from engine import worker
 from engine.aftersales import api as aftersales
 from engine.aftersales.service import Aftersales
+from engine.assurance import api as assurance
 from engine.assurance import keeper, report
+from engine.assurance.reconciling import store as drifts
+from engine.assurance.reconciling.command import reconcile as reconcile_by_hand
 from engine.assurance.restorer import Restorer
 from engine.campaigns import api as campaigns
 from engine.catalogue import api as catalogue
@@ -79,6 +82,7 @@ _SLICES: Final = (
     snapshots,
     orders,
     aftersales,
+    assurance,
     keys,
 )
 OPERATIONS: Final[list[Operation]] = [one for each in _SLICES for one in each.OPERATIONS]
@@ -105,6 +109,19 @@ def verify(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 - as the c
             return 0 if certificate.holds else 1
 
     return uvloop.run(prove())
+
+
+def reconcile(
+    settings: Settings, *, dry_run: bool, as_json: bool, say: Callable[[str], None]
+) -> int:
+    """Compare all that must agree, once; 0 only if nothing is left open."""
+
+    async def compare() -> int:
+        logs.configure("error", "reconcile")  # what it finds is its output
+        async with runtime(settings, "reconcile") as process:
+            return await reconcile_by_hand(process, dry_run=dry_run, as_json=as_json, say=say)
+
+    return uvloop.run(compare())
 
 
 def order_show(settings: Settings, order_id: str) -> int:
@@ -264,7 +281,10 @@ async def build_api(process: Runtime) -> tuple[web.Application, list[Loop], Rest
             "postgres": lambda: ready.postgres_missing(pool),
             "batches": lambda: ready.batches_missing(reservations.batchers),
         },
-        {"documents": lambda: planning.noted(process)},
+        {
+            "documents": lambda: planning.noted(process),
+            "drifts": lambda: drifts.unsafe(pool, settings.cell),
+        },
     )
     application[reservation.RESERVATIONS] = reservations
     application[reservation.REGISTRY] = registry

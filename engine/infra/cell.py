@@ -168,6 +168,26 @@ class Cell:
             raise OutcomeUnknown("the cell does not answer") from reply
         return reply
 
+    async def read(self, *commands: Command, at_once: bool = True) -> list[Any]:
+        """Send commands that change nothing, and return their replies.
+
+        `at_once`: nothing else happens in the cell between the first and the last of them.
+
+        Raises:
+            OutcomeUnknown: the server does not answer, or refuses one of them.
+        """
+        asked = [("MULTI",), *commands, ("EXEC",)] if at_once else list(commands)
+        try:
+            replies = await self._wires.ask(*asked)
+        except (RedisError, OSError) as error:
+            raise OutcomeUnknown("the cell does not answer") from error
+        if at_once and not isinstance(replies[-1], Exception):
+            replies = list(replies[-1])
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise OutcomeUnknown("the cell does not answer") from reply
+        return replies
+
     async def refresh(self) -> State | None:
         """Read the cell's record and adopt its epoch if it is open; None when it has no record.
 

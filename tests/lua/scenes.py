@@ -139,6 +139,14 @@ async def _marketplace_restoring(world: World) -> None:
     await _restoring(world)
 
 
+async def _bent(world: World) -> None:
+    """As a bug would leave it: a counter, a number of grants and the sweeper's list."""
+    pool = (await world.unpacked("pools"))["p"]
+    await world.redis.hset(key("pools"), "p", pack([*pool[:5], 7, *pool[6:]]))
+    await world.redis.hset(key("counters"), "b/x", 3)
+    await world.redis.zadd(key("due"), {"nobody": 5})
+
+
 # an order of two units of A, paid, that Postgres knows and the cell has forgotten
 FORGOTTEN = [
     1, "C", 1, "v1", "main", "tmall", "d11", "", "CNY", 200, 0, 0, [["A", 2, 200, ""]],
@@ -166,6 +174,7 @@ SCENES = {
     "expire": Scene("expire", [10]),
     "extend": Scene("extend", [10], _moving),
     "grant": Scene("grant", [*grants(new=5), ["p", 2, -3, "load", "ref"]]),
+    "mend": Scene("mend", [["counter", "b/x", 3, 0], ["seq", "p", 7, 1], ["due", "nobody"]], _bent),
     "move": Scene("move", [["m1", "p", "q", -1, 1, "over"], ["m2", "shared", "q", 1, 0, ""]]),
     "open": Scene("open", [DATABASE, "0-0"], None, "restoring", 2),
     "open, second step": Scene("open", [DATABASE, "0-0"], _restoring, "open", 2),

@@ -1,0 +1,410 @@
+"""Twelve drifts, put there one by one as a bug or a broken file would: each is found and named."""
+
+import asyncio
+import os
+import random
+import subprocess
+import sys
+from unittest.mock import ANY
+
+import msgspec
+import pytest
+
+from engine import settings as settings_of
+from engine.assurance.reconciling.checks import CHECKS
+from engine.assurance.reconciling.reconciler import Reconciler
+from engine.infra import keys
+from engine.kernel.types import CellId
+from tests.conftest import eventually
+from tests.fault.engines import campaign_of, certificate, house, id_of
+
+CELL = CellId("1")
+POOLS, HOLDS, DUE = (keys.of(CELL, name) for name in ("pools", "holds", "due"))
+COUNTERS, RULES, STATE = (keys.of(CELL, name) for name in ("counters", "rules", "cell"))
+
+
+async def open_sale(api, per_buyer, **stock):
+    """A sale with limits a buyer, of each SKU and of all together; it also draws what is shared."""
+    *documents, (path, campaign) = campaign_of(stock)
+    campaign["limits"] = [{"scope": "campaign", "by": "buyer_id", "max": 50, "counts": "units"}]
+    for one in campaign["skus"]:
+        one |= {"per_buyer_limit": per_buyer, "draws_shared": True}
+    shared = {"shared_cap": 40, "quota": 0, "channel": "mall"}
+    policies = [
+        (f"/v1/supply-policies/{sku}", {"sku": sku, "shared": 50, "channels": [shared]})
+        for sku in stock
+    ]
+    for where, body in [*documents, *policies, (path, campaign)]:
+        answer = await api.call("PUT", where, body)
+        assert answer.status == 201, answer.document
+
+    async def told():
+        return await api.cell.redis.hlen(RULES) >= 2 * len(stock) + 2
+
+    await eventually(told, within_s=20)
+    await eventually(lambda: api.registry.authority("main", "mall"))
+
+
+class Scene:
+    """A sale with holds in every state, and nobody but us who would put anything right."""
+
+    def __init__(self, here, api, pg, valkey):
+        self.here, self.api, self.pg, self.valkey = here, api, pg, valkey
+        self.reconciler = Reconciler(api.cell, api.process.pool, api.process.clock)
+
+    async def check(self, *, repair=True, without=(), only=None):
+        checks = [one for one in (only or CHECKS) if one not in without]
+        passed = await self.reconciler.check(repair=repair, checks=checks)
+        assert not passed.skipped, passed.skipped
+        return passed
+
+    async def kinds(self, **how):
+        return {drift.kind for _, drift, _ in (await self.check(**how)).drifts}
+
+    async def pool(self, sku="A"):
+        return await self.pg.fetchval(
+            "SELECT pool_id FROM pools WHERE sku = $1 AND campaign <> ''", sku
+        )
+
+    async def unpacked(self, key, name):
+        return msgspec.msgpack.decode(await self.valkey.hget(key, name))
+
+    async def packed(self, key, name, value):
+        await self.valkey.hset(key, name, msgspec.msgpack.encode(value))
+
+    async def change_pool(self, change):
+        pool_id = await self.pool()
+        values = await self.unpacked(POOLS, pool_id)
+        change(values)
+        await self.packed(POOLS, pool_id, values)
+
+    async def at_rest(self):
+        """Until everything is recorded and published."""
+
+        async def calm():
+            state = await self.api.cell.refresh()
+            at = await self.pg.fetchval("SELECT last_id FROM cells")
+            open_grants = await self.pg.fetchval(
+                "SELECT count(*) FROM grants WHERE applied IS NULL"
+            )
+            open_rules = await self.pg.fetchval("SELECT count(*) FROM cell_rules WHERE NOT applied")
+            return state and at == state.last_id and not open_grants and not open_rules
+
+        await eventually(calm, within_s=20)
+
+
+@pytest.fixture
+async def scene(settings, pg, valkey):
+    async with house(settings) as here:
+        await here.worker("keeper", "sweeper", "settler")
+        await here.worker("publisher", name="publisher")
+        await here.worker("recorder", name="recorder")
+        api = await here.api()
+        await open_sale(api, 5, A=100, B=3)
+        for n in range(6):
+            assert (await api.buy(str(n), ("A", 1), ("B", 2))).status == 202
+        await api.pay(id_of("1"), "p", 300)
+        await api.cancel(id_of("2"), "c")
+        one = Scene(here, api, pg, valkey)
+        await one.at_rest()
+        yield one
+
+
+async def lost_grant(scene):
+    """The publisher believes that it was sent, and will not send it again for a long time."""
+    await scene.here.stop("publisher")
+    await scene.pg.execute(
+        "INSERT INTO grants (pool_id, seq, delta, reason, sent_at)"
+        " VALUES ($1, 2, 5, 'test', now() + interval '1 day')", await scene.pool(),
+    )  # fmt: skip
+
+
+async def doubled_grant(scene):
+    def change(pool):
+        pool[0] += 100
+        pool[2] += 100
+
+    await scene.change_pool(change)
+
+
+async def reordered_grant(scene):
+    """A later number came first: the cell will take the earlier one for a repeat."""
+
+    def change(pool):
+        pool[5] += 1
+
+    await scene.change_pool(change)
+
+
+async def hold_without_order(scene):
+    await scene.pg.execute("DELETE FROM orders WHERE order_id = $1", id_of("3"))
+
+
+async def order_without_hold(scene):
+    await scene.valkey.hdel(HOLDS, id_of("1"))
+
+
+async def counter_off(scene):
+    for name in await scene.valkey.hkeys(COUNTERS):
+        if name.startswith(b"b\x1f") and name.endswith(b"b-4") and b"\x1fA\x1f" in name:
+            await scene.valkey.hincrby(COUNTERS, name, 3)
+            return
+    raise AssertionError(await scene.valkey.hgetall(COUNTERS))
+
+
+async def orphan_expiry(scene):
+    await scene.valkey.zadd(DUE, {"nobody": 9_999_999_999_999})
+
+
+async def policy_drift(scene):
+    name = next(one for one in await scene.valkey.hkeys(RULES) if one.startswith(b"offer"))
+    rule = await scene.unpacked(RULES, name)
+    rule[2] += 5  # more a buyer than the campaign allows
+    await scene.packed(RULES, name, rule)
+
+
+async def ledger_gap(scene):
+    await scene.pg.execute(
+        "DELETE FROM ledger WHERE kind = 'reserved' AND reference = $1 AND pool_id = $2",
+        id_of("0"),
+        await scene.pool(),
+    )
+
+
+async def stale_epoch(scene):
+    await scene.pg.execute("UPDATE cells SET epoch = epoch - 1")
+
+
+async def trimmed_log(scene):
+    """The log was cut beyond what Postgres has, as after a restore to an earlier point."""
+    await scene.here.stop("recorder")
+    assert (await scene.api.buy("late", ("A", 1))).status == 202
+    last = (await scene.api.cell.refresh()).last_id
+    await scene.api.cell.call("trim", [last])
+    ms, seq = last.split("-")
+    await scene.valkey.hset(STATE, "trimmed_to", f"{ms}-{int(seq) + 1}")
+
+
+DRIFTS = {
+    one.__name__: (one, check)
+    for one, check in [
+        (lost_grant, "pools"),
+        (doubled_grant, "pools"),
+        (reordered_grant, "pools"),
+        (hold_without_order, "holds"),
+        (order_without_hold, "orders"),
+        (counter_off, "counters"),
+        (orphan_expiry, "expiries"),
+        (policy_drift, "rules"),
+        (ledger_gap, "ledger"),
+        (stale_epoch, "positions"),
+        (trimmed_log, "positions"),
+    ]
+}
+
+
+REPAIRED = [
+    "lost_grant", "reordered_grant", "counter_off", "orphan_expiry", "policy_drift", "stale_epoch",
+]  # fmt: skip
+STOPPED = ["doubled_grant", "trimmed_log"]
+COUNT = "SELECT count(*) FROM events WHERE kind = $1 AND data ->> 'kind' = $2"
+
+
+@pytest.mark.parametrize("kind", DRIFTS)
+async def test_a_drift_is_found_by_its_check_alone(scene, kind):
+    inject, check = DRIFTS[kind]
+    assert await scene.kinds() == set(), "the control: nothing was injected"
+    await inject(scene)
+    only = ["positions"] if kind == "trimmed_log" else None
+    without = await scene.kinds(repair=False, without={check}, only=only)
+    assert kind not in without, "found without the check that is to find it"
+    assert kind in await scene.kinds(repair=False, only=only)
+    assert not await scene.pg.fetchval("SELECT count(*) FROM drifts"), "a dry run wrote"
+
+
+@pytest.mark.parametrize("kind", DRIFTS)
+async def test_a_drift_is_raised_and_repaired_or_stopped(scene, kind):
+    inject, _ = DRIFTS[kind]
+    await inject(scene)
+    passed = await scene.check(only=["positions"] if kind == "trimmed_log" else None)
+    ((_, drift, done),) = [one for one in passed.drifts if one[1].kind == kind]
+    assert drift.repair == ("safe" if kind in REPAIRED else "manual")
+    assert bool(done) == (kind in REPAIRED + STOPPED)
+    row = await scene.pg.fetchrow("SELECT * FROM drifts WHERE kind = $1", kind)
+    told = (row["subject"], row["detail"], row["unsafe"], row["resolved_at"])
+    assert told == (drift.subject, drift.detail, kind in STOPPED, None)
+    assert await scene.pg.fetchval(COUNT, "drift_found", kind) == 1
+    adjustments = await scene.pg.fetch("SELECT * FROM adjustments WHERE kind = $1", kind)
+    assert [one["actor"] for one in adjustments] == ["reconciler"] * bool(done)
+    assert all(drift.detail in one["reason"] for one in adjustments)
+    answer = await scene.api.call("GET", "/v1/drifts")
+    assert kind in {one["kind"] for one in answer.document["items"]}
+    ready = await scene.api.call("GET", "/readyz")
+    assert ("drifts" in ready.document.get("noted", {})) == (kind in STOPPED)
+
+
+@pytest.mark.parametrize("kind", REPAIRED)
+async def test_a_repaired_drift_is_gone_with_the_next_pass(scene, kind):
+    inject, _ = DRIFTS[kind]
+    await inject(scene)
+    assert kind in await scene.kinds()
+    if kind == "lost_grant":
+        await scene.here.worker("publisher", name="publisher")
+    await scene.at_rest()
+    assert await scene.kinds() == set()
+    assert await scene.pg.fetchval("SELECT resolved_at FROM drifts") is not None
+    assert await scene.pg.fetchval(COUNT, "drift_resolved", kind) == 1
+    await certificate(scene.api)
+
+
+async def test_a_sku_that_could_be_sold_twice_is_paused_once(scene):
+    """A person who resumes it knows why."""
+    await doubled_grant(scene)
+    assert await scene.kinds() == {"doubled_grant"}
+    assert (await scene.api.buy("more", ("A", 1))).code == "paused"
+    await scene.at_rest()
+    assert (await scene.api.call("POST", "/v1/skus/A/resume", {"reason": "seen"})).status == 200
+    assert "doubled_grant" in await scene.kinds()
+    assert (await scene.api.buy("more", ("A", 1))).status == 202
+
+
+async def test_a_cell_whose_log_lacks_something_is_closed(scene):
+    await trimmed_log(scene)
+    assert await scene.kinds(only=["positions"]) == {"trimmed_log"}
+    assert (await scene.api.buy("more", ("A", 1))).status == 503
+
+
+async def test_a_pending_hold_without_a_deadline_gets_it_back(scene):
+    before = await scene.valkey.zscore(DUE, id_of("5"))
+    await scene.valkey.zrem(DUE, id_of("5"))
+    assert await scene.kinds() == {"lost_expiry"}
+    assert await scene.valkey.zscore(DUE, id_of("5")) == before
+    assert await scene.kinds() == set()
+
+
+async def test_a_pause_that_one_side_does_not_know_is_told_to_it(scene):
+    """One that the cell has forgotten lets it sell what must not be sold: it is unsafe."""
+    assert (await scene.api.call("POST", "/v1/skus/A/pause", {"reason": "look"})).status == 200
+    await scene.at_rest()
+    assert await scene.kinds() == set()
+    await scene.valkey.hdel(RULES, "pause\x1fmain\x1fsku\x1fA")
+    assert await scene.kinds() == {"pause_drift"}
+    assert await scene.pg.fetchval("SELECT unsafe FROM drifts")
+    await scene.at_rest()
+    assert (await scene.api.buy("more", ("A", 1))).code == "paused"
+    assert await scene.kinds() == set()
+    await scene.pg.execute("DELETE FROM pauses")
+    assert await scene.kinds() == {"pause_drift"}
+    assert await scene.pg.fetchval("SELECT count(*) FROM pauses") == 1
+    assert await scene.kinds() == set()
+
+
+async def test_debts_that_nobody_is_owed_are_found(scene):
+    await scene.pg.execute(
+        "INSERT INTO shorts VALUES ($1, $2, 1, 3, now())", id_of("0"), await scene.pool()
+    )
+    assert await scene.kinds() == {"owed_off"}
+
+
+async def test_a_hold_that_is_not_as_recorded_is_found(scene):
+    await scene.pg.execute(
+        "UPDATE orders SET held_until = held_until + interval '1 s' WHERE order_id = $1", id_of("3")
+    )
+    assert await scene.kinds() == {"hold_off"}
+
+
+async def test_a_grant_that_is_marked_as_applied_is_sent_again(scene):
+    """Neither the cell nor the ledger knows of it: its number makes that harmless."""
+    await scene.pg.execute(
+        "INSERT INTO grants (pool_id, seq, delta, reason, sent_at, applied, log_id)"
+        " VALUES ($1, 2, 5, 'test', now(), 5, '7-0')", await scene.pool(),
+    )  # fmt: skip
+    assert "lost_grant" in await scene.kinds()
+    await scene.at_rest()
+    assert await scene.kinds() == set()
+    pool = await scene.unpacked(POOLS, await scene.pool())
+    assert (pool[0], pool[5]) == (105, 2)
+    await certificate(scene.api)
+
+
+async def reconcile(scene, *words):
+    """Run the command as a process of its own."""
+    environment = settings_of.environment(scene.here.settings)
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-m", "engine", "reconcile", *words],
+        env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+async def test_by_hand(scene):
+    assert (await reconcile(scene))[:2] == (0, ANY)
+    await orphan_expiry(scene)
+    await ledger_gap(scene)
+    code, out, err = await reconcile(scene, "--dry-run", "--json")
+    told = msgspec.json.decode(out)
+    assert (code, told["open"]) == (1, 2)
+    assert {one["kind"]: bool(one["would"]) for one in told["drifts"]} == {
+        "orphan_expiry": True, "ledger_gap": False,
+    }  # fmt: skip
+    assert "ledger" in err
+    code, out, _ = await reconcile(scene, "--json")
+    assert (code, msgspec.json.decode(out)["open"]) == (1, 1)
+    code, out, _ = await reconcile(scene)
+    assert code == 1
+    assert "ledger_gap" in out
+    assert "1 of them open" in out
+
+
+async def test_the_role_finds_it_by_itself_and_one_process_does(scene):
+    await orphan_expiry(scene)
+    for name in ("first", "second"):
+        await scene.here.worker("reconciler", name=name)
+    done = "SELECT count(*) FROM adjustments WHERE kind = 'orphan_expiry'"
+
+    async def repaired():
+        return await scene.pg.fetchval(done) == 1
+
+    await eventually(repaired, within_s=60)
+    assert await scene.pg.fetchval("SELECT count(*) FROM drifts") == 1
+
+
+async def test_while_the_cell_is_closed_nothing_is_raised_but_its_position(scene):
+    await scene.api.cell.call("close", ["by a test"], argument="0", epoch=scene.api.cell.epoch)
+    passed = await scene.reconciler.check()
+    assert passed.drifts == []
+    assert {"pools"} <= passed.skipped.keys()
+    assert "positions" not in passed.skipped
+
+
+async def test_under_load_nothing_is_raised(settings, pg):
+    """The control of all of them: a busy sale without a drift is silent."""
+    async with house(settings) as here:
+        await here.worker()
+        api = await here.api()
+        await open_sale(api, 9, A=3_000, B=3_000)
+        seeded, done = random.Random(5), asyncio.Event()
+
+        async def buyer(n):
+            turn = 0
+            while not done.is_set():
+                number, turn = f"{n}-{turn}", turn + 1
+                answer = await api.buy(number, ("A", 1), ("B", 2), buyer_id=f"b{n % 4}-{turn // 8}")
+                if answer.status == 202:
+                    if seeded.random() < 0.3:
+                        await api.pay(id_of(number), "p", 300)
+                    elif seeded.random() < 0.9:
+                        await api.cancel(id_of(number), "c")
+
+        reconciler = Reconciler(api.cell, api.process.pool, api.process.clock)
+        passes = []
+        async with asyncio.TaskGroup() as tasks:
+            for n in range(8):
+                tasks.create_task(buyer(n))
+            while len(passes) < 5:
+                passes.append(await reconciler.check())
+            done.set()
+        assert [one.drifts for one in passes] == [[]] * 5
+        assert not any(one.skipped for one in passes)
+        assert await pg.fetchval("SELECT count(*) FROM drifts") == 0
+        assert await pg.fetchval("SELECT count(*) FROM orders") > 500
