@@ -185,6 +185,15 @@ async def trimmed_log(scene):
     await scene.valkey.hset(STATE, "trimmed_to", f"{ms}-{int(seq) + 1}")
 
 
+async def listing_drift(scene):
+    """A shop confirmed 5 and then shows 7: it sells what is not there for it."""
+    await scene.pg.execute(
+        "INSERT INTO publications (tenant, channel, item_id, sku_id, sku, units_per, state, number,"
+        " published, acked_number, acked, acked_at, seen, seen_at)"
+        " VALUES ('main', 'tmall', '900', '1', 'A', 1, 'on_sale', 3, 5, 3, 5, now(), 7, now())"
+    )
+
+
 DRIFTS = {
     one.__name__: (one, check)
     for one, check in [
@@ -199,6 +208,7 @@ DRIFTS = {
         (ledger_gap, "ledger"),
         (stale_epoch, "positions"),
         (trimmed_log, "positions"),
+        (listing_drift, "listings"),
     ]
 }
 

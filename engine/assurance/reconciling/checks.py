@@ -12,7 +12,7 @@ from typing import Final
 
 from engine.assurance.reconciling import cellside, rules, store
 from engine.assurance.reconciling.looking import Looking, Steps
-from engine.assurance.reconciling.recorded import balances, grants, ledger, owed
+from engine.assurance.reconciling.recorded import balances, grants, ledger, listings, owed
 from engine.assurance.reconciling.store import FOUND_MAX, SQL
 from engine.assurance.reconciling.types import Drift, Hold
 
@@ -259,4 +259,5 @@ CHECKS: Final[dict[str, tuple[Callable[[Looking], Steps], tuple[str, ...]]]] = {
     "rules": (told_rules, ("policy_drift",)),
     "pauses": (pauses, ("pause_drift",)),
     "balances": (balances, ("balance_off",)),
+    "listings": (listings, ("listing_drift",)),
 }

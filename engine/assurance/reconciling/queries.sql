@@ -1,7 +1,7 @@
 -- Tables: cells, pools, ledger, grants, orders, shorts, duplicates, cell_rules, pauses, events
 -- (infra/migrations/0001_spine.sql), stock_balances and what it is made of (…/0009_physical.sql,
--- …/0015_physical.sql),
--- drifts, adjustments (…/0013_assurance.sql).
+-- …/0015_physical.sql), publications (…/0012_publications.sql), drifts, adjustments
+-- (…/0013_assurance.sql).
 
 -- name: recorded_to
 SELECT epoch, last_id FROM cells WHERE cell = $1;
@@ -291,6 +291,15 @@ WHERE
     m.changed, m.changed_locked, a.accepted_then, a.shipped_since, a.committed, a.handed_over,
     a.shipped
   );
+
+-- name: listings_off
+-- Shops that were told a number, confirmed it, and then showed another one. Fewer is what buyers take
+-- in the moment before their orders come, so it counts only where it was so for a minute.
+SELECT tenant, channel, item_id, sku_id, sku, published, seen, drift
+FROM publications
+WHERE drift > 0 OR drift < 0 AND seen_at > acked_at + interval '1 minute'
+ORDER BY tenant, channel, item_id, sku_id
+LIMIT $1;
 
 -- name: last_key
 SELECT coalesce(max(key_id), 0) FROM stock_balances;

@@ -4,6 +4,7 @@ from typing import Final
 
 from engine.assurance.reconciling import store
 from engine.assurance.reconciling.looking import Looking, Steps
+from engine.assurance.reconciling.rules import SEPARATOR
 from engine.assurance.reconciling.store import FOUND_MAX, SQL
 from engine.assurance.reconciling.types import Drift, SendAgain, StopSku
 
@@ -82,3 +83,17 @@ async def balances(look: Looking) -> Steps:
             )
             for row in rows
         ]  # fmt: skip
+
+
+async def listings(look: Looking) -> Steps:
+    """What shops show against what they were told and have confirmed."""
+    yield [
+        Drift(
+            "listing_drift", row["tenant"],
+            SEPARATOR.join((row["channel"], row["item_id"], row["sku_id"])),
+            str(row["published"]), str(row["seen"]), abs(row["drift"]),
+            f"{row['channel']} shows {row['seen']} of {row['item_id']} {row['sku_id']}"
+            f" ({row['sku']}) and confirmed {row['published']}",
+        )
+        for row in await look.db.fetch(SQL["listings_off"], FOUND_MAX)
+    ]  # fmt: skip
