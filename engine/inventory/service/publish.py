@@ -17,8 +17,9 @@ from engine.channels import service as channels
 from engine.infra.postgres import Connection
 from engine.infra.runtime import Runtime
 from engine.inventory import rules
+from engine.inventory.service import shortages
 from engine.inventory.service.planning import plan
-from engine.inventory.store import documents, intentions
+from engine.inventory.store import documents, intentions, supply
 from engine.inventory.types import Dimensions, Grant, Wanted
 from engine.kernel.clock import to_ms
 from engine.kernel.limits import CLAIMS_PER_CALL_MAX
@@ -40,6 +41,7 @@ async def publish(runtime: Runtime, db: Connection) -> bool:
     if await send_grants(runtime, db) and await send_rules(runtime, db):
         await _mark_published(runtime, db)
     returned = await return_ended(runtime, db)
+    await shortages.tell(db)
     return planned or returned
 
 
@@ -107,7 +109,8 @@ async def return_ended(runtime: Runtime, db: Connection) -> bool:
 
 
 async def _return_one(runtime: Runtime, db: Connection, ending: Ending) -> bool:
-    pools = await intentions.open_pools(db, ending.pools)
+    had = await supply.pools_of_campaigns(db, ending.tenant, [ending.campaign])
+    pools = await intentions.open_pools(db, {*ending.pools, *had.get(ending.campaign, ())})
     targets = await _shared_pools(runtime, db, pools, ending.campaign)
     if not await send_grants(runtime, db):
         return False

@@ -50,8 +50,8 @@ async def put_campaign(pg, name, document):
 async def put_policy(pg, name, document):
     await pg.execute(
         "INSERT INTO supply_policies (tenant, policy, owner, sku, version, document, actor)"
-        " VALUES ('main', $1, 'acme', $1, 1, $2, 'test')",
-        name, msgspec.json.encode(document).decode(),
+        " VALUES ('main', $1, 'acme', $3, 1, $2, 'test')",
+        name, msgspec.json.encode(document).decode(), document["sku"],
     )  # fmt: skip
 
 
