@@ -75,8 +75,8 @@ def planned(**by_id):
 # Policies by id, and which of them decides for the mall.
 CHOICES = {
     "the nearest scope": (
-        {"a": of(every=True), "b": of(brand="leaf"), "c": of(category="drinks"), "d": of(sku="tea")},
-        "d",
+        {"a": of(brand="leaf"), "b": of(category="drinks"), "c": of(sku="tea")},
+        "c",
     ),
     "category before brand": ({"a": of(brand="leaf"), "b": of(category="drinks")}, "b"),
     "brand before all": ({"a": of(every=True), "b": of(brand="leaf")}, "b"),

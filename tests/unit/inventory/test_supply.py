@@ -137,7 +137,7 @@ COUNTED = {
     "quotas first": (counted(30, POLICY), {SHARED: 20, MALL: 10, APP: 0}),
     "less than the quotas": (counted(6, POLICY), {SHARED: 0, MALL: 6, APP: 0}),
     "what left for orders counts": (
-        counted(20, POLICY, assigned=5, pools=[Pool("1", SHARED, 1, 20, free=15, used=5)]),
+        counted(20, POLICY, assigned=5, pools=[Pool("1", SHARED, 1, 5, used=5)]),
         {SHARED: 15, MALL: 10, APP: 0},
     ),
     "what was moved stays moved": (
@@ -160,7 +160,10 @@ COUNTED = {
         {SHARED: 13, SALE["mall"]: 7, SALE["app"]: 0},
     ),
     "a campaign that was returned claims no more": (
-        counted(30, PolicyFields("tea"), pools=[Pool("1", SALE["mall"], 1, 4, ended=True)],
+        counted(30, PolicyFields("tea"), pools=[
+            Pool("1", SALE["mall"], 1, 4, moved=-4, ended=True),
+            Pool("2", SHARED, 1, 26, moved=4, free=30),
+        ],
                 claims=[claim(CampaignSku("tea", {"mall": 4}))]),
         {SHARED: 26},
     ),
