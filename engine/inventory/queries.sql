@@ -522,15 +522,12 @@ SELECT
 FROM ended;
 
 -- name: list_shorts
--- $1 tenant, $2 sku ('' all), $3 only those that stand, $4 $5 the last one seen, $6 limit
+-- $1 tenant, $2 sku ('' all), $3 the last one seen, $4 limit
 SELECT id, sku, node_group, units, lacking, since, until
 FROM stock_shorts
-WHERE tenant = $1
-  AND ($2 = '' OR sku = $2)
-  AND (NOT $3 OR until IS NULL)
-  AND ($4::timestamptz IS NULL OR (since, id) > ($4, $5::bigint))
-ORDER BY since, id
-LIMIT $6;
+WHERE tenant = $1 AND id > $3 AND ($2 = '' OR sku = $2)
+ORDER BY id
+LIMIT $4;
 
 -- name: untold_shorts
 -- Those of which more units are lacking than an event has named orders for.

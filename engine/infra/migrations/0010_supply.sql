@@ -96,7 +96,7 @@ CREATE TABLE stock_shorts (
 );
 CREATE UNIQUE INDEX stock_shorts_standing ON stock_shorts (tenant, sku, node_group)
   WHERE until IS NULL;
-CREATE INDEX stock_shorts_since ON stock_shorts (tenant, since, id);
+CREATE INDEX stock_shorts_tenant ON stock_shorts (tenant, id);
 
 -- Units that a marketplace's pool has beyond its policy: they stay until it confirmed a lower number.
 CREATE TABLE pool_excess (

@@ -10,6 +10,7 @@ from engine.infra.http.paging import read_page
 from engine.infra.http.server import body_of, json_response, path_id, query_id
 from engine.infra.runtime import RUNTIME
 from engine.inventory.service import controls as service
+from engine.inventory.service import shortages
 from engine.inventory.types import (
     MoveFields,
     MoveView,
@@ -17,6 +18,7 @@ from engine.inventory.types import (
     PauseView,
     Scope,
     Short,
+    ShortPage,
     StockPage,
 )
 from engine.kernel import codec
@@ -73,6 +75,21 @@ async def get_stock(request: web.Request) -> web.Response:
     return json_response({**answer, "as_of": as_of, "log_id": log_id})
 
 
+async def list_shorts(request: web.Request) -> web.Response:
+    """List shortages; all channels share them, so a channel-bound key is refused."""
+    principal = await principal_of(request, "stock:read")
+    require_unbound(principal)
+    page = read_page(request.query, int)
+    rows = await shortages.page(
+        request.app[RUNTIME],
+        principal.tenant,
+        query_id(request, "sku"),
+        after=page.after[0] if page.after else 0,
+        limit=page.limit + 1,
+    )
+    return json_response(page.answer(rows, lambda row: [row[0]], lambda row: row[1]))
+
+
 def routes() -> list[web.RouteDef]:
     """Return the routes of this module."""
     return [
@@ -82,6 +99,7 @@ def routes() -> list[web.RouteDef]:
         web.post("/v1/skus/{sku}/resume", resume_sku),
         web.post("/v1/pools:move", move),
         web.get("/v1/stock", get_stock),
+        web.get("/v1/stock:short", list_shorts),
     ]
 
 
@@ -115,6 +133,14 @@ OPERATIONS: Final[list[Operation]] = [
         "stock:read",
         responses={200: StockPage},
         query=[Query("channel", "only this channel"), Query("sku", "only this SKU"), *PAGED],
+    ),
+    operation(
+        "GET",
+        "/v1/stock:short",
+        "List SKUs of which orders have more units than there are, past shortages among them",
+        "stock:read",
+        responses={200: ShortPage},
+        query=[Query("sku", "only this SKU"), *PAGED],
     ),
 ]
 

@@ -1,7 +1,6 @@
 """Shortages: list them, and tell which orders would go without."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import Any, Final
 
 from engine.infra.postgres import Connection
@@ -17,13 +16,11 @@ _ORDERS_MAX: Final = 20_000  # of one channel
 
 
 async def page(
-    runtime: Runtime, tenant: Tenant, sku: str, *, standing: bool, after: Sequence[Any], limit: int
-) -> list[tuple[datetime, int, ShortView]]:
+    runtime: Runtime, tenant: Tenant, sku: str, *, after: int, limit: int
+) -> list[tuple[int, ShortView]]:
     """Return shortages in the order in which they began; "" is any SKU."""
     async with runtime.pool.acquire() as connection:
-        return await shorts.listed(
-            connection, tenant, sku, standing=standing, after=after, limit=limit
-        )
+        return await shorts.listed(connection, tenant, sku, after, limit)
 
 
 async def tell(db: Connection) -> None:

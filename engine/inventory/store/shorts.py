@@ -58,13 +58,12 @@ async def write(
 
 
 async def listed(
-    db: Connection, tenant: Tenant, sku: str, *, standing: bool, after: Sequence[Any], limit: int
-) -> list[tuple[datetime, int, ShortView]]:
+    db: Connection, tenant: Tenant, sku: str, after: int, limit: int
+) -> list[tuple[int, ShortView]]:
     """Read shortages in the order in which they began; "" is any SKU."""
-    rows = await db.fetch(SQL["list_shorts"], tenant, sku, standing, *after, limit)
+    rows = await db.fetch(SQL["list_shorts"], tenant, sku, after, limit)
     return [
         (
-            row["since"],
             row["id"],
             ShortView(
                 row["sku"], row["node_group"], row["units"], row["lacking"],
