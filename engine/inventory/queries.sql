@@ -230,10 +230,11 @@ ORDER BY pool_id, seq
 LIMIT $2;
 
 -- name: mark_sent
--- $1 pool ids, $2 seqs
+-- Lost, it is only sent again: nobody waits for the disk. $1 pool ids, $2 seqs
+WITH soon AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
 UPDATE grants AS g
 SET sent_at = now()
-FROM unnest($1::text[], $2::bigint[]) AS done (pool_id, seq)
+FROM soon, unnest($1::text[], $2::bigint[]) AS done (pool_id, seq)
 WHERE g.pool_id = done.pool_id AND g.seq = done.seq;
 
 -- name: send_again
@@ -257,10 +258,11 @@ ORDER BY field
 LIMIT $3;
 
 -- name: mark_rules
--- $1 cell, $2 fields, $3 versions
+-- As mark_sent. $1 cell, $2 fields, $3 versions
+WITH soon AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
 UPDATE cell_rules AS r
 SET applied = true
-FROM unnest($2::text[], $3::bigint[]) AS done (field, version)
+FROM soon, unnest($2::text[], $3::bigint[]) AS done (field, version)
 WHERE r.cell = $1 AND r.field = done.field AND r.version = done.version;
 
 -- name: open_pools

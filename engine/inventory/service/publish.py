@@ -25,6 +25,7 @@ from engine.kernel.clock import to_ms
 from engine.kernel.limits import CLAIMS_PER_CALL_MAX
 
 _ENDINGS_MAX: Final = 20
+_PENDING_MAX: Final = 16 * CLAIMS_PER_CALL_MAX
 _SEND_AGAIN_S: Final = 2.0  # a grant that the cell has is folded long before
 
 _log = structlog.get_logger(__name__)
@@ -59,15 +60,17 @@ async def _mark_published(runtime: Runtime, db: Connection) -> None:
 
 async def send_grants(runtime: Runtime, db: Connection) -> bool:
     """Send grants that the cell may lack; True when it has them all."""
-    while batch := await intentions.pending_grants(db, _SEND_AGAIN_S, CLAIMS_PER_CALL_MAX):
-        reply = await runtime.cell.call("grant", batch)
+    while pending := await intentions.pending_grants(db, _SEND_AGAIN_S, _PENDING_MAX):
         done: list[Grant] = []
         expected: dict[str, int] = {}
-        for grant, (word, *rest) in zip(batch, reply.results, strict=True):
-            if word == "OUT_OF_ORDER":
-                expected[grant.pool_id] = _whole(rest[0])
-            else:
-                done.append(grant)
+        for first in range(0, len(pending), CLAIMS_PER_CALL_MAX):
+            batch = pending[first : first + CLAIMS_PER_CALL_MAX]
+            reply = await runtime.cell.call("grant", batch)
+            for grant, (word, *rest) in zip(batch, reply.results, strict=True):
+                if word == "OUT_OF_ORDER":
+                    expected[grant.pool_id] = _whole(rest[0])
+                else:
+                    done.append(grant)
         await intentions.mark_sent(db, done)
         if expected:
             _log.warning("grants_out_of_order", pools=expected)
