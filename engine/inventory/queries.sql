@@ -151,7 +151,8 @@ JOIN pools AS p
 
 -- name: pools_of_skus
 -- `given` is what all grants amount to, `folded` those that are folded; the rest of what a pool has
--- came beside them. One statement, so that pools and grants are of one position of the log.
+-- came beside them. One statement, so that pools and grants are of one position of the log. OFFSET
+-- keeps it to one look into the index a SKU, whatever Postgres knows of the tables.
 -- $1 tenant, $2 skus
 SELECT
   p.pool_id, p.owner, p.sku, p.channel, p.campaign, p.node_group, p.ended, p.granted, p.available,
@@ -162,7 +163,9 @@ SELECT
   greatest(coalesce(s.seq, 0), g.folded_seq) AS folded_seq,
   greatest(coalesce(s.seq, 0), g.last_seq) AS last_seq
 FROM unnest($2::text[]) AS w (sku)
-JOIN pools AS p ON p.tenant = $1 AND p.sku = w.sku AND p.listing = ''
+CROSS JOIN LATERAL (
+  SELECT * FROM pools WHERE tenant = $1 AND sku = w.sku AND listing = '' OFFSET 0
+) AS p
 LEFT JOIN grant_sums AS s ON s.pool_id = p.pool_id
 CROSS JOIN LATERAL (
   SELECT
@@ -353,15 +356,20 @@ SELECT
   coalesce(sum(b.sellable) FILTER (WHERE w.counts), 0)::bigint AS sellable,
   coalesce(sum(b.committed + b.handed_over + b.shipped) FILTER (WHERE w.counts), 0)::bigint
     AS assigned
-FROM skus AS s
-JOIN stock_keys AS k ON k.tenant = s.tenant AND k.sku = s.sku AND k.owner = s.owner
+FROM unnest($2::text[]) AS one (sku)
+CROSS JOIN LATERAL (
+  SELECT k.*
+  FROM skus AS s
+  JOIN stock_keys AS k ON k.tenant = s.tenant AND k.sku = s.sku AND k.owner = s.owner
+  WHERE s.tenant = $1 AND s.sku = one.sku
+  OFFSET 0
+) AS k
 JOIN stock_balances AS b ON b.key_id = k.key_id
 JOIN nodes AS n ON n.tenant = k.tenant AND n.node = k.node
 CROSS JOIN LATERAL (
   SELECT k.condition = 'good' AND coalesce((n.document ->> 'enabled')::boolean, true) AS counts
 ) AS w
-WHERE s.tenant = $1 AND s.sku = ANY($2::text[])
-  AND coalesce(n.document ->> 'controlled_by', 'us') = 'us'
+WHERE coalesce(n.document ->> 'controlled_by', 'us') = 'us'
 GROUP BY k.sku, 2;
 
 -- name: claims
