@@ -1,8 +1,7 @@
 -- Tables: supply_policies, campaigns, channels, skus, unplannable, pool_moves
 -- (engine/infra/migrations/0002_reference.sql, 0004_unplannable.sql),
--- pools, grants, cell_rules, pauses, cells (…/0001_spine.sql), nodes, stock_keys, stock_balances
--- (…/0009_physical.sql), stock_changes, stock_instants, stock_shorts, campaign_skus, grant_sums,
--- pool_excess (…/0010_supply.sql).
+-- pools, grants, cell_rules, pauses, cells (…/0001_spine.sql), stock_changes, stock_instants,
+-- stock_shorts, campaign_skus, grant_sums, pool_excess (…/0010_supply.sql); of orders their draws.
 
 -- name: get_policy
 -- $1 tenant, $2 policy
@@ -348,29 +347,6 @@ WHERE tenant = $1 AND ($2 = 'all' OR document ->> $2 = $3);
 SELECT channel
 FROM channels
 WHERE tenant = $1 AND document ->> 'authority' = 'external';
-
--- name: sellable
--- $1 tenant, $2 skus
-SELECT
-  k.sku, coalesce(n.document ->> 'group', '') AS node_group,
-  coalesce(sum(b.sellable) FILTER (WHERE w.counts), 0)::bigint AS sellable,
-  coalesce(sum(b.committed + b.handed_over + b.shipped) FILTER (WHERE w.counts), 0)::bigint
-    AS assigned
-FROM unnest($2::text[]) AS one (sku)
-CROSS JOIN LATERAL (
-  SELECT k.*
-  FROM skus AS s
-  JOIN stock_keys AS k ON k.tenant = s.tenant AND k.sku = s.sku AND k.owner = s.owner
-  WHERE s.tenant = $1 AND s.sku = one.sku
-  OFFSET 0
-) AS k
-JOIN stock_balances AS b ON b.key_id = k.key_id
-JOIN nodes AS n ON n.tenant = k.tenant AND n.node = k.node
-CROSS JOIN LATERAL (
-  SELECT k.condition = 'good' AND coalesce((n.document ->> 'enabled')::boolean, true) AS counts
-) AS w
-WHERE coalesce(n.document ->> 'controlled_by', 'us') = 'us'
-GROUP BY k.sku, 2;
 
 -- name: claims
 -- $1 tenant, $2 skus

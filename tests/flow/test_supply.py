@@ -175,6 +175,48 @@ async def test_a_policy_of_all_reaches_skus_that_come_later(shop, eventually):
     await certificate(shop.api)
 
 
+async def test_groups_of_nodes_are_shared_apart_and_drawn_from_in_order(shop, eventually):
+    for node, group in (("E", "east"), ("W", "west")):
+        await shop.put(f"/v1/nodes/{node}", {"name": node, "group": group})
+    await shop.put("/v1/skus/oolong", {"name": "oolong", "category": "drinks"})
+    mall = {"channel": "mall", "quota": 2, "draw_order": ["own", "shared:west", "shared"]}
+    drinks = {"category": "drinks", "node_groups": ["east", "west"], "channels": [mall]}
+    await shop.put("/v1/supply-policies/drinks", drinks)
+    await shop.count(5, "oolong", "E")
+    await shop.count(4, "oolong", "W")
+    await shop.count(9, "oolong", "N")  # of a group that the policy does not stand over
+
+    async def pools():
+        sql = "SELECT node_group, channel, available, sold + held FROM pools ORDER BY 1, 2"
+        return [tuple(row) for row in await shop.pg.fetch(sql)]
+
+    async def are(*wanted):
+        assert await pools() == list(wanted)
+        return True
+
+    await eventually(lambda: are(("east", "", 3, 0), ("east", "mall", 2, 0), ("west", "", 4, 0)))
+    assert await shop.buy("1", 7, sku="oolong") == 202
+    await eventually(lambda: are(("east", "", 2, 1), ("east", "mall", 0, 2), ("west", "", 0, 4)))
+    assert await shop.buy("2", 3, sku="oolong") == "sold_out"
+    await certificate(shop.api)
+
+
+async def test_a_rule_that_begins_takes_units_off_sale_in_its_time(shop, eventually):
+    await shop.put("/v1/supply-policies/tea", {"sku": "tea", "channels": [{"channel": "app"}]})
+    await shop.count(20)
+    await eventually(shop.has(shared=20))
+    begins, ends = (datetime.now(UTC) + timedelta(seconds=n) for n in (2, 4))
+    safety = {
+        "kind": "safety", "match": {"sku": "tea"}, "units": 6, "enabled": True,
+        "reason": "counting", "from": begins.isoformat(), "until": ends.isoformat(),
+    }  # fmt: skip
+    await shop.put("/v1/stock-rules/safety", safety)
+    await eventually(shop.has(shared=14))
+    assert 0 <= (datetime.now(UTC) - begins).total_seconds() < 1.5
+    await eventually(shop.has(shared=20))
+    assert (datetime.now(UTC) - ends).total_seconds() >= 0
+
+
 async def test_waves_come_at_their_time_and_are_nobodys_before(shop, eventually):
     now = datetime.now(UTC)
     at = now + timedelta(seconds=3)

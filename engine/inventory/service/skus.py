@@ -14,6 +14,7 @@ from engine.inventory import rules
 from engine.inventory.rules import supply as decisions
 from engine.inventory.rules.supply import Outcome
 from engine.inventory.service import bases
+from engine.inventory.service.bases import Counted
 from engine.inventory.store import changes, intentions, shorts, supply
 from engine.inventory.store.shorts import Place
 from engine.inventory.types import Dimensions, Given
@@ -44,7 +45,8 @@ async def plan(runtime: Runtime, tx: Connection, tenant: Tenant, skus: Sequence[
 
 async def _plan(runtime: Runtime, tx: Connection, tenant: Tenant, skus: Sequence[str]) -> set[str]:
     now = await supply.now(tx)
-    stocks = await _read(tx, tenant, skus, now)
+    counted = await bases.of(tx, tenant, skus, now)
+    stocks = await _read(tx, tenant, skus, counted)
     planned = {sku: decisions.plan(stock, now) for sku, stock in stocks.items()}
     outcomes = {sku: one for sku, one in planned.items() if one.units or one.offers}
     ids = await _pools(runtime, tx, stocks, outcomes)
@@ -59,27 +61,37 @@ async def _plan(runtime: Runtime, tx: Connection, tenant: Tenant, skus: Sequence
     pools = [one.id for stock in stocks.values() for one in stock.pools]
     excess = {ids[name]: n for one in outcomes.values() for name, n in one.excess.items()}
     await changes.write_excess(tx, pools, excess)
-    instants = {sku: one.next_at for sku, one in planned.items() if one.next_at is not None}
-    await changes.write_instants(tx, tenant, skus, instants)
+    await changes.write_instants(tx, tenant, skus, _instants(planned, counted))
     return {sku for sku, one in outcomes.items() if one.again}
 
 
 async def _read(
-    tx: Connection, tenant: Tenant, skus: Sequence[str], now: datetime
+    tx: Connection, tenant: Tenant, skus: Sequence[str], counted: Mapping[str, Counted]
 ) -> dict[str, Stock]:
     cards = await supply.cards(tx, tenant, skus)
     own, wide, owners = await supply.policies(tx, tenant, skus)
     claims = await supply.claims(tx, tenant, skus)
     pools = await supply.pools(tx, tenant, skus)
-    counted = await bases.of(tx, tenant, skus, now)
     external = await supply.external(tx, tenant)
     found = {}
     for sku in skus:
         card = cards.get(sku) or Card(sku, owners.get(sku, ""))
         found[sku] = Stock(
             tenant, card, pools.get(sku, ()), [*own.get(sku, ()), *wide], claims.get(sku, ()),
-            counted.get(sku), external,
+            counted[sku].bases, external,
         )  # fmt: skip
+    return found
+
+
+def _instants(
+    planned: Mapping[str, Outcome], counted: Mapping[str, Counted]
+) -> dict[str, datetime]:
+    """Return when time alone changes a SKU: its documents, or what may be sold of it."""
+    found = {}
+    for sku, one in planned.items():
+        moments = [at for at in (one.next_at, counted[sku].changes_at) if at is not None]
+        if moments:
+            found[sku] = min(moments)
     return found
 
 

@@ -11,7 +11,7 @@ from engine.campaigns.types import CampaignSku
 from engine.infra import queries
 from engine.infra.postgres import Connection
 from engine.inventory.types import Dimensions, PolicyFields
-from engine.inventory.types.supply import Base, Card, Claim, Policy, Pool
+from engine.inventory.types.supply import Card, Claim, Policy, Pool
 from engine.kernel import codec
 from engine.kernel.clock import instant
 from engine.kernel.types import Tenant
@@ -37,17 +37,6 @@ async def cards(db: Connection, tenant: Tenant, skus: Collection[str]) -> dict[s
     """Return what policies find those SKUs by that exist."""
     rows = await db.fetch(SQL["cards"], tenant, list(skus))
     return {row["sku"]: Card(*row) for row in rows}
-
-
-async def sellable(
-    db: Connection, tenant: Tenant, skus: Collection[str]
-) -> dict[str, dict[str, Base]]:
-    """Return what there is of good condition, by SKU and group of nodes."""
-    found: dict[str, dict[str, Base]] = {}
-    for row in await db.fetch(SQL["sellable"], tenant, list(skus)):
-        base = Base(row["sellable"], row["assigned"])
-        found.setdefault(row["sku"], {})[row["node_group"]] = base
-    return found
 
 
 async def pools(db: Connection, tenant: Tenant, skus: Collection[str]) -> dict[str, list[Pool]]:
