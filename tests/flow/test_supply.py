@@ -141,7 +141,7 @@ async def test_a_loss_is_short_names_orders_and_ends_with_a_receipt(shop, eventu
     (event,) = await shop.events("stock_short")
     order = dict(await shop.pg.fetch("SELECT channel_order_id, order_id FROM orders"))
     assert event["orders"] == [[order["3"], 2], [order["2"], 3]]
-    assert (event["units"], event["orders_in_all"]) == (5, 2)
+    assert (event["units"], event["orders_in_all"], event["complete"]) == (5, 2, True)
     assert await shop.buy("4", 1, "app") == "sold_out"
     await shop.api.cancel(order["2"], "c")  # its units come free, and are taken back
     await eventually(lambda: told((2, 5, True)))

@@ -26,14 +26,20 @@ async def page(
 async def tell(db: Connection) -> None:
     """Write an event of each shortage that is new or grew: the orders that would go without.
 
-    Those that were accepted last go first. Orders of which a node was given units have theirs.
+    Those that were accepted last go first. Orders of which a node was given units have theirs. Not
+    `complete` is what could not be found in time: somebody has to look for the others.
     """
     for one in await shorts.untold(db, _TOLD_AT_ONCE_MAX):
         pools, channels = await shorts.pools(db, one)
         drawing: list[Drawing] = []
+        complete = True
         for channel in channels:
-            drawing += await shorts.newest(db, one.tenant, channel, pools, _ORDERS_MAX)
-        await shorts.tell(db, one, _told(one, without(drawing, one.lacking)))
+            try:
+                drawing += await shorts.newest(db, one.tenant, channel, pools, _ORDERS_MAX)
+            except TimeoutError:
+                complete = False
+        told = _told(one, without(drawing, one.lacking))
+        await shorts.tell(db, one, {**told, "complete": complete})
 
 
 def without(drawing: Iterable[Drawing], lacking: int) -> list[tuple[str, int]]:

@@ -15,6 +15,7 @@ from engine.kernel.types import Tenant
 SQL: Final = queries.load("engine.inventory")
 BEGUN: Final = "stock_short"
 ENDED: Final = "stock_short_ended"
+_LOOK_SECONDS: Final = 1.0  # whoever looks for orders lets everybody wait who has stock to publish
 
 
 class Place(NamedTuple):
@@ -89,8 +90,14 @@ async def pools(db: Connection, one: Standing) -> tuple[list[str], list[str]]:
 async def newest(
     db: Connection, tenant: Tenant, channel: str, pools: Sequence[str], limit: int
 ) -> list[Drawing]:
-    """Return the newest orders of a channel that have units of these pools."""
-    rows = await db.fetch(SQL["newest_drawing"], tenant, channel, list(pools), limit)
+    """Return the newest orders of a channel that have units of these pools.
+
+    Raises:
+        TimeoutError: they are so rare that it would take too long to find them.
+    """
+    rows = await db.fetch(
+        SQL["newest_drawing"], tenant, channel, list(pools), limit, timeout=_LOOK_SECONDS
+    )
     return [Drawing(*row.values()) for row in rows]
 
 
