@@ -108,7 +108,6 @@ def _frame(stock: Stock, now: datetime) -> _Frame:
     for claim in stock.claims:
         for channel in claim.channels:
             _add_claim(frame, claim, channel, ended)
-    frame.shared |= {name.shared for name in (*frame.own, *frame.campaigns)}
     return frame
 
 

@@ -104,6 +104,12 @@ def test_without_a_policy_there_is_nothing_shared_to_draw():
     assert [len(offer.draws) for offer in found.offers.values()] == [1]
 
 
+def test_a_campaign_alone_has_a_shared_pool_only_of_what_is_counted():
+    sale = [claim(CampaignSku("tea", {"mall": 5}))]
+    assert units(supply.plan(stock(claims=sale), NOW)) == {SALE["mall"]: 5}
+    assert units(supply.plan(counted(9, claims=sale), NOW)) == {SALE["mall"]: 5, SHARED: 4}
+
+
 def test_of_what_nobody_speaks_nothing_is_made():
     found = supply.plan(counted(50), NOW)
     assert (found.units, found.offers) == ({}, {})
