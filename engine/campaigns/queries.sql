@@ -1,4 +1,5 @@
--- Tables: campaigns (engine/infra/migrations/0002_reference.sql), bundles (…/0016_bundles.sql).
+-- Tables: campaigns (engine/infra/migrations/0002_reference.sql), campaign_skus, stock_changes
+-- (…/0010_supply.sql).
 
 -- name: get_campaign
 -- $1 tenant, $2 campaign
@@ -48,27 +49,23 @@ FROM campaigns
 WHERE tenant = $1 AND campaign = $2;
 
 -- name: unplanned_campaigns
--- A pool whose last shrink is not folded has an amount nobody knows yet: its campaign waits.
 -- $1 limit
 SELECT
   tenant, campaign, version, published_version, updated_at, starts_at <= now() AS settled,
   document, fields, pools
-FROM campaigns AS c
+FROM campaigns
 WHERE planned_version < version
-  AND NOT EXISTS (
-    SELECT 1
-    FROM grants AS g
-    WHERE g.pool_id = ANY(c.pools) AND g.applied IS NULL AND g.delta < 0
-  )
 ORDER BY tenant, campaign
 LIMIT $1
 FOR UPDATE SKIP LOCKED;
 
 -- name: plan_campaigns
--- $1 tenants, $2 campaigns, $3 fields and $4 pools, each as one jsonb array a campaign
+-- $1 tenants, $2 campaigns, $3 fields and $4 pools, each as one jsonb array a campaign, $5 the last
+-- change of a SKU that they still wait for
 UPDATE campaigns AS c
 SET
   planned_version = c.version,
+  changes = greatest(c.changes, $5),
   fields = ARRAY(SELECT jsonb_array_elements_text(done.fields)),
   pools = ARRAY(SELECT jsonb_array_elements_text(done.pools))
 FROM unnest($1::text[], $2::text[], $3::jsonb[], $4::jsonb[])
@@ -76,28 +73,14 @@ FROM unnest($1::text[], $2::text[], $3::jsonb[], $4::jsonb[])
 WHERE c.tenant = done.tenant AND c.campaign = done.campaign;
 
 -- name: publish_campaigns
-UPDATE campaigns
+UPDATE campaigns AS p
 SET published_version = planned_version
-WHERE published_version < planned_version;
-
--- name: replan_drawing_campaigns
--- Campaigns that draw from the shared pool of one of these SKUs, or of a bundle of them, whose policy
--- has changed: their offers are written anew although their own version stays.
--- $1 tenant, $2 skus
-UPDATE campaigns AS c
-SET planned_version = least(planned_version, version - 1)
-WHERE tenant = $1
-  AND returned_at IS NULL
-  AND EXISTS (
+WHERE published_version < planned_version
+  AND NOT EXISTS (
     SELECT 1
-    FROM jsonb_array_elements(c.document -> 'skus') AS one
-    WHERE (one ->> 'draws_shared')::boolean AND (
-      one ->> 'sku' = ANY($2::text[]) OR EXISTS (
-        SELECT 1
-        FROM bundles AS b CROSS JOIN jsonb_array_elements(b.components) AS part
-        WHERE b.tenant = $1 AND b.sku = one ->> 'sku' AND part ->> 'sku' = ANY($2::text[])
-      )
-    )
+    FROM stock_changes AS c
+    JOIN campaign_skus AS s ON s.tenant = c.tenant AND s.sku = c.sku
+    WHERE c.id <= p.changes AND s.tenant = p.tenant AND s.campaign = p.campaign
   );
 
 -- name: replan_naming_campaigns

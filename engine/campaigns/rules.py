@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import msgspec
 
-from engine.campaigns.types import CampaignFields, CampaignSku, Elastic, Part, Parts
+from engine.campaigns.types import CampaignFields, CampaignSku, Elastic, Part, Parts, Wave
 from engine.kernel import codec
 from engine.kernel.codec import Money
 from engine.kernel.errors import ValidationFailed
@@ -30,12 +30,17 @@ def normal(campaign: CampaignFields) -> CampaignFields:
         balance_until=campaign.balance_until
         and codec.instant(campaign.balance_until, "/balance_until"),
         channels=campaign.channels or named_channels(campaign),
+        waves=[
+            msgspec.structs.replace(one, at=codec.instant(one.at, f"/waves/{n}/at"))
+            for n, one in enumerate(campaign.waves)
+        ],
     )
 
 
 def named_channels(campaign: CampaignFields) -> list[str]:
     """Return the channels that a quota names, sorted."""
-    return sorted({channel for sku in campaign.skus for channel in sku.quota})
+    quotas = [one.quota for one in campaign.skus] + [one.quota for one in campaign.waves]
+    return sorted({channel for quota in quotas for channel in quota})
 
 
 def unknown(
@@ -57,8 +62,6 @@ def unknown(
 
 
 def _faults(campaign: CampaignFields) -> Iterator[Fault]:
-    if campaign.waves:
-        yield Fault("/waves", "waves are not yet supported: leave it empty")
     if campaign.ends_at <= campaign.starts_at:
         yield Fault("/ends_at", "must be later than starts_at")
     if campaign.grace_seconds is not None and campaign.hold_seconds is None:
@@ -70,8 +73,18 @@ def _faults(campaign: CampaignFields) -> Iterator[Fault]:
         yield from _bad_identifier(channel, f"/channels/{n}")
     for n, one in enumerate(campaign.skus):
         yield from _sku_faults(one, f"/skus/{n}", campaign.channels)
+    for n, wave in enumerate(campaign.waves):
+        yield from _wave_faults(wave, f"/waves/{n}", campaign)
     if campaign.elastic is not None:
         yield from _elastic_faults(campaign.elastic, campaign)
+
+
+def _wave_faults(wave: Wave, at: str, campaign: CampaignFields) -> Iterator[Fault]:
+    if not campaign.starts_at <= wave.at < campaign.ends_at:
+        yield Fault(f"{at}/at", "must lie between starts_at and ends_at")
+    if wave.sku is not None and wave.sku not in {one.sku for one in campaign.skus}:
+        yield Fault(f"{at}/sku", "must be one of the campaign's SKUs")
+    yield from _quota_faults(wave.quota, at, campaign.channels)
 
 
 def _elastic_faults(elastic: Elastic, campaign: CampaignFields) -> Iterator[Fault]:
@@ -132,12 +145,16 @@ def _balance_faults(campaign: CampaignFields) -> Iterator[Fault]:
 
 def _sku_faults(one: CampaignSku, at: str, channels: list[str]) -> Iterator[Fault]:
     yield from _bad_identifier(one.sku, f"{at}/sku")
-    for channel in one.quota:
+    yield from _quota_faults(one.quota, at, channels)
+    yield from _money_faults(one, at)
+
+
+def _quota_faults(quota: Collection[str], at: str, channels: Collection[str]) -> Iterator[Fault]:
+    for channel in quota:
         place = f"{at}/quota/{codec.escape(channel)}"
         if channels and channel not in channels:
             yield Fault(place, "must be one of the campaign's channels")
         yield from _bad_identifier(channel, place)
-    yield from _money_faults(one, at)
 
 
 def _money_faults(one: CampaignSku, at: str) -> Iterator[Fault]:

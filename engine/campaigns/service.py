@@ -18,7 +18,7 @@ from engine.kernel.errors import InConflict, NotFound, ValidationFailed
 from engine.kernel.types import Tenant
 
 __all__ = ["Unplanned", "ended", "get", "mark_planned", "mark_published", "mark_returned",
-           "page", "put", "replan_drawing", "replan_naming", "unplanned"]  # fmt: skip
+           "page", "put", "replan_naming", "unplanned"]  # fmt: skip
 
 
 async def put(
@@ -74,19 +74,14 @@ async def unplanned(tx: Connection, limit: int) -> list[Unplanned | Unplannable]
     return await store.unplanned(tx, limit)
 
 
-async def mark_planned(tx: Connection, done: Sequence[Published]) -> None:
-    """Note what the present versions left with the publisher."""
-    await store.mark_planned(tx, done)
+async def mark_planned(tx: Connection, done: Sequence[Published], changes: int = 0) -> None:
+    """Note what the present versions left with the publisher, as the store says."""
+    await store.mark_planned(tx, done, changes)
 
 
 async def mark_published(db: Connection) -> None:
     """Note that the cell has everything that was planned."""
     await store.mark_published(db)
-
-
-async def replan_drawing(tx: Connection, tenant: Tenant, skus: Sequence[str]) -> None:
-    """Have campaigns that draw from these SKUs' shared pools planned again."""
-    await store.replan_drawing(tx, tenant, skus)
 
 
 async def replan_naming(tx: Connection, tenant: Tenant, sku: str) -> None:

@@ -86,25 +86,24 @@ async def unplanned(tx: Connection, limit: int) -> list[Unplanned | Unplannable]
     return [_unplanned(row) for row in await tx.fetch(SQL["unplanned_campaigns"], limit)]
 
 
-async def mark_planned(tx: Connection, done: Sequence[Published]) -> None:
-    """Note what the present versions left with the publisher."""
+async def mark_planned(tx: Connection, done: Sequence[Published], changes: int = 0) -> None:
+    """Note what the present versions left with the publisher.
+
+    They are published once their SKUs are planned that changed up to the number `changes`.
+    """
     await tx.execute(
         SQL["plan_campaigns"],
         [one.tenant for one in done],
         [one.campaign for one in done],
         [msgspec.json.encode(one.fields).decode() for one in done],
         [msgspec.json.encode(one.pools).decode() for one in done],
+        changes,
     )
 
 
 async def mark_published(db: Connection) -> None:
     """Note that the cell has everything that was planned."""
     await db.execute(SQL["publish_campaigns"])
-
-
-async def replan_drawing(tx: Connection, tenant: Tenant, skus: Sequence[str]) -> None:
-    """Have campaigns that draw from these SKUs' shared pools planned again."""
-    await tx.execute(SQL["replan_drawing_campaigns"], tenant, list(skus))
 
 
 async def replan_naming(tx: Connection, tenant: Tenant, sku: str) -> None:

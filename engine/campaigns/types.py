@@ -42,10 +42,14 @@ class Limit(codec.Wire, frozen=True):
 
 
 class Wave(codec.Wire, frozen=True):
-    """Stock that is put on sale later (named for a later version)."""
+    """Units by channel that are put on sale later, of one SKU or, without `sku`, of each.
+
+    They are carved out as soon as the campaign is published, and for sale from `at` on.
+    """
 
     at: codec.Instant
     quota: Quota = msgspec.field(default_factory=dict)
+    sku: codec.Identifier | None = None
 
 
 # Units as a whole number, or a fraction of a quota as a number with a point: 50 or 0.25.

@@ -1,6 +1,8 @@
--- Tables: supply_policies, campaigns, channels, unplannable, pool_moves, publication_changes
--- (engine/infra/migrations/0002_reference.sql, 0004_unplannable.sql, 0012_publications.sql),
--- pools, grants, cell_rules, pauses, cells (…/0001_spine.sql), bundles (…/0016_bundles.sql).
+-- Tables: supply_policies, campaigns, channels, skus, unplannable, pool_moves
+-- (engine/infra/migrations/0002_reference.sql, 0004_unplannable.sql), publication_changes
+-- (…/0012_publications.sql), bundles (…/0016_bundles.sql), pools, grants, cell_rules, pauses, cells
+-- (…/0001_spine.sql), stock_changes, stock_instants, stock_shorts, campaign_skus, grant_sums,
+-- pool_excess (…/0010_supply.sql); of orders their draws.
 
 -- name: get_policy
 -- $1 tenant, $2 policy
@@ -27,56 +29,61 @@ LIMIT $3;
 -- $1 tenant, $2 owner, $3 sku
 SELECT policy
 FROM supply_policies
-WHERE tenant = $1 AND owner = $2 AND sku = $3;
-
--- name: policies_of_skus
--- $1 tenant, $2 owners, $3 skus
-SELECT p.sku, p.document
-FROM supply_policies AS p
-JOIN unnest($2::text[], $3::text[]) AS wanted (owner, sku)
-  ON p.owner = wanted.owner AND p.sku = wanted.sku
-WHERE p.tenant = $1;
+WHERE tenant = $1 AND owner = $2 AND sku = $3 AND NOT dated;
 
 -- name: insert_policy
--- $1 tenant, $2 policy, $3 document, $4 actor, $5 owner, $6 sku
-INSERT INTO supply_policies (tenant, policy, version, document, actor, owner, sku)
-VALUES ($1, $2, 1, $3::jsonb, $4, $5, $6)
+-- $1 tenant, $2 policy, $3 document, $4 actor, $5 owner, $6 sku, $7 dated
+INSERT INTO supply_policies (tenant, policy, version, document, actor, owner, sku, dated)
+VALUES ($1, $2, 1, $3::jsonb, $4, $5, $6, $7)
 ON CONFLICT DO NOTHING
 RETURNING policy, version, published_version, updated_at, document;
 
 -- name: update_policy
--- $1 tenant, $2 policy, $3 document, $4 actor
+-- $1 tenant, $2 policy, $3 document, $4 actor, $5 dated
 UPDATE supply_policies
-SET document = $3::jsonb, actor = $4, version = version + 1, updated_at = now()
+SET document = $3::jsonb, actor = $4, dated = $5, version = version + 1, updated_at = now()
 WHERE tenant = $1 AND policy = $2
 RETURNING policy, version, published_version, updated_at, document;
 
 -- name: unplanned_policies
--- A pool whose last shrink is not folded has an amount nobody knows yet: its policy waits.
 -- $1 limit
-SELECT
-  tenant, owner, policy, version, published_version, updated_at, document, fields, pools
-FROM supply_policies AS s
+SELECT tenant, owner, policy, version, published_version, updated_at, document
+FROM supply_policies
 WHERE planned_version < version
-  AND NOT EXISTS (
-    SELECT 1
-    FROM grants AS g
-    WHERE g.pool_id = ANY(s.pools) AND g.applied IS NULL AND g.delta < 0
-  )
 ORDER BY tenant, policy
 LIMIT $1
 FOR UPDATE SKIP LOCKED;
 
 -- name: plan_policies
--- $1 tenants, $2 policies, $3 fields and $4 pools, each as one jsonb array a policy
+-- $1 tenants, $2 policies
 UPDATE supply_policies AS s
-SET
-  planned_version = s.version,
-  fields = ARRAY(SELECT jsonb_array_elements_text(done.fields)),
-  pools = ARRAY(SELECT jsonb_array_elements_text(done.pools))
-FROM unnest($1::text[], $2::text[], $3::jsonb[], $4::jsonb[])
-  AS done (tenant, policy, fields, pools)
+SET planned_version = s.version, planned = s.document
+FROM unnest($1::text[], $2::text[]) AS done (tenant, policy)
 WHERE s.tenant = done.tenant AND s.policy = done.policy;
+
+-- name: await_changes
+-- They are published once these SKUs are planned. $1 tenants, $2 policies, $3 last change
+UPDATE supply_policies AS s
+SET changes = greatest(s.changes, $3)
+FROM unnest($1::text[], $2::text[]) AS done (tenant, policy)
+WHERE s.tenant = done.tenant AND s.policy = done.policy;
+
+-- name: publish_policies
+UPDATE supply_policies AS s
+SET published_version = planned_version
+WHERE published_version < planned_version
+  AND NOT EXISTS (
+    SELECT 1
+    FROM stock_changes AS c
+    WHERE c.id <= s.changes AND c.tenant = s.tenant AND (s.sku = '' OR c.sku = s.sku)
+  );
+
+-- name: planned_policies
+-- $1 tenant, $2 skus
+SELECT policy, planned_version, owner, planned
+FROM supply_policies
+WHERE tenant = $1 AND planned IS NOT NULL AND (sku = '' OR sku = ANY($2::text[]))
+ORDER BY policy;
 
 -- name: note_unplannable
 -- Nothing comes back when the same was noted before.
@@ -99,15 +106,14 @@ LEFT JOIN channels AS h
   ON u.kind = 'channel' AND h.tenant = u.tenant AND h.channel = u.id
 WHERE
   u.tenant = $1
-  AND u.version = coalesce(c.version, s.version, h.version)
-  AND u.version > coalesce(c.planned_version, s.planned_version, h.planned_version)
+  AND (
+    u.version = coalesce(c.version, s.version, h.version)
+    AND u.version > coalesce(c.planned_version, s.planned_version, h.planned_version)
+    OR u.kind = 'sku'
+    AND EXISTS (SELECT 1 FROM stock_changes AS x WHERE x.tenant = u.tenant AND x.sku = u.id)
+  )
 ORDER BY u.kind, u.id
 LIMIT $2;
-
--- name: publish_policies
-UPDATE supply_policies
-SET published_version = planned_version
-WHERE published_version < planned_version;
 
 -- name: lock_planning
 -- One planner a cell at a time: two would number the same grants twice. Held until the transaction
@@ -118,27 +124,65 @@ SELECT
   pg_advisory_xact_lock(hashtextextended('tidegate.planning.' || $1, 0));
 
 -- name: make_pools
--- $1 cell, $2 tenants, $3 owners, $4 skus, $5 channels, $6 campaigns
-INSERT INTO pools (pool_id, cell, tenant, owner, sku, channel, campaign)
-SELECT 'p' || nextval('pool_ids'), $1, d.tenant, d.owner, d.sku, d.channel, d.campaign
-FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
-  AS d (tenant, owner, sku, channel, campaign)
+-- $1 cell, $2 tenants, $3 owners, $4 skus, $5 channels, $6 campaigns, $7 node groups
+INSERT INTO pools (pool_id, cell, tenant, owner, sku, channel, campaign, node_group)
+SELECT
+  'p' || nextval('pool_ids'), $1, d.tenant, d.owner, d.sku, d.channel, d.campaign, d.node_group
+FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
+  AS d (tenant, owner, sku, channel, campaign, node_group)
 WHERE NOT EXISTS (
   SELECT 1
   FROM pools AS p
-  WHERE p.tenant = d.tenant AND p.owner = d.owner AND p.sku = d.sku
+  WHERE p.tenant = d.tenant AND p.sku = d.sku AND p.owner = d.owner
     AND p.channel = d.channel AND p.listing = '' AND p.campaign = d.campaign
+    AND p.node_group = d.node_group
 )
-ON CONFLICT (tenant, owner, sku, channel, listing, campaign) DO NOTHING;
+ON CONFLICT (tenant, sku, owner, channel, listing, campaign, node_group) DO NOTHING;
 
 -- name: pools_by_name
--- $1 tenants, $2 owners, $3 skus, $4 channels, $5 campaigns
-SELECT p.pool_id, p.tenant, p.owner, p.sku, p.channel, p.campaign
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
-  AS d (tenant, owner, sku, channel, campaign)
+-- $1 tenants, $2 owners, $3 skus, $4 channels, $5 campaigns, $6 node groups
+SELECT p.pool_id, p.tenant, p.owner, p.sku, p.channel, p.campaign, p.node_group
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
+  AS d (tenant, owner, sku, channel, campaign, node_group)
 JOIN pools AS p
-  ON p.tenant = d.tenant AND p.owner = d.owner AND p.sku = d.sku
-  AND p.channel = d.channel AND p.listing = '' AND p.campaign = d.campaign;
+  ON p.tenant = d.tenant AND p.sku = d.sku AND p.owner = d.owner
+  AND p.channel = d.channel AND p.listing = '' AND p.campaign = d.campaign
+  AND p.node_group = d.node_group;
+
+-- name: pools_of_skus
+-- `given` is what all grants amount to, `folded` those that are folded; the rest of what a pool has
+-- came beside them. One statement, so that pools and grants are of one position of the log. OFFSET
+-- keeps it to one look into the index a SKU, whatever Postgres knows of the tables.
+-- $1 tenant, $2 skus
+SELECT
+  p.pool_id, p.owner, p.sku, p.channel, p.campaign, p.node_group, p.ended, p.granted, p.available,
+  p.held + p.sold - p.owed AS used,
+  coalesce(s.units, 0) + g.given AS given,
+  coalesce(s.units, 0) + g.folded AS folded,
+  coalesce(s.seq, 0) AS summed_seq,
+  greatest(coalesce(s.seq, 0), g.folded_seq) AS folded_seq,
+  greatest(coalesce(s.seq, 0), g.last_seq) AS last_seq
+FROM unnest($2::text[]) AS w (sku)
+CROSS JOIN LATERAL (
+  SELECT * FROM pools WHERE tenant = $1 AND sku = w.sku AND listing = '' OFFSET 0
+) AS p
+LEFT JOIN grant_sums AS s ON s.pool_id = p.pool_id
+CROSS JOIN LATERAL (
+  SELECT
+    coalesce(sum(coalesce(applied, delta)), 0)::bigint AS given,
+    coalesce(sum(applied), 0)::bigint AS folded,
+    coalesce(max(seq) FILTER (WHERE applied IS NOT NULL), 0) AS folded_seq,
+    coalesce(max(seq), 0) AS last_seq
+  FROM grants
+  WHERE pool_id = p.pool_id AND seq > coalesce(s.seq, 0)
+) AS g
+ORDER BY p.pool_id;
+
+-- name: sum_grants
+-- $1 pool ids, $2 seqs up to which all are folded, $3 what they amount to
+INSERT INTO grant_sums (pool_id, seq, units)
+SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[])
+ON CONFLICT (pool_id) DO UPDATE SET seq = excluded.seq, units = excluded.units;
 
 -- name: given
 -- From the grants alone: the pools' own rows belong to the recorder, and locking them here would
@@ -189,10 +233,11 @@ ORDER BY pool_id, seq
 LIMIT $2;
 
 -- name: mark_sent
--- $1 pool ids, $2 seqs
+-- Lost, it is only sent again: nobody waits for the disk. $1 pool ids, $2 seqs
+WITH soon AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
 UPDATE grants AS g
 SET sent_at = now()
-FROM unnest($1::text[], $2::bigint[]) AS done (pool_id, seq)
+FROM soon, unnest($1::text[], $2::bigint[]) AS done (pool_id, seq)
 WHERE g.pool_id = done.pool_id AND g.seq = done.seq;
 
 -- name: send_again
@@ -216,10 +261,11 @@ ORDER BY field
 LIMIT $3;
 
 -- name: mark_rules
--- $1 cell, $2 fields, $3 versions
+-- As mark_sent. $1 cell, $2 fields, $3 versions
+WITH soon AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
 UPDATE cell_rules AS r
 SET applied = true
-FROM unnest($2::text[], $3::bigint[]) AS done (field, version)
+FROM soon, unnest($2::text[], $3::bigint[]) AS done (field, version)
 WHERE r.cell = $1 AND r.field = done.field AND r.version = done.version;
 
 -- name: tell_marketplaces
@@ -240,7 +286,7 @@ WHERE c.document ->> 'authority' = 'external';
 
 -- name: open_pools
 -- $1 pool ids
-SELECT pool_id, tenant, owner, sku, channel, campaign
+SELECT pool_id, tenant, owner, sku, channel, campaign, node_group
 FROM pools
 WHERE pool_id = ANY($1::text[]) AND NOT ended;
 
@@ -252,7 +298,8 @@ ON CONFLICT (tenant, move_id) DO NOTHING;
 
 -- name: same_move
 -- $1 tenant, $2 move_id, $3 document
-SELECT document = $3::jsonb
+-- Those of earlier versions name no group of nodes.
+SELECT document IN ($3::jsonb, $3::jsonb #- '{from,node_group}' #- '{to,node_group}')
 FROM pool_moves
 WHERE tenant = $1 AND move_id = $2;
 
@@ -335,3 +382,242 @@ WHERE pool_id = ANY($1::text[]) AND NOT ended;
 -- name: recorded_to
 -- $1 cell
 SELECT now() AS at, coalesce((SELECT last_id FROM cells WHERE cell = $1), '0-0') AS log_id;
+
+-- name: present
+SELECT now();
+
+-- name: cards
+-- $1 tenant, $2 skus
+SELECT
+  sku, owner, coalesce(document ->> 'category', '') AS category,
+  coalesce(document ->> 'brand', '') AS brand
+FROM skus
+WHERE tenant = $1 AND sku = ANY($2::text[]);
+
+-- name: matching_skus
+-- $1 tenant, $2 category, brand or all, $3 its name
+SELECT sku
+FROM skus
+WHERE tenant = $1 AND ($2 = 'all' OR document ->> $2 = $3);
+
+-- name: external_channels
+-- $1 tenant
+SELECT channel
+FROM channels
+WHERE tenant = $1 AND document ->> 'authority' = 'external';
+
+-- name: claims
+-- $1 tenant, $2 skus
+SELECT campaign, sku, version, channels, document, waves
+FROM campaign_skus
+WHERE tenant = $1 AND sku = ANY($2::text[])
+ORDER BY campaign;
+
+-- name: pools_of_campaigns
+-- $1 tenant, $2 campaigns
+SELECT DISTINCT p.campaign, p.pool_id
+FROM campaign_skus AS s
+JOIN pools AS p ON p.tenant = s.tenant AND p.sku = s.sku AND p.campaign = s.campaign
+WHERE s.tenant = $1 AND s.campaign = ANY($2::text[]);
+
+-- name: drop_claims
+-- $1 tenant, $2 campaigns, and what stays of them: $3 campaigns, $4 skus
+DELETE FROM campaign_skus AS s
+WHERE s.tenant = $1 AND s.campaign = ANY($2::text[])
+  AND NOT EXISTS (
+    SELECT 1
+    FROM unnest($3::text[], $4::text[]) AS kept (campaign, sku)
+    WHERE kept.campaign = s.campaign AND kept.sku = s.sku
+  )
+RETURNING s.sku;
+
+-- name: write_claims
+-- $1 tenant, $2 campaigns, $3 skus, $4 versions, $5 channels, each as a json array, $6 documents,
+-- $7 waves
+INSERT INTO campaign_skus (tenant, campaign, sku, version, channels, document, waves)
+SELECT
+  $1, w.campaign, w.sku, w.version, ARRAY(SELECT jsonb_array_elements_text(w.channels)),
+  w.document, w.waves
+FROM unnest($2::text[], $3::text[], $4::bigint[], $5::jsonb[], $6::jsonb[], $7::jsonb[])
+  AS w (campaign, sku, version, channels, document, waves)
+ON CONFLICT (tenant, campaign, sku) DO UPDATE
+SET
+  version = excluded.version, channels = excluded.channels, document = excluded.document,
+  waves = excluded.waves;
+
+-- name: note_due
+WITH due AS (
+  DELETE FROM stock_instants
+  WHERE at <= now()
+  RETURNING tenant, sku
+)
+INSERT INTO stock_changes (tenant, sku)
+SELECT tenant, sku FROM due;
+
+-- name: note_free
+-- Units that came free while the SKU lacks some: they are taken back.
+INSERT INTO stock_changes (tenant, sku)
+SELECT DISTINCT s.tenant, s.sku
+FROM stock_shorts AS s
+JOIN pools AS p
+  ON p.tenant = s.tenant AND p.sku = s.sku AND p.node_group = s.node_group
+  AND p.available > 0 AND NOT p.ended
+WHERE s.until IS NULL
+  AND NOT EXISTS (
+    SELECT 1 FROM stock_changes AS c WHERE c.tenant = s.tenant AND c.sku = s.sku
+  );
+
+-- name: changed_skus
+-- $1 limit
+WITH waiting AS MATERIALIZED (
+  SELECT DISTINCT p.tenant, p.sku
+  FROM grants AS g
+  JOIN pools AS p ON p.pool_id = g.pool_id
+  WHERE g.applied IS NULL AND g.delta < 0
+), first AS (
+  SELECT c.id, c.tenant, c.sku
+  FROM stock_changes AS c
+  WHERE NOT EXISTS (SELECT 1 FROM waiting AS w WHERE w.tenant = c.tenant AND w.sku = c.sku)
+  ORDER BY c.id
+  LIMIT $1 * 10
+)
+SELECT tenant, sku
+FROM first
+GROUP BY tenant, sku
+ORDER BY min(id)
+LIMIT $1;
+
+-- name: waiting_skus
+-- $1 tenant, $2 skus
+SELECT DISTINCT p.sku
+FROM grants AS g
+JOIN pools AS p ON p.pool_id = g.pool_id
+WHERE g.applied IS NULL AND g.delta < 0 AND p.tenant = $1 AND p.sku = ANY($2::text[]);
+
+-- name: take_changed
+-- $1 tenant, $2 skus
+DELETE FROM stock_changes
+WHERE tenant = $1 AND sku = ANY($2::text[]);
+
+-- name: add_changed
+-- $1 tenant, $2 skus
+WITH added AS (
+  INSERT INTO stock_changes (tenant, sku)
+  SELECT $1, one.sku
+  FROM unnest($2::text[]) AS one (sku)
+  RETURNING id
+)
+SELECT max(id) FROM added;
+
+-- name: drop_instants
+-- $1 tenant, $2 skus, $3 those that have one
+DELETE FROM stock_instants
+WHERE tenant = $1 AND sku = ANY($2::text[]) AND NOT sku = ANY($3::text[]);
+
+-- name: write_instants
+-- $1 tenant, $2 skus, $3 instants
+INSERT INTO stock_instants (tenant, sku, at)
+SELECT $1, one.sku, one.at
+FROM unnest($2::text[], $3::timestamptz[]) AS one (sku, at)
+ON CONFLICT (tenant, sku) DO UPDATE SET at = excluded.at
+WHERE stock_instants.at <> excluded.at;
+
+-- name: drop_excess
+-- $1 pool ids, $2 those that have some
+DELETE FROM pool_excess
+WHERE pool_id = ANY($1::text[]) AND NOT pool_id = ANY($2::text[]);
+
+-- name: write_excess
+-- $1 pool ids, $2 units
+INSERT INTO pool_excess (pool_id, units)
+SELECT * FROM unnest($1::text[], $2::bigint[])
+ON CONFLICT (pool_id) DO UPDATE SET units = excluded.units
+WHERE pool_excess.units <> excluded.units;
+
+-- name: standing_shorts
+-- $1 tenant, $2 skus
+SELECT sku, node_group, lacking
+FROM stock_shorts
+WHERE tenant = $1 AND sku = ANY($2::text[]) AND until IS NULL;
+
+-- name: begin_shorts
+-- $1 tenant, $2 skus, $3 node groups, $4 units
+INSERT INTO stock_shorts (tenant, sku, node_group, units, lacking)
+SELECT $1, one.sku, one.node_group, one.units, one.units
+FROM unnest($2::text[], $3::text[], $4::bigint[]) AS one (sku, node_group, units)
+ON CONFLICT (tenant, sku, node_group) WHERE until IS NULL DO UPDATE
+SET lacking = excluded.lacking, units = greatest(stock_shorts.units, excluded.lacking);
+
+-- name: end_shorts
+-- $1 tenant, $2 skus, $3 node groups, $4 kind of the event
+WITH ended AS (
+  UPDATE stock_shorts AS s
+  SET until = now(), lacking = 0
+  FROM unnest($2::text[], $3::text[]) AS one (sku, node_group)
+  WHERE s.tenant = $1 AND s.sku = one.sku AND s.node_group = one.node_group AND s.until IS NULL
+  RETURNING s.sku, s.node_group, s.units, s.since
+)
+INSERT INTO events (at, kind, actor, data)
+SELECT
+  now(), $4, 'publisher',
+  json_build_object(
+    'tenant', $1::text, 'sku', sku, 'node_group', node_group, 'units', units, 'since', since
+  )
+FROM ended;
+
+-- name: list_shorts
+-- $1 tenant, $2 sku ('' all), $3 the last one seen, $4 limit
+SELECT id, sku, node_group, units, lacking, since, until
+FROM stock_shorts
+WHERE tenant = $1 AND id > $3 AND ($2 = '' OR sku = $2)
+ORDER BY id
+LIMIT $4;
+
+-- name: untold_shorts
+-- Those of which more units are lacking than an event has named orders for.
+-- $1 limit
+SELECT id, tenant, sku, node_group, lacking
+FROM stock_shorts
+WHERE until IS NULL AND lacking > told
+ORDER BY id
+LIMIT $1;
+
+-- name: short_pools
+-- $1 tenant, $2 sku, $3 node group
+SELECT pool_id, channel
+FROM pools
+WHERE tenant = $1 AND sku = $2 AND node_group = $3 AND held + sold - owed > 0;
+
+-- name: offering_channels
+-- Whose orders may draw from a shared pool. $1 tenant, $2 sku
+SELECT DISTINCT channel
+FROM pools
+WHERE tenant = $1 AND sku = $2 AND channel <> '';
+
+-- name: newest_drawing
+-- The newest orders of a channel that hold or bought units of these pools and have none of them at a
+-- node yet. $1 tenant, $2 channel, $3 pool ids, $4 limit
+SELECT o.order_id, o.accepted_at, d.units
+FROM orders AS o
+CROSS JOIN LATERAL (
+  SELECT sum((one ->> 2)::bigint)::bigint AS units
+  FROM jsonb_array_elements(o.draws) AS one
+  WHERE one ->> 1 = ANY($3::text[])
+) AS d
+WHERE o.channel = $2 AND o.tenant = $1 AND o.state = 'open' AND d.units > 0
+  AND NOT EXISTS (
+    SELECT 1
+    FROM stock_assignments AS a
+    WHERE a.tenant = $1 AND a.order_id = o.order_id AND a.cancelled_at IS NULL
+  )
+ORDER BY o.placed_at DESC
+LIMIT $4;
+
+-- name: tell_short
+-- $1 id, $2 units told, $3 kind of the event, $4 data
+WITH told AS (
+  UPDATE stock_shorts SET told = $2 WHERE id = $1 AND until IS NULL
+  RETURNING id
+)
+INSERT INTO events (at, kind, actor, data)
+SELECT now(), $3, 'publisher', $4::json FROM told;

@@ -14,7 +14,7 @@ from typing import Any, Final
 import asyncpg
 from msgspec.structs import astuple
 
-from engine.infra import queries
+from engine.infra import publishing, queries
 from engine.infra.log import Entry
 from engine.infra.postgres import Connection, connect
 from engine.kernel import codec
@@ -258,11 +258,11 @@ async def save_reference(
     tx: Connection, cell: str, recorded: int, log_id: str, events: Iterable[LogEvent]
 ) -> None:
     """Write what the log says about pools, pauses and checkpoints, one entry at a time."""
-    grants = []
+    grants: list[tuple[Granted, str]] = []
     for event in events:
         match event:
             case Granted():
-                grants.append((event.subject, event.seq, event.applied, log_id))
+                grants.append((event, log_id))
             case Moved() if event.ended:
                 await tx.execute(SQL["end_pools"], [event.source], [event.target])
             case PauseSet() if event.on:
@@ -275,7 +275,14 @@ async def save_reference(
             case _:
                 pass
     if grants:
-        await tx.execute(SQL["settle_grants"], *_columns(grants))
+        await _settle(tx, grants)
+
+
+async def _settle(tx: Connection, grants: Sequence[tuple[Granted, str]]) -> None:
+    rows = [(one.subject, one.seq, one.applied, log_id) for one, log_id in grants]
+    await tx.execute(SQL["settle_grants"], *_columns(rows))
+    if any(one.asked < 0 for one, _ in grants):  # the planner waits for what could be taken away
+        await publishing.wake(tx)
 
 
 async def _compare(

@@ -10,7 +10,8 @@ from engine.infra.http.paging import read_page
 from engine.infra.http.server import body_of, json_response, path_id, query_id
 from engine.infra.runtime import RUNTIME
 from engine.inventory.service import controls as service
-from engine.inventory.types import PauseFields, PauseView, StockPage
+from engine.inventory.service import shortages
+from engine.inventory.types import PauseFields, PauseView, ShortPage, StockPage
 from engine.kernel import codec
 from engine.kernel.errors import Closed, NotFound, OutcomeUnknown
 
@@ -45,12 +46,28 @@ async def get_stock(request: web.Request) -> web.Response:
     return json_response({**answer, "as_of": as_of, "log_id": log_id})
 
 
+async def list_shorts(request: web.Request) -> web.Response:
+    """List shortages; all channels share them, so a channel-bound key is refused."""
+    principal = await principal_of(request, "stock:read")
+    require_unbound(principal)
+    page = read_page(request.query, int)
+    rows = await shortages.page(
+        request.app[RUNTIME],
+        principal.tenant,
+        query_id(request, "sku"),
+        after=page.after[0] if page.after else 0,
+        limit=page.limit + 1,
+    )
+    return json_response(page.answer(rows, lambda row: [row[0]], lambda row: row[1]))
+
+
 def routes() -> list[web.RouteDef]:
     """Return the routes of this module."""
     return [
         web.post("/v1/campaigns/{campaign}/pause", pause_campaign),
         web.post("/v1/campaigns/{campaign}/resume", resume_campaign),
         web.get("/v1/stock", get_stock),
+        web.get("/v1/stock:short", list_shorts),
     ]
 
 
@@ -74,6 +91,14 @@ OPERATIONS: Final[list[Operation]] = [
         "stock:read",
         responses={200: StockPage},
         query=[Query("channel", "only this channel"), Query("sku", "only this SKU"), *PAGED],
+    ),
+    operation(
+        "GET",
+        "/v1/stock:short",
+        "List SKUs of which orders have more units than there are, past shortages among them",
+        "stock:read",
+        responses={200: ShortPage},
+        query=[Query("sku", "only this SKU"), *PAGED],
     ),
 ]
 

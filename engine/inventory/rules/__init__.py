@@ -4,17 +4,15 @@ Everything is a difference: units against what the grants of a pool amount to, r
 body the cell was last told. Units that people moved between pools stay moved.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
 
-from engine.campaigns.types import CampaignFields, CampaignSku
+from engine.campaigns.types import CampaignFields
 from engine.channels.types import ChannelFields
 from engine.inventory.types import (
     Dimensions,
-    Draw,
     Given,
     Grant,
     MoveFields,
@@ -36,54 +34,10 @@ _pack: Final = msgspec.msgpack.Encoder().encode
 _unpack: Final = msgspec.msgpack.Decoder(list[Any]).decode
 
 
-@dataclass(slots=True)
-class Plan:
-    """What some channels, campaigns and policies come to, all in all.
-
-    `rules` are bodies without their version; `offers` become bodies once pools have ids.
-    """
-
-    units: dict[Dimensions, int] = field(default_factory=dict)
-    offers: dict[str, Offer] = field(default_factory=dict)
-    rules: dict[str, list[Any]] = field(default_factory=dict)
-
-    def add(self, other: "Plan") -> None:
-        """Take in another plan."""
-        self.units |= other.units
-        self.offers |= other.offers
-        self.rules |= other.rules
-
-    @property
-    def fields(self) -> set[str]:
-        """The rule fields it speaks of."""
-        return {*self.rules, *self.offers}
-
-    @property
-    def pools(self) -> set[Dimensions]:
-        """The pools it fills or draws from."""
-        drawn = {draw.pool for offer in self.offers.values() for draw in offer.draws}
-        return drawn | set(self.units)
-
-
-def normal(policy: PolicyFields) -> PolicyFields:
-    """Return the policy with each channel checked.
-
-    Raises:
-        ValidationFailed: a channel stands twice, or is no identifier.
-    """
-    codec.identifier(policy.sku, "/sku")
-    codec.open_document(policy.extensions, "/extensions")
-    seen: set[str] = set()
-    for n, one in enumerate(policy.channels):
-        codec.identifier(one.channel, f"/channels/{n}/channel")
-        if one.channel in seen:
-            codec.refuse(f"/channels/{n}/channel", "stands twice")
-        seen.add(one.channel)
-    return policy
-
-
-def check_names(policy: PolicyFields, owner: str | None, channels: set[str]) -> str:
+def check_names(policy: PolicyFields, owner: str | None, channels: Collection[str]) -> str:
     """Return the owner of the policy's SKU; `owner` is what the catalogue says, None no such SKU.
+
+    Of a policy of many SKUs it is the one it limits them to, or "".
 
     Raises:
         ValidationFailed: something it names does not exist, or belongs to another owner.
@@ -93,7 +47,9 @@ def check_names(policy: PolicyFields, owner: str | None, channels: set[str]) -> 
         for n, one in enumerate(policy.channels)
         if one.channel not in channels
     ]
-    if owner is None:
+    if not policy.sku:
+        owner = policy.owner or ""
+    elif owner is None:
         faults.append(Fault("/sku", "there is no such SKU"))
     elif policy.owner is not None and policy.owner != owner:
         faults.append(Fault("/owner", "must be the owner of the SKU"))
@@ -103,7 +59,7 @@ def check_names(policy: PolicyFields, owner: str | None, channels: set[str]) -> 
 
 
 def check_move(move: MoveFields) -> None:
-    """Refuse names that cannot be names.
+    """Refuse names that cannot be names, and pools of different stock.
 
     Raises:
         ValidationFailed: with the place.
@@ -111,13 +67,15 @@ def check_move(move: MoveFields) -> None:
     codec.identifier(move.move_id, "/move_id")
     codec.identifier(move.sku, "/sku")
     for at, pool in (("/from", move.source), ("/to", move.target)):
-        for part, name in (("channel", pool.channel), ("campaign", pool.campaign)):
-            if name:
+        for part in ("channel", "campaign", "node_group"):
+            if name := getattr(pool, part):
                 codec.identifier(name, f"{at}/{part}")
+    if move.source.node_group != move.target.node_group:
+        codec.refuse("/to/node_group", "must be that of from: units do not change their place")
 
 
-def channel_plan(tenant: Tenant, channel: str, fields: ChannelFields) -> Plan:
-    """Return how the cell judges orders of a channel."""
+def channel_rule(tenant: Tenant, channel: str, fields: ChannelFields) -> dict[str, list[Any]]:
+    """Return how the cell judges orders of a channel, by field and without a version."""
     by_method = {
         method: seconds * 1_000 for method, seconds in fields.hold_seconds_by_method.items()
     }
@@ -126,70 +84,34 @@ def channel_plan(tenant: Tenant, channel: str, fields: ChannelFields) -> Plan:
         fields.authority, fields.hold_seconds * 1_000, fields.grace_seconds * 1_000, by_method,
         fields.counts_at, expires_by,
     ]  # fmt: skip
-    return Plan(rules={_name("channel", tenant, channel): body})
+    return {_name("channel", tenant, channel): body}
 
 
-def policy_plan(tenant: Tenant, owner: str, policy: PolicyFields) -> Plan:
-    """Return the shared pool, the channels' own pools, and what they sell every day."""
-    shared = Dimensions(tenant, owner, policy.sku)
-    plan = Plan(units={shared: policy.shared})
-    for one in policy.channels:
-        own = shared._replace(channel=one.channel)
-        plan.units[own] = one.quota
-        cap = -1 if one.shared_cap is None else one.shared_cap
-        plan.offers[offer_field(tenant, "", one.channel, policy.sku)] = Offer(
-            (Draw(own), Draw(shared, cap))
-        )
-    return plan
-
-
-def campaign_plan(
-    tenant: Tenant,
-    campaign: str,
-    fields: CampaignFields,
-    owners: Mapping[str, str],
-    policies: Mapping[str, PolicyFields],
-) -> Plan:
-    """Return a campaign's window and limits, its pools, and what each channel sells in it.
-
-    `policies` are by SKU, and needed for those that also draw from the shared pool.
-    """
+def campaign_rule(tenant: Tenant, campaign: str, fields: CampaignFields) -> dict[str, list[Any]]:
+    """Return a campaign's window and limits, likewise."""
     hold_ms = (fields.hold_seconds or 0) * 1_000
     grace = GRACE_SECONDS_DEFAULT if fields.grace_seconds is None else fields.grace_seconds
     limits = [[one.scope, one.by, one.max, one.counts] for one in fields.limits]
     window = [to_ms(fields.starts_at), to_ms(fields.ends_at)]
-    plan = Plan()
     balance_by = to_ms(fields.balance_until) if fields.balance_until else 0
     rule = [*window, hold_ms, grace * 1_000, limits, balance_by]
-    plan.rules[_name("campaign", tenant, campaign)] = rule
-    for one in fields.skus:
-        shared = Dimensions(tenant, owners[one.sku], one.sku)
-        for channel in fields.channels:
-            extra = _shared_draw(one, channel, shared, policies.get(one.sku))
-            if channel not in one.quota and extra is None:
-                continue
-            own = shared._replace(channel=channel, campaign=campaign)
-            plan.units[own] = one.quota.get(channel, 0)
-            plan.offers[offer_field(tenant, campaign, channel, one.sku)] = Offer(
-                (Draw(own),) if extra is None else (Draw(own), extra),
-                one.per_buyer_limit or 0,
-                one.floor_price.amount if one.floor_price else 0,
-                one.deposit.amount if one.deposit else 0,
-                money.currency if (money := one.floor_price or one.deposit) else "",
-            )
-    return plan
+    return {_name("campaign", tenant, campaign): rule}
+
+
+def waves_of(fields: CampaignFields, sku: str) -> list[tuple[int, Mapping[str, int]]]:
+    """Return the waves of one SKU of a campaign: instants in ms, units by channel."""
+    return [(to_ms(one.at), one.quota) for one in fields.waves if one.sku in {None, sku}]
 
 
 def bodies(
-    plan: Plan, former: Iterable[str], ids: Mapping[Dimensions, str]
+    offers: Mapping[str, Offer], gone: Iterable[str], ids: Mapping[Dimensions, str]
 ) -> dict[str, list[Any]]:
-    """Return what the cell is told of a plan, by field and without versions.
+    """Return what the cell is told of offers, by field and without versions.
 
-    An offer it had before and has no more stays as one that sells nothing.
+    An offer that is gone stays as one that sells nothing.
     """
-    found = dict(plan.rules)
-    gone = dict.fromkeys(set(former) - plan.fields, ENDED_OFFER)
-    for name, offer in (gone | plan.offers).items():
+    found: dict[str, list[Any]] = {}
+    for name, offer in (dict.fromkeys(gone, ENDED_OFFER) | dict(offers)).items():
         draws = [[ids[draw.pool], draw.cap] for draw in offer.draws]
         found[name] = [draws, *offer[1:5], *([1] if offer.is_bundle else [])]
     return found
@@ -257,18 +179,6 @@ def sellable(
             units = min(units, cap - counted.get(cap_field(pool, channel), 0))
         found.append(max(0, units))
     return found
-
-
-def _shared_draw(
-    one: CampaignSku, channel: str, shared: Dimensions, policy: PolicyFields | None
-) -> Draw | None:
-    """The shared pool as a second source: only for channels that the policy lets draw from it."""
-    if not one.draws_shared or policy is None:
-        return None
-    for entry in policy.channels:
-        if entry.channel == channel:
-            return Draw(shared, -1 if entry.shared_cap is None else entry.shared_cap)
-    return None
 
 
 def _name(*parts: str) -> str:

@@ -7,11 +7,12 @@ from msgspec.structs import replace
 
 from engine.campaigns.types import CampaignFields, CampaignSku
 from engine.catalogue.types import Component
-from engine.inventory.rules import offer_field
+from engine.inventory.rules import offer_field, waves_of
 from engine.inventory.types import Offer
 from engine.kernel.types import Tenant
 
 Bundles: TypeAlias = Mapping[str, Sequence[Component]]  # components by the bundle's SKU
+Quota: TypeAlias = Mapping[str, int]  # units by channel
 
 _NONE: Final = CampaignSku("")
 
@@ -48,6 +49,19 @@ def unbundled(campaign: CampaignFields, bundles: Bundles) -> CampaignFields:
     return replace(campaign, skus=[*plain.values()])
 
 
+def waves(campaign: CampaignFields, bundles: Bundles) -> dict[str, list[tuple[int, Quota]]]:
+    """Return the waves of each SKU, instants in ms: of bundles they are their components' units."""
+    found: dict[str, dict[int, dict[str, int]]] = {}
+    for one in campaign.skus:
+        for at, quota in waves_of(campaign, one.sku):
+            of = expand(quota, bundles[one.sku]) if one.sku in bundles else {one.sku: quota}
+            for sku, units in of.items():
+                wave = found.setdefault(sku, {}).setdefault(at, {})
+                for channel, more in units.items():
+                    wave[channel] = wave.get(channel, 0) + more
+    return {sku: sorted(by_time.items()) for sku, by_time in found.items()}
+
+
 def offers(
     tenant: Tenant, campaign: str, fields: CampaignFields, bundles: Bundles
 ) -> dict[str, Offer]:
@@ -65,7 +79,8 @@ def offers(
             money.currency if money else "",
             is_bundle=True,
         )
+        later = {name for _, quota in waves_of(fields, one.sku) for name in quota}
         for channel in fields.channels:
-            if channel in one.quota or one.draws_shared:
+            if channel in one.quota or channel in later or one.draws_shared:
                 found[offer_field(tenant, campaign, channel, one.sku)] = offer
     return found

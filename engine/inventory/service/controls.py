@@ -216,9 +216,10 @@ def _check_moved(word: object, *detail: object) -> None:
 def _named(tenant: Tenant, owners: dict[str, str], sku: str, pool: PoolName) -> Dimensions:
     if sku not in owners:
         raise NotFound("there is no such SKU")
-    return Dimensions(tenant, owners[sku], sku, pool.channel, pool.campaign)
+    return Dimensions(tenant, owners[sku], sku, pool.channel, pool.campaign, pool.node_group)
 
 
 def _shown(name: Dimensions) -> str:
     where = f"channel {name.channel}" if name.channel else "the shared units"
-    return f"{where} in campaign {name.campaign}" if name.campaign else where
+    where += f" in campaign {name.campaign}" if name.campaign else ""
+    return f"{where} of the nodes {name.node_group}" if name.node_group else where

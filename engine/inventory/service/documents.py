@@ -7,6 +7,7 @@ from engine.infra.postgres import Connection
 from engine.infra.runtime import Runtime
 from engine.infra.versioned import Kept, Match, Saved
 from engine.inventory import rules
+from engine.inventory.rules import policies as resolving
 from engine.inventory.store import documents as store
 from engine.inventory.types import PolicyFields
 from engine.kernel import codec
@@ -21,12 +22,13 @@ async def put_policy(
 
     Raises:
         ValidationFailed: also for a SKU or channel that does not exist.
-        InConflict: the SKU has another policy, or this policy is of another SKU.
+        InConflict: the SKU has another policy without dates, or this one is of other SKUs.
     """
-    wanted = rules.normal(fields)
+    wanted = resolving.normal(fields)
     async with runtime.pool.acquire() as connection, connection.transaction():
         owner = await _owner(connection, tenant, wanted)
-        await _refuse_second(connection, tenant, policy, owner, wanted.sku)
+        if wanted.sku and not store.dated(wanted):
+            await _refuse_second(connection, tenant, policy, owner, wanted.sku)
         saved = await versioned.put(
             connection,
             store.Policies(owner),
@@ -35,7 +37,7 @@ async def put_policy(
             wanted,
             match=match,
             actor=actor,
-            allow=lambda kept: _refuse_other_sku(kept, wanted.sku),
+            allow=lambda kept: _refuse_other_target(kept, wanted),
         )
         await publishing.wake(connection)
         return saved
@@ -63,7 +65,8 @@ async def policies(
 
 
 async def _owner(tx: Connection, tenant: Tenant, policy: PolicyFields) -> str:
-    found = (await catalogue.stocked(tx, tenant, [policy.sku])).get(policy.sku)
+    named = [policy.sku] if policy.sku else []
+    found = (await catalogue.stocked(tx, tenant, named)).get(policy.sku)
     if found is not None and found.is_bundle:
         codec.refuse("/sku", "is a bundle and has no stock: give out that of its components")
     known = await channels.known(tx, tenant, [one.channel for one in policy.channels])
@@ -76,6 +79,11 @@ async def _refuse_second(tx: Connection, tenant: Tenant, policy: str, owner: str
         raise InConflict("the SKU has another supply policy", policy=present)
 
 
-def _refuse_other_sku(kept: Kept[PolicyFields] | None, sku: str) -> None:
-    if kept is not None and kept.value.sku != sku:
-        raise InConflict("a supply policy stays with its SKU: make another policy")
+def _refuse_other_target(kept: Kept[PolicyFields] | None, wanted: PolicyFields) -> None:
+    if kept is None:
+        return
+    before, now = kept.value, wanted
+    if resolving.target(before) != resolving.target(now) or (
+        not now.sku and before.owner != now.owner
+    ):
+        raise InConflict("a supply policy stays with its SKUs: make another policy")

@@ -6,13 +6,14 @@ others go on. It is tried again with every planning, for what it lacks may come.
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Protocol, TypeVar
+from datetime import UTC, datetime
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 import asyncpg
 import structlog
 
 from engine.campaigns import service as campaigns
-from engine.campaigns.types import Published
+from engine.campaigns.types import CampaignFields, Published
 from engine.catalogue import service as catalogue
 from engine.channels import service as channels
 from engine.infra.postgres import UNAVAILABLE, Connection
@@ -20,9 +21,11 @@ from engine.infra.publishing import Unplannable, why
 from engine.infra.runtime import Runtime
 from engine.infra.versioned import Kept
 from engine.inventory import rules
-from engine.inventory.rules import Plan, bundling
-from engine.inventory.store import documents, intentions, notes
-from engine.inventory.types import Wanted
+from engine.inventory.rules import bundling
+from engine.inventory.rules import policies as resolving
+from engine.inventory.rules.bundling import Bundles
+from engine.inventory.service import skus
+from engine.inventory.store import changes, documents, intentions, notes, supply
 from engine.kernel.errors import NotFound
 from engine.kernel.types import Tenant
 
@@ -30,6 +33,8 @@ _CHANNELS_MAX: Final = 500  # documents in one planning transaction
 _POLICIES_MAX: Final = 500
 _CAMPAIGNS_MAX: Final = 20
 _BUNDLES_MAX: Final = 500
+_SKU: Final = "sku"
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
 _NOTES_SHOWN_MAX: Final = 5
 
 _log = structlog.get_logger(__name__)
@@ -56,26 +61,24 @@ class _Kind(Generic[D]):
     write: Callable[[Runtime, Connection, Sequence[D]], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One document's plan, why its grants are made, and what it had in the cell before."""
+class _Changed(NamedTuple):
+    """A SKU whose pools may have to change."""
 
-    plan: Plan
-    reason: str
-    reference: str
-    former_fields: Sequence[str] = ()
-    former_pools: Sequence[str] = ()
+    tenant: Tenant
+    kept: Kept[Any]
 
 
 async def plan(runtime: Runtime, db: Connection) -> bool:
-    """Write down what changed documents come to; True when there were some."""
+    """Write down what changed documents and SKUs come to; True when there were some."""
     async with db.transaction():
         await intentions.lock_planning(db, runtime.settings.cell)
         planned = await _plan(_CHANNELS, runtime, db)
         planned = await _plan(_POLICIES, runtime, db) or planned
         for tenant, bundle in await catalogue.take_changed_bundles(db, _BUNDLES_MAX):
             await campaigns.replan_naming(db, tenant, bundle)
-        return await _plan(_CAMPAIGNS, runtime, db) or planned
+        planned = await _plan(_CAMPAIGNS, runtime, db) or planned
+        await changes.ripen(db)
+        return await _plan(_SKUS, runtime, db) or planned
 
 
 async def noted(runtime: Runtime) -> str:
@@ -150,85 +153,91 @@ def _key(one: _Found | Unplannable) -> tuple[Tenant, str]:
 async def _write_channels(
     runtime: Runtime, tx: Connection, changed: Sequence[channels.Unplanned]
 ) -> None:
-    items = [
-        Item(rules.channel_plan(tenant, kept.id, kept.value), "channel", kept.id)
-        for tenant, kept in changed
-    ]
-    await _write(runtime, tx, items)
+    bodies: dict[str, list[Any]] = {}
+    for tenant, kept in changed:
+        bodies |= rules.channel_rule(tenant, kept.id, kept.value)
+    await _write_rules(runtime, tx, bodies)
     await channels.mark_planned(tx, [(tenant, kept.id) for tenant, kept in changed])
 
 
 async def _write_policies(
     runtime: Runtime, tx: Connection, changed: Sequence[documents.Unplanned]
 ) -> None:
-    items = [
-        Item(
-            rules.policy_plan(one.tenant, one.owner, one.kept.value),
-            "supply_policy",
-            f"{one.kept.id}@{one.kept.version}",
-            one.fields,
-            one.pools,
-        )
-        for one in changed
-    ]
-    pools = await _write(runtime, tx, items)
-    done = [
-        documents.Planned(one.tenant, one.kept.id, sorted(item.plan.fields), ids)
-        for one, item, ids in zip(changed, items, pools, strict=True)
-    ]
-    await documents.mark_planned(tx, done)
+    await documents.mark_planned(tx, [(one.tenant, one.kept.id) for one in changed])
     for tenant in {one.tenant for one in changed}:
-        skus = [one.kept.value.sku for one in changed if one.tenant == tenant]
-        await campaigns.replan_drawing(tx, tenant, skus)
+        found = [one.kept for one in changed if one.tenant == tenant]
+        last = await skus.plan(
+            runtime, tx, tenant, [kept.value.sku for kept in found if kept.value.sku]
+        )
+        for kept in found:
+            if not kept.value.sku:
+                reached = await supply.matching(tx, tenant, *resolving.target(kept.value))
+                last = max(last, await changes.add(tx, tenant, reached))
+        await documents.await_changes(tx, [(tenant, kept.id) for kept in found], last)
 
 
 async def _write_campaigns(
     runtime: Runtime, tx: Connection, changed: Sequence[campaigns.Unplanned]
 ) -> None:
-    items = []
-    for tenant, kept, fields, pools in changed:
-        named = [one.sku for one in kept.value.skus]
-        await catalogue.owners_of(tx, tenant, named)  # none of them becomes a bundle meanwhile
-        bundles = await catalogue.components_of(tx, tenant, named)
-        whole = bundling.unbundled(kept.value, bundles)
-        skus = whole.skus
-        owners = await catalogue.owners_of(tx, tenant, [one.sku for one in skus])
-        if gone := [one.sku for one in skus if one.sku not in owners]:
-            raise NotFound(f"there is no SKU {gone[0]}")
-        shared = {one.sku: owners[one.sku] for one in skus if one.draws_shared}
-        policies = await documents.policies_of_skus(tx, tenant, shared)
-        plan = rules.campaign_plan(tenant, kept.id, whole, owners, policies)
-        plan.offers |= bundling.offers(tenant, kept.id, kept.value, bundles)
-        items.append(Item(plan, "campaign", f"{kept.id}@{kept.version}", fields, pools))
-    written = await _write(runtime, tx, items)
-    done = [
-        Published(one.tenant, one.kept.id, sorted(item.plan.fields), ids)
-        for one, item, ids in zip(changed, items, written, strict=True)
+    for tenant in {one.tenant for one in changed}:
+        found = [one for one in changed if one.tenant == tenant]
+        planned, fields = [], {}
+        for _, kept, former, _ in found:
+            bundles = await _bundles(tx, tenant, kept.value)
+            offers = bundling.offers(tenant, kept.id, kept.value, bundles)
+            fields[kept.id] = sorted(offers)
+            bodies = rules.bodies(offers, set(former) - offers.keys(), {})
+            bodies |= rules.campaign_rule(tenant, kept.id, kept.value)
+            await _write_rules(runtime, tx, bodies)
+            planned += _claims(tenant, kept, bundles)
+        dropped = await supply.write_claims(tx, tenant, [one.kept.id for one in found], planned)
+        named = dropped | {one.says.sku for one in planned}
+        last = await skus.plan(runtime, tx, tenant, sorted(named))
+        pools = await supply.pools_of_campaigns(tx, tenant, [one.kept.id for one in found])
+        done = [
+            Published(
+                tenant, one.kept.id, fields[one.kept.id],
+                sorted({*one.pools, *pools.get(one.kept.id, ())}),
+            )
+            for one in found
+        ]  # fmt: skip
+        await campaigns.mark_planned(tx, done, last)
+
+
+async def _write_skus(runtime: Runtime, tx: Connection, changed: Sequence[_Changed]) -> None:
+    for tenant in {one.tenant for one in changed}:
+        await skus.plan(
+            runtime, tx, tenant, [one.kept.id for one in changed if one.tenant == tenant]
+        )
+
+
+async def _find_skus(tx: Connection, limit: int) -> list[_Changed | Unplannable]:
+    found = await changes.find(tx, limit)
+    return [_Changed(tenant, Kept(sku, 0, _NEVER, None)) for tenant, sku in found]
+
+
+async def _bundles(tx: Connection, tenant: Tenant, fields: CampaignFields) -> Bundles:
+    """Return which of a campaign's SKUs are bundles of what; none becomes one meanwhile."""
+    named = [one.sku for one in fields.skus]
+    owners = await catalogue.owners_of(tx, tenant, named)
+    if gone := [sku for sku in named if sku not in owners]:
+        raise NotFound(f"there is no SKU {gone[0]}")
+    return await catalogue.components_of(tx, tenant, named)
+
+
+def _claims(tenant: Tenant, kept: Kept[CampaignFields], bundles: Bundles) -> list[supply.Planned]:
+    waves = bundling.waves(kept.value, bundles)
+    whole = bundling.unbundled(kept.value, bundles)
+    return [
+        supply.Planned(tenant, kept.id, kept.version, whole.channels, one, waves.get(one.sku, []))
+        for one in whole.skus
     ]
-    await campaigns.mark_planned(tx, done)
 
 
-async def _write(runtime: Runtime, tx: Connection, items: Sequence[Item]) -> list[list[str]]:
-    """Write plans down as differences and return, for each, the ids of the pools it fills.
-
-    What one had before and has no more: such a pool is emptied, such an offer sells nothing.
-    """
-    if not items:
-        return []
+async def _write_rules(runtime: Runtime, tx: Connection, bodies: dict[str, list[Any]]) -> None:
     cell = runtime.settings.cell
-    ids = await intentions.make_pools(tx, cell, {name for one in items for name in one.plan.pools})
-    wanted: dict[str, Wanted] = {}
-    bodies: dict[str, list[Any]] = {}
-    for one in items:
-        wanted |= {pool: Wanted(0, one.reason, one.reference) for pool in one.former_pools}
-        for name, units in one.plan.units.items():
-            wanted[ids[name]] = Wanted(units, one.reason, one.reference)
-        bodies |= rules.bodies(one.plan, one.former_fields, ids)
-    given = await intentions.given(tx, wanted)
-    await intentions.write_grants(tx, rules.grants(wanted, given))
     stored = await intentions.stored_rules(tx, cell, bodies)
     await intentions.write_rules(tx, cell, rules.changed_rules(bodies, stored))
-    return [sorted({ids[name] for name in one.plan.units} | set(one.former_pools)) for one in items]
 
 
 _CHANNELS: Final = _Kind("channel", _CHANNELS_MAX, channels.unplanned, _write_channels)
@@ -236,3 +245,4 @@ _POLICIES: Final = _Kind(
     "supply_policy", _POLICIES_MAX, documents.unplanned_policies, _write_policies
 )
 _CAMPAIGNS: Final = _Kind("campaign", _CAMPAIGNS_MAX, campaigns.unplanned, _write_campaigns)
+_SKUS: Final = _Kind(_SKU, skus.SKUS_MAX, _find_skus, _write_skus)

@@ -17,13 +17,15 @@ from engine.channels import service as channels
 from engine.infra.postgres import Connection
 from engine.infra.runtime import Runtime
 from engine.inventory import rules
+from engine.inventory.service import shortages
 from engine.inventory.service.planning import plan
-from engine.inventory.store import documents, intentions
+from engine.inventory.store import documents, intentions, supply
 from engine.inventory.types import Dimensions, Grant, Wanted
 from engine.kernel.clock import to_ms
 from engine.kernel.limits import CLAIMS_PER_CALL_MAX
 
 _ENDINGS_MAX: Final = 20
+_PENDING_MAX: Final = 16 * CLAIMS_PER_CALL_MAX
 _SEND_AGAIN_S: Final = 2.0  # a grant that the cell has is folded long before
 
 _log = structlog.get_logger(__name__)
@@ -40,6 +42,7 @@ async def publish(runtime: Runtime, db: Connection) -> bool:
     if await send_grants(runtime, db) and await send_rules(runtime, db):
         await _mark_published(runtime, db)
     returned = await return_ended(runtime, db)
+    await shortages.tell(db)
     return planned or returned
 
 
@@ -57,15 +60,17 @@ async def _mark_published(runtime: Runtime, db: Connection) -> None:
 
 async def send_grants(runtime: Runtime, db: Connection) -> bool:
     """Send grants that the cell may lack; True when it has them all."""
-    while batch := await intentions.pending_grants(db, _SEND_AGAIN_S, CLAIMS_PER_CALL_MAX):
-        reply = await runtime.cell.call("grant", batch)
+    while pending := await intentions.pending_grants(db, _SEND_AGAIN_S, _PENDING_MAX):
         done: list[Grant] = []
         expected: dict[str, int] = {}
-        for grant, (word, *rest) in zip(batch, reply.results, strict=True):
-            if word == "OUT_OF_ORDER":
-                expected[grant.pool_id] = _whole(rest[0])
-            else:
-                done.append(grant)
+        for first in range(0, len(pending), CLAIMS_PER_CALL_MAX):
+            batch = pending[first : first + CLAIMS_PER_CALL_MAX]
+            reply = await runtime.cell.call("grant", batch)
+            for grant, (word, *rest) in zip(batch, reply.results, strict=True):
+                if word == "OUT_OF_ORDER":
+                    expected[grant.pool_id] = _whole(rest[0])
+                else:
+                    done.append(grant)
         await intentions.mark_sent(db, done)
         if expected:
             _log.warning("grants_out_of_order", pools=expected)
@@ -107,7 +112,8 @@ async def return_ended(runtime: Runtime, db: Connection) -> bool:
 
 
 async def _return_one(runtime: Runtime, db: Connection, ending: Ending) -> bool:
-    pools = await intentions.open_pools(db, ending.pools)
+    had = await supply.pools_of_campaigns(db, ending.tenant, [ending.campaign])
+    pools = await intentions.open_pools(db, {*ending.pools, *had.get(ending.campaign, ())})
     targets = await _shared_pools(runtime, db, pools, ending.campaign)
     if not await send_grants(runtime, db):
         return False

@@ -1,10 +1,8 @@
 """Supply policies."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
-
-import msgspec
 
 from engine.infra import queries
 from engine.infra.postgres import Connection
@@ -20,22 +18,11 @@ _decode_policy: Final = codec.Decoder(PolicyFields)
 
 
 class Unplanned(NamedTuple):
-    """A policy the cell has to be told of, and what it was told before."""
+    """A policy the cell has to be told of."""
 
     tenant: Tenant
     owner: str
     kept: Kept[PolicyFields]
-    fields: list[str]
-    pools: list[str]
-
-
-class Planned(NamedTuple):
-    """What one version of a policy left with the publisher."""
-
-    tenant: Tenant
-    policy: str
-    fields: list[str]
-    pools: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +41,9 @@ class Policies:
     ) -> Kept[PolicyFields] | None:
         """Write a new policy; None when it, or another one of the SKU, was made meanwhile."""
         row = await tx.fetchrow(
-            SQL["insert_policy"], tenant, key, packed(value), actor, self.owner, value.sku
-        )
+            SQL["insert_policy"], tenant, key, packed(value), actor, self.owner, value.sku,
+            dated(value),
+        )  # fmt: skip
         return _policy(row)
 
     async def update(
@@ -67,7 +55,9 @@ class Policies:
         actor: str,
     ) -> Kept[PolicyFields]:
         """Write the next version."""
-        row = await tx.fetchrow(SQL["update_policy"], tenant, kept.id, packed(value), actor)
+        row = await tx.fetchrow(
+            SQL["update_policy"], tenant, kept.id, packed(value), actor, dated(value)
+        )
         changed = _policy(row)
         assert changed is not None, "the row is locked"
         return changed
@@ -87,19 +77,9 @@ async def policies(
 
 
 async def policy_of_sku(tx: Connection, tenant: Tenant, owner: str, sku: str) -> str | None:
-    """Return the id of the policy that a SKU has."""
+    """Return the id of the policy that a SKU has without dates."""
     found: str | None = await tx.fetchval(SQL["policy_of_sku"], tenant, owner, sku)
     return found
-
-
-async def policies_of_skus(
-    tx: Connection, tenant: Tenant, owners: Mapping[str, str]
-) -> dict[str, PolicyFields]:
-    """Return the policies of these SKUs, by SKU; `owners` is by SKU too."""
-    rows = await tx.fetch(
-        SQL["policies_of_skus"], tenant, list(owners.values()), list(owners.keys())
-    )
-    return {row["sku"]: _decode_policy(row["document"].encode()) for row in rows}
 
 
 async def unplanned_policies(tx: Connection, limit: int) -> list[Unplanned | Unplannable]:
@@ -110,20 +90,27 @@ async def unplanned_policies(tx: Connection, limit: int) -> list[Unplanned | Unp
     return [_unplanned(row) for row in await tx.fetch(SQL["unplanned_policies"], limit)]
 
 
-async def mark_planned(tx: Connection, done: Sequence[Planned]) -> None:
-    """Note what the present versions left with the publisher."""
+async def mark_planned(tx: Connection, done: Sequence[tuple[Tenant, str]]) -> None:
+    """Note that the present versions are what is planned."""
     await tx.execute(
-        SQL["plan_policies"],
-        [one.tenant for one in done],
-        [one.policy for one in done],
-        [msgspec.json.encode(one.fields).decode() for one in done],
-        [msgspec.json.encode(one.pools).decode() for one in done],
+        SQL["plan_policies"], [tenant for tenant, _ in done], [policy for _, policy in done]
     )
 
 
+async def await_changes(tx: Connection, done: Sequence[tuple[Tenant, str]], last: int) -> None:
+    """Have these published once their SKUs are planned that changed up to that number."""
+    tenants, policies = [tenant for tenant, _ in done], [policy for _, policy in done]
+    await tx.execute(SQL["await_changes"], tenants, policies, last)
+
+
 async def mark_published(db: Connection) -> None:
-    """Note that the cell has everything that was planned."""
+    """Note that the cell has everything that was planned, of those whose SKUs are, too."""
     await db.execute(SQL["publish_policies"])
+
+
+def dated(policy: PolicyFields) -> bool:
+    """Tell whether it is for some time only, beside the one that a SKU has always."""
+    return policy.since is not None or policy.until is not None
 
 
 def _unplanned(row: Any) -> Unplanned | Unplannable:
@@ -132,7 +119,7 @@ def _unplanned(row: Any) -> Unplanned | Unplannable:
     except ValidationFailed as failure:
         return Unplannable(row["tenant"], row["policy"], row["version"], why(failure))
     assert kept is not None, "there is a row"
-    return Unplanned(row["tenant"], row["owner"], kept, row["fields"], row["pools"])
+    return Unplanned(row["tenant"], row["owner"], kept)
 
 
 def _policy(row: Any) -> Kept[PolicyFields] | None:

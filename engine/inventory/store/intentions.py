@@ -97,7 +97,7 @@ async def mark_rules(db: Connection, cell: str, rules: Sequence[Rule]) -> None:
     await db.execute(SQL["mark_rules"], cell, fields, versions)
 
 
-async def open_pools(db: Connection, pools: Sequence[str]) -> dict[str, Dimensions]:
+async def open_pools(db: Connection, pools: Iterable[str]) -> dict[str, Dimensions]:
     """Return those of these pools that have not ended, by id."""
     rows = await db.fetch(SQL["open_pools"], list(pools))
     return {row["pool_id"]: dimensions(row) for row in rows}
@@ -105,7 +105,7 @@ async def open_pools(db: Connection, pools: Sequence[str]) -> dict[str, Dimensio
 
 def dimensions(row: Any) -> Dimensions:
     """Return what names the pool of a row."""
-    return Dimensions(row["tenant"], row["owner"], row["sku"], row["channel"], row["campaign"])
+    return Dimensions(*(row[column] for column in Dimensions._fields))
 
 
 def _columns(wanted: Sequence[Dimensions]) -> list[list[str]]:

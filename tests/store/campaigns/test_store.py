@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from engine.campaigns import store
-from engine.campaigns.types import CampaignFields, CampaignSku, Published
+from engine.campaigns.types import CampaignFields, Published
 
 NOW = datetime.now(UTC)
 
@@ -38,27 +38,19 @@ async def test_a_campaign_is_shown_until_its_version_is_planned(pg):
     assert (one.kept.version, one.fields, one.pools) == (2, ["f1", "f2"], ["p1"])
 
 
-async def test_it_waits_while_nobody_knows_what_a_shrink_took(pg):
-    kept = await _kept(pg, "d11", _campaign())
-    await store.mark_planned(pg, [Published("main", "d11", [], ["p1"])])
-    await store.Campaigns().update(pg, "main", kept, _campaign(name="b"), "test")
-    await pg.execute("INSERT INTO grants (pool_id, seq, delta, reason) VALUES ('p1', 1, -5, '')")
-    assert await _unplanned(pg) == []
-    await pg.execute("UPDATE grants SET applied = -3")
-    assert await _unplanned(pg) == ["d11"]
-
-
-async def test_only_campaigns_that_draw_from_a_skus_shared_pool_follow_its_policy(pg):
-    drawing = [CampaignSku("tea", draws_shared=True), CampaignSku("cup")]
-    for name, skus in (("a", drawing), ("b", [CampaignSku("tea")]), ("c", [])):
-        await _kept(pg, name, _campaign(skus=skus))
-    await store.mark_planned(pg, [Published("main", name, [], []) for name in "abc"])
+async def test_it_is_published_once_its_skus_are_planned(pg):
+    await _kept(pg, "d11", _campaign())
+    sku = "INSERT INTO campaign_skus VALUES ('main', 'd11', $1, 1, '{}', '{}')"
+    change = "INSERT INTO stock_changes (tenant, sku) VALUES ('main', $1) RETURNING id"
+    await pg.execute(sku, "tea")
+    others, its, later = [await pg.fetchval(change, one) for one in ("cup", "tea", "tea")]
+    await store.mark_planned(pg, [Published("main", "d11", [], [])], its)
     await store.mark_published(pg)
-    await store.replan_drawing(pg, "main", ["cup"])
-    assert await _unplanned(pg) == []
-    await store.replan_drawing(pg, "main", ["tea", "cup"])
-    assert await _unplanned(pg) == ["a"]
-    assert (await store.get(pg, "main", "a")).published
+    assert not (await store.get(pg, "main", "d11")).published
+    await pg.execute("DELETE FROM stock_changes WHERE id = $1", its)
+    await store.mark_published(pg)
+    assert (await store.get(pg, "main", "d11")).published
+    assert others < its < later
 
 
 @pytest.mark.parametrize(

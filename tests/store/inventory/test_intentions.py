@@ -22,7 +22,7 @@ async def test_a_pool_is_made_once(pg):
 
 async def test_names_differ_by_every_dimension(pg):
     names = {TEA} | {TEA._replace(**{part: "x"}) for part in Dimensions._fields}
-    assert len(await intentions.make_pools(pg, "1", names)) == len(names) == 6
+    assert len(await intentions.make_pools(pg, "1", names)) == len(names) == 7
 
 
 # Grants as (delta, applied) and what they amount to.

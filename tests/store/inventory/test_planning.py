@@ -50,8 +50,8 @@ async def put_campaign(pg, name, document):
 async def put_policy(pg, name, document):
     await pg.execute(
         "INSERT INTO supply_policies (tenant, policy, owner, sku, version, document, actor)"
-        " VALUES ('main', $1, 'acme', $1, 1, $2, 'test')",
-        name, msgspec.json.encode(document).decode(),
+        " VALUES ('main', $1, 'acme', $3, 1, $2, 'test')",
+        name, msgspec.json.encode(document).decode(), document["sku"],
     )  # fmt: skip
 
 
@@ -197,3 +197,27 @@ async def test_a_server_in_trouble_is_no_documents_fault(pg):
     assert await noted(pg) == ""
     await pg.execute("DROP TRIGGER falls ON cell_rules")
     assert await planning.plan(RUNTIME, pg)
+
+
+@pytest.mark.usefixtures("shelf")
+async def test_a_sku_that_cannot_be_planned_is_noted_and_the_others_go_on(pg):
+    channel = [{"channel": "mall", "quota": 1}]
+    document = msgspec.json.encode({"sku": "tea", "channels": channel}).decode()
+    for sku in ("tea", "b"):
+        await pg.execute(
+            "INSERT INTO supply_policies"
+            " (tenant, policy, owner, sku, version, document, actor, planned, planned_version)"
+            " VALUES ('main', $1, 'acme', $1, 1, $2, 'test', $2, 1)",
+            sku, document.replace("tea", sku),
+        )  # fmt: skip
+    await pg.execute("ALTER TABLE cell_rules ADD CHECK (field NOT LIKE E'offer%\\x1fb')")
+    await pg.execute(
+        "INSERT INTO stock_changes (tenant, sku) VALUES ('main', 'b'), ('main', 'tea')"
+    )
+    assert await planning.plan(RUNTIME, pg)
+    assert await pg.fetchval("SELECT count(*) FROM cell_rules WHERE field LIKE E'offer%\\x1ftea'")
+    assert (await noted(pg)).startswith("sku b, version 0, cannot be planned: CheckViolationError")
+    assert not await planning.plan(RUNTIME, pg), "nothing is left to do at once"
+    await pg.execute("ALTER TABLE cell_rules DROP CONSTRAINT cell_rules_field_check")
+    assert await planning.plan(RUNTIME, pg)
+    assert await noted(pg) == ""

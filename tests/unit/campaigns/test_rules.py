@@ -34,7 +34,6 @@ def _elastic(**fields):
 
 
 REFUSED = {
-    "waves": ({"waves": [{"at": "2026-11-11T00:00:00Z"}]}, ["/waves"]),
     "a floor of a strange shop": (_elastic(floor={"fair": 1}), ["/elastic/floor/fair"]),
     "a floor above the quota": (_elastic(floor=1.5), ["/elastic/floor"]),
     "one above the quota": (_elastic(floor={"mall": 1, "app": 2.0}), ["/elastic/floor/app"]),
@@ -43,6 +42,16 @@ REFUSED = {
     "a ceiling of less than all": (_elastic(ceiling={"mall": 0.5}), ["/elastic/ceiling"]),
     "a step of nothing": (_elastic(step=0), ["/elastic/step"]),
     "a step of more than all": (_elastic(step=1.01), ["/elastic/step"]),
+    "a wave too early": ({"waves": [{"at": "2026-01-01T00:00:00Z"}]}, ["/waves/0/at"]),
+    "a wave too late": ({"waves": [{"at": "2027-01-01T00:00:00Z"}]}, ["/waves/0/at"]),
+    "a wave of another SKU": (
+        {"waves": [{"at": "2026-11-11T00:00:00Z", "sku": "x"}]},
+        ["/waves/0/sku"],
+    ),
+    "a wave elsewhere": (
+        {"waves": [{"at": "2026-11-11T00:00:00Z", "quota": {"fair": 1}}], "channels": ["mall"]},
+        ["/skus/0/quota/app", "/waves/0/quota/fair"],
+    ),
     "the end first": ({"ends_at": "2026-11-10T00:00:00Z"}, ["/ends_at"]),
     "grace alone": ({"grace_seconds": 5}, ["/grace_seconds"]),
     "a SKU twice": ({"skus": [{"sku": "tea"}, {"sku": "tea"}]}, ["/skus/1/sku"]),

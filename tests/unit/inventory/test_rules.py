@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from engine.campaigns.types import CampaignFields, CampaignSku, Limit
+from engine.campaigns.types import CampaignFields, CampaignSku, Limit, Wave
 from engine.channels.types import ChannelFields
 from engine.inventory import rules
 from engine.inventory.types import (
@@ -21,7 +21,6 @@ from engine.inventory.types import (
     Rule,
     Wanted,
 )
-from engine.kernel import codec
 from engine.kernel.errors import ValidationFailed
 
 START = datetime(2026, 11, 11, tzinfo=UTC)
@@ -38,24 +37,10 @@ def _campaign(*skus, **fields):
     return CampaignFields("双11", START, END, skus=list(skus), **fields)
 
 
-def _plan(campaign, policies=None):
-    owners = dict.fromkeys(("tea", "cup"), "acme")
-    return rules.campaign_plan("main", "d11", campaign, owners, policies or {})
-
-
-def test_a_policy_fills_a_shared_pool_and_each_channels_own():
-    plan = rules.policy_plan("main", "acme", POLICY)
-    assert plan.units == {SHARED: 100, MALL: 10, APP: 0}
-    assert plan.offers == {
-        "offer\x1fmain\x1f\x1fmall\x1ftea": Offer((Draw(MALL), Draw(SHARED, 20))),
-        "offer\x1fmain\x1f\x1fapp\x1ftea": Offer((Draw(APP), Draw(SHARED, -1))),
-    }
-
-
 def test_a_channel_says_how_long_an_order_may_stay_unpaid():
-    plan = rules.channel_plan("main", "mall", ChannelFields("Mall", hold_seconds=300))
+    found = rules.channel_rule("main", "mall", ChannelFields("Mall", hold_seconds=300))
     by_method = {"bank_transfer": 172_800_000}
-    assert plan.rules == {
+    assert found == {
         "channel\x1fmain\x1fmall": ["gate", 300_000, 60_000, by_method, "placed", "us"]
     }
 
@@ -69,8 +54,8 @@ def test_a_channel_says_how_long_an_order_may_stay_unpaid():
     ],
 )
 def test_a_marketplace_says_when_a_sale_counts_and_who_ends_it(said, counts_at, expires_by):
-    plan = rules.channel_plan("main", "tmall", ChannelFields("T", authority="external", **said))
-    (body,) = plan.rules.values()
+    found = rules.channel_rule("main", "tmall", ChannelFields("T", authority="external", **said))
+    (body,) = found.values()
     assert (body[0], *body[4:]) == ("external", counts_at, expires_by)
 
 
@@ -87,48 +72,15 @@ def test_a_marketplace_says_when_a_sale_counts_and_who_ends_it(said, counts_at, 
     ],
 )
 def test_a_campaigns_window_and_limits(fields, body):
-    assert _plan(_campaign(**fields)).rules == {"campaign\x1fmain\x1fd11": body}
+    found = rules.campaign_rule("main", "d11", _campaign(**fields))
+    assert found == {"campaign\x1fmain\x1fd11": body}
 
 
-# What one SKU of a campaign comes to on the channels mall and app.
-OWN = {"mall": MALL._replace(campaign="d11"), "app": APP._replace(campaign="d11")}
-SKUS = {
-    "a quota each": (
-        CampaignSku("tea", {"mall": 5, "app": 3}),
-        {OWN["mall"]: 5, OWN["app"]: 3},
-        {"mall": Offer((Draw(OWN["mall"]),)), "app": Offer((Draw(OWN["app"]),))},
-    ),
-    "a quota of 0 is a pool": (
-        CampaignSku("tea", {"mall": 0}),
-        {OWN["mall"]: 0},
-        {"mall": Offer((Draw(OWN["mall"]),))},
-    ),
-    "limit and floor": (
-        CampaignSku("tea", {"mall": 5}, per_buyer_limit=2, floor_price=codec.Money(900, "CNY")),
-        {OWN["mall"]: 5},
-        {"mall": Offer((Draw(OWN["mall"]),), 2, 900, 0, "CNY")},
-    ),
-    "then the shared pool, with the channel's cap": (
-        CampaignSku("tea", {"mall": 5}, draws_shared=True),
-        {OWN["mall"]: 5, OWN["app"]: 0},
-        {
-            "mall": Offer((Draw(OWN["mall"]), Draw(SHARED, 20))),
-            "app": Offer((Draw(OWN["app"]), Draw(SHARED, -1))),
-        },
-    ),
-}
-
-
-@pytest.mark.parametrize(("sku", "units", "offers"), SKUS.values(), ids=SKUS)
-def test_a_campaign_sku(sku, units, offers):
-    plan = _plan(_campaign(sku, channels=["mall", "app"]), {"tea": POLICY})
-    assert plan.units == units
-    assert plan.offers == {f"offer\x1fmain\x1fd11\x1f{c}\x1ftea": one for c, one in offers.items()}
-
-
-def test_without_a_policy_there_is_nothing_shared_to_draw():
-    plan = _plan(_campaign(CampaignSku("tea", {"mall": 5}, draws_shared=True), channels=["mall"]))
-    assert [len(offer.draws) for offer in plan.offers.values()] == [1]
+def test_a_wave_is_of_one_sku_or_of_each():
+    waves = [Wave(START, {"mall": 1}), Wave(END, {"mall": 2}, "tea")]
+    campaign = _campaign(CampaignSku("tea"), CampaignSku("cup"), waves=waves)
+    assert rules.waves_of(campaign, "tea") == [(START_MS, {"mall": 1}), (END_MS, {"mall": 2})]
+    assert rules.waves_of(campaign, "cup") == [(START_MS, {"mall": 1})]
 
 
 # A pool's grants so far against what it should have.
@@ -166,13 +118,12 @@ def test_only_rules_that_differ_get_a_new_version():
 
 
 def test_an_offer_that_is_gone_sells_nothing_but_keeps_its_version():
-    plan = rules.policy_plan("main", "acme", POLICY)
-    ids = {SHARED: "p1", MALL: "p2", APP: "p3"}
-    gone = "offer\x1fmain\x1f\x1ffair\x1ftea"
-    found = rules.bodies(plan, [gone, *plan.fields], ids)
+    ids = {SHARED: "p1", MALL: "p2"}
+    gone, mall = (f"offer\x1fmain\x1f\x1f{one}\x1ftea" for one in ("fair", "mall"))
+    found = rules.bodies({mall: Offer((Draw(MALL), Draw(SHARED, 20)))}, [gone], ids)
     assert found[gone] == [[], 0, 0, 0, ""]
-    assert found["offer\x1fmain\x1f\x1fmall\x1ftea"] == [[["p2", -1], ["p1", 20]], 0, 0, 0, ""]
-    assert len(found) == 3
+    assert found[mall] == [[["p2", -1], ["p1", 20]], 0, 0, 0, ""]
+    assert len(found) == 2
 
 
 def test_only_offers_name_pools():
@@ -220,9 +171,13 @@ def test_a_policy_names_what_exists(owner, channels, pointers):
     assert [one["pointer"] for one in refusal.value.extra["errors"]] == pointers
 
 
-def test_a_channel_stands_once_in_a_policy():
+def test_of_many_skus_it_names_channels_and_may_be_limited_to_an_owner():
+    policy = PolicyFields(every=True, channels=[PolicyChannel("mall")])
+    assert rules.check_names(policy, None, {"mall"}) == ""
+    owned = msgspec.structs.replace(policy, owner="acme")
+    assert rules.check_names(owned, None, {"mall"}) == "acme"
     with pytest.raises(ValidationFailed):
-        rules.normal(PolicyFields("tea", 1, [PolicyChannel("a"), PolicyChannel("a")]))
+        rules.check_names(policy, None, set())
 
 
 @pytest.mark.parametrize(
@@ -232,6 +187,8 @@ def test_a_channel_stands_once_in_a_policy():
         ({"sku": "\x00"}, "/sku"),
         ({"source": PoolName("a\x00")}, "/from/channel"),
         ({"target": PoolName(campaign="\x00")}, "/to/campaign"),
+        ({"source": PoolName(node_group="\x00")}, "/from/node_group"),
+        ({"target": PoolName(node_group="east")}, "/to/node_group"),
     ],
 )
 def test_a_move_names_what_can_be_a_name(change, pointer):

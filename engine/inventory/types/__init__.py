@@ -11,6 +11,7 @@ from engine.kernel.limits import QUANTITY_MAX
 from engine.kernel.types import Tenant
 
 Scope = Literal["campaign", "sku"]
+_Text = Annotated[str, msgspec.Meta(max_length=128)]
 
 
 class Short(EngineError):
@@ -19,24 +20,60 @@ class Short(EngineError):
     code, status = "short", 409
 
 
+class Presale(codec.Wire, frozen=True):
+    """Units that may be sold until an instant although they are not there yet."""
+
+    units: Units
+    until: codec.Instant
+
+
 class PolicyChannel(codec.Wire, frozen=True):
-    """What one channel may sell every day: its own quota first, then shared units up to a cap."""
+    """What one channel may sell every day: units of its own, then shared ones up to a cap.
+
+    Its own are a `quota`, sold ones included, or a `ratio` of what is free beyond all quotas; at
+    least `floor` and at most `cap` free ones. Where there are too few, a smaller `priority` is
+    served first. `draw_order` names "own", "shared" (the shared units of each group of the policy),
+    "shared:GROUP"; `shared_cap` is of each shared pool. `backorder` units may be sold beyond stock.
+    """
 
     channel: codec.Identifier
     quota: Units = 0
     shared_cap: Units | None = None
+    ratio: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    floor: Units = 0
+    cap: Units | None = None
+    priority: Annotated[int, msgspec.Meta(ge=0, le=1_000)] = 0
+    draw_order: Annotated[list[_Text], msgspec.Meta(min_length=1, max_length=32)] = msgspec.field(
+        default_factory=lambda: ["own", "shared"]
+    )
+    presale: Presale | None = None
+    backorder: Units = 0
 
 
 class PolicyFields(codec.Wire, frozen=True):
-    """How the units of one SKU are given out; without `owner`, the SKU's own."""
+    """How units are given out: of one SKU, or of each SKU of a category, of a brand, or of all.
 
-    sku: codec.Identifier
+    Exactly one of `sku`, `category`, `brand`, `all` is given. `shared` is for a SKU whose stock
+    nobody counts; of one that is counted, the shared pools get what is left of the stock in the
+    `node_groups`. Channels' own units are of the first of these groups; "" is that of nodes without
+    one. `owner` is the SKU's own or, of many, limits them to those of an owner.
+    """
+
+    sku: _Text = ""
     shared: Units = 0
     channels: Annotated[list[PolicyChannel], msgspec.Meta(max_length=64)] = msgspec.field(
         default_factory=list
     )
-    owner: Annotated[str, msgspec.Meta(max_length=128)] | None = None
+    owner: _Text | None = None
     extensions: codec.Document = msgspec.field(default_factory=dict)
+    category: _Text = ""
+    brand: _Text = ""
+    every: bool = msgspec.field(default=False, name="all")
+    node_groups: Annotated[list[_Text], msgspec.Meta(min_length=1, max_length=16)] = msgspec.field(
+        default_factory=lambda: [""]
+    )
+    since: codec.Instant | None = msgspec.field(default=None, name="from")
+    until: codec.Instant | None = None
 
 
 class PolicyView(PolicyFields, frozen=True, kw_only=True, forbid_unknown_fields=False):
@@ -56,10 +93,14 @@ class PolicyPage(codec.Answer, frozen=True):
 
 
 class PoolName(codec.Wire, frozen=True):
-    """A pool of the SKU: a channel's quota, a campaign's for it, or (empty) the shared one."""
+    """A pool of the SKU: a channel's quota, a campaign's for it, or (empty) the shared one.
 
-    channel: Annotated[str, msgspec.Meta(max_length=128)] = ""
-    campaign: Annotated[str, msgspec.Meta(max_length=128)] = ""
+    `node_group` says of the stock of which nodes; empty: of those without a group.
+    """
+
+    channel: _Text = ""
+    campaign: _Text = ""
+    node_group: _Text = ""
 
 
 class MoveFields(codec.Wire, frozen=True, omit_defaults=True):
@@ -115,18 +156,40 @@ class StockPage(codec.Answer, frozen=True):
     log_id: str
 
 
+class ShortView(codec.Answer, frozen=True):
+    """Units of a SKU that orders hold or bought and that the nodes of a group do not have.
+
+    `lacking` now, `units` at most while it stood; `until` is null while it stands.
+    """
+
+    sku: str
+    node_group: str
+    units: int
+    lacking: int
+    since: str
+    until: str | None
+
+
+class ShortPage(codec.Answer, frozen=True):
+    """One page of shortages, in the order in which they began."""
+
+    items: list[ShortView]
+    next_cursor: str | None
+
+
 class Dimensions(NamedTuple):
-    """What names a pool; empty channel and campaign: the shared pool of the SKU."""
+    """What names a pool; empty channel and campaign: the shared pool of the SKU in a group."""
 
     tenant: Tenant
     owner: str
     sku: str
     channel: str = ""
     campaign: str = ""
+    node_group: str = ""
 
     @property
     def shared(self) -> "Dimensions":
-        """The shared pool of the same SKU."""
+        """The shared pool of the same SKU and group."""
         return self._replace(channel="", campaign="")
 
 
