@@ -11,25 +11,45 @@ def position(log_id: str) -> tuple[int, int]:
     return int(ms), int(seq or 0)
 
 
-def reason_to_stay_closed(
-    epoch: Epoch, *, known: bool, log_end: str, trimmed_to: str, pools: Mapping[str, PoolTotals]
-) -> str:
-    """Return why a cell is not clean, in a sentence; "" when it may be opened."""
-    if not known and epoch.last_id != "0-0":
-        return (
-            f"the cell is empty, but Postgres has recorded up to log id {epoch.last_id}:"
-            " it must be rebuilt before it may sell"
-        )
-    if position(log_end) < position(epoch.last_id):
-        return (
-            f"the cell's log ends at {log_end}, but Postgres has recorded up to {epoch.last_id}:"
-            " the cell has lost what lies between and must be rebuilt"
-        )
-    if position(trimmed_to) > position(epoch.last_id):
+def gap(epoch: Epoch, *, log_begin: str, trimmed_to: str) -> str:
+    """Return why Postgres lacks what the log had, in a sentence; "" when it lacks nothing.
+
+    An entry that Postgres has stays in the log, so one that begins later, or was cut later, has lost
+    something that was never recorded here: Postgres was restored to an earlier point.
+    """
+    at, cut = position(epoch.last_id), position(trimmed_to)
+    if cut > at:
         return (
             f"the log was cut at {trimmed_to}, but Postgres stands at {epoch.last_id}:"
             " what lies between is not in this database"
         )
+    if (0, 0) != at > cut and position(log_begin) > at:
+        return (
+            f"the log begins at {log_begin}, but Postgres stands at {epoch.last_id}:"
+            " what lies between is not in this database"
+        )
+    return ""
+
+
+def reason_to_rebuild(epoch: Epoch, *, phase: str, log_end: str) -> str:
+    """Return what of a cell is lost, in a sentence; "" when nothing is.
+
+    `phase` is "" for a cell without a record.
+    """
+    if not phase and epoch.last_id != "0-0":
+        return f"the cell is empty, but Postgres has recorded up to log id {epoch.last_id}"
+    if phase == "rebuilding":
+        return "a rebuild of the cell was broken off"
+    if phase and position(log_end) < position(epoch.last_id):
+        return (
+            f"the cell's log ends at {log_end}, but Postgres has recorded up to {epoch.last_id}:"
+            " the cell has lost what lies between"
+        )
+    return ""
+
+
+def wrong_sums(pools: Mapping[str, PoolTotals]) -> str:
+    """Return which pools of a cell do not add up, in a sentence; "" when all do."""
     if wrong := sorted(pool_id for pool_id, totals in pools.items() if not totals.adds_up):
         return f"pools do not add up in the cell: {', '.join(wrong[:10])}"
     return ""

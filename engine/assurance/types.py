@@ -65,6 +65,16 @@ class Certificate(codec.Answer, frozen=True):
         return not self.faults
 
 
+class Ending(NamedTuple):
+    """What a rebuilt cell is told of itself with the last part, as `lua/rebuild.lua` takes it."""
+
+    accepted: int
+    trimmed_to: str
+    closed_at: int
+    shift_from: int | str
+    shift_to: int | str
+
+
 class Epoch(msgspec.Struct, frozen=True):
     """Postgres' side of a cell."""
 

@@ -19,7 +19,7 @@ from engine.infra.log import Entry
 from engine.infra.postgres import Connection, connect
 from engine.kernel import codec
 from engine.kernel.clock import instant
-from engine.kernel.events import Checkpoint, Granted, LogEvent, Moved, PauseSet
+from engine.kernel.events import Checkpoint, Granted, LogEvent, Moved, Opened, PauseSet
 from engine.kernel.limits import OWNERSHIP_SECONDS
 from engine.orders.types import (
     NOTHING,
@@ -57,7 +57,7 @@ _LINE_FIELDS: Final = NewLine.__struct_fields__
 _PATCH_FIELDS: Final = Patch.__struct_fields__
 _PAID: Final = Patch(payment_state="paid", stock_state="committed", stages=NOTHING)
 _POOL_TOTALS: Final = 5
-REFERENCE: Final = (Granted, Moved, PauseSet, Checkpoint)  # what `save_reference` is about
+REFERENCE: Final = (Granted, Moved, PauseSet, Checkpoint, Opened)  # what `save_reference` is about
 _OWNERSHIP: Final = timedelta(seconds=OWNERSHIP_SECONDS)
 _MS_AT_2000: Final = 946_684_800_000  # where Postgres counts from
 
@@ -256,8 +256,12 @@ async def save_reference(
         match event:
             case Granted():
                 grants.append((event.subject, event.seq, event.applied, log_id))
-            case Moved() if event.ended:
-                await tx.execute(SQL["end_pools"], [event.source], [event.target])
+            case Moved():
+                await tx.execute(SQL["note_move"], cell, event.subject, event.at)
+                if event.ended:
+                    await tx.execute(SQL["end_pools"], [event.source], [event.target])
+            case Opened() if event.shift_to:
+                await tx.execute(SQL["note_shift"], cell, event.shift_from, event.shift_to)
             case PauseSet() if event.on:
                 args = (event.tenant, event.subject, event.name, event.at, event.by, event.reason)
                 await tx.execute(SQL["set_pause"], *args)

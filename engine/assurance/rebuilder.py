@@ -1,0 +1,174 @@
+"""Writes what Postgres has back into a cell that lost it; broken off anywhere, it begins anew.
+
+The cell is emptied and filled in numbered parts under an epoch of its own, while nothing else is
+accepted; with the last part it waits for API processes to hand in what Postgres does not have.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final
+
+import asyncpg
+import structlog
+
+from engine.assurance import store
+from engine.assurance.rebuilding import (
+    Contents,
+    Offers,
+    Part,
+    packed_pools,
+    rules_of,
+    wrong_pools,
+)
+from engine.assurance.store import SQL
+from engine.assurance.types import Ending, Epoch
+from engine.infra.cell import Cell
+from engine.infra.log import position
+from engine.infra.postgres import Connection, Pool
+from engine.kernel.clock import Clock
+from engine.kernel.limits import IDEMPOTENCY_KEEP_MS
+from engine.orders import holds
+from engine.orders.store import SQL as ORDERS
+
+_ORDERS_AT_ONCE: Final = 1_000
+_PARTS_WAITING: Final = 4  # read ahead while the cell writes
+_READ_WITHIN_S: Final = 120.0
+_RECORDED_WITHIN_S: Final = 30.0
+_POLL_S: Final = 0.05
+_logger: Final = structlog.get_logger()
+
+
+class Rebuilder:
+    """One attempt after another to rebuild one cell."""
+
+    def __init__(self, cell: Cell, pool: Pool, clock: Clock) -> None:
+        """Bind to a keeper's cell and pool; nothing is sent until `run`."""
+        self._cell = cell
+        self._pool = pool
+        self._clock = clock
+
+    async def run(self, epoch: Epoch, reason: str, log_end: str) -> str:
+        """Bring the cell to `restoring` under a new epoch; return why it could not be, or "".
+
+        Raises:
+            Closed: another keeper was faster.
+            Misconfigured: the cell belongs to another database, and is not empty.
+            OutcomeUnknown: the cell is away; begin anew.
+        """
+        began = self._clock.monotonic()
+        if why := await self._wait_until_recorded(log_end):
+            return why
+        async with (
+            self._pool.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            row = await connection.fetchrow(SQL["cell_to_rebuild"], self._cell.id)
+            assert row is not None, "it has an epoch"
+            if row["epoch"] != epoch.epoch:
+                return f"a newer epoch ({row['epoch']}) has begun"
+            await store.wipe(self._cell, epoch, row["last_id"], row["lived_ms"])
+            _logger.warning("cell_is_rebuilt", cell=self._cell.id, reason=reason)
+            await self._pool.execute(
+                SQL["begin_recovery"], self._cell.id, epoch.epoch, reason, row["last_id"],
+                row["lived_ms"], row["seen_accepted"],
+            )  # fmt: skip
+            filled = await self._fill(connection, epoch.epoch)
+            if wrong := wrong_pools(filled.pools, filled.contents.held):
+                return (
+                    f"Postgres does not agree with itself about pools {', '.join(wrong[:10])}:"
+                    " the cell was not rebuilt"
+                )
+            ending = Ending(
+                row["recorded"], row["last_id"], row["lived_ms"], row["shift_from"] or "",
+                row["shift_to"] or "",
+            )  # fmt: skip
+            await store.end_rebuild(self._cell, epoch.epoch, filled.parts + 1, ending)
+        await self._pool.execute(
+            SQL["note_rebuilt"], self._cell.id, epoch.epoch, len(filled.pools), filled.contents.orders,
+            filled.contents.pending,
+        )  # fmt: skip
+        _logger.warning(
+            "cell_rebuilt", cell=self._cell.id, orders=filled.contents.orders,
+            pending=filled.contents.pending,
+            seconds=round(self._clock.monotonic() - began, 2),
+        )  # fmt: skip
+        return ""
+
+    async def _wait_until_recorded(self, log_end: str) -> str:
+        """Wait until Postgres has all that the log still has: it is about to go."""
+        deadline = self._clock.monotonic() + _RECORDED_WITHIN_S
+        while True:
+            row = await self._pool.fetchrow(SQL["cell"], self._cell.id)
+            if row is None or position(row["last_id"]) >= position(log_end):
+                return ""
+            if self._clock.monotonic() > deadline:
+                return f"the recorder did not come to the end of the log, {log_end}: is it running?"
+            await asyncio.sleep(_POLL_S)
+
+    async def _fill(self, db: Connection, epoch: int) -> "_Filled":
+        """Send everything, reading ahead of the cell by a few parts."""
+        parts: asyncio.Queue[Part | None] = asyncio.Queue(_PARTS_WAITING)
+        filled = _Filled(Contents(self._cell.now_ms()))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._send(epoch, parts, filled))
+                async for part in self._parts(db, filled):
+                    await parts.put(part)
+                await parts.put(None)
+        except ExceptionGroup as failed:  # of reading or of sending: one is enough
+            raise failed.exceptions[0] from None
+        return filled
+
+    async def _send(
+        self, epoch: int, parts: "asyncio.Queue[Part | None]", filled: "_Filled"
+    ) -> None:
+        while (part := await parts.get()) is not None:
+            filled.parts += 1
+            await store.rebuild(self._cell, epoch, filled.parts, part)
+
+    async def _parts(self, db: Connection, filled: "_Filled") -> AsyncIterator[Part]:
+        cell = self._cell.id
+        rules = [(row["field"], row["body"]) for row in await db.fetch(SQL["rules"], cell)]
+        shorts = [dict(row) for row in await db.fetch(ORDERS["shorts_of_cell"], cell)]
+        filled.pools = [dict(row) for row in await db.fetch(SQL["pools_to_rebuild"], cell)]
+        contents = filled.contents
+        pauses = [dict(row) for row in await db.fetch(SQL["pauses"])]
+        for name, body in packed_pools(filled.pools, shorts, Offers(rules)).items():
+            if full := contents.add("pools", name, body):
+                yield full
+        for name, body in rules_of(rules, pauses):
+            if full := contents.add("rules", name, body):
+                yield full
+        for mark in await db.fetch(SQL["marks"], cell):
+            if full := contents.mark(mark["mark"], mark["at_ms"]):
+                yield full
+        async for part in self._orders(db, contents, shorts):
+            yield part
+        for full in contents.replaceable():
+            yield full
+        yield contents.take()
+
+    async def _orders(
+        self, db: Connection, contents: Contents, shorts: Sequence[Mapping[str, Any]]
+    ) -> AsyncIterator[Part]:
+        cell = self._cell.id
+        around = await holds.around(db, cell, shorts)
+        kept = await db.fetch(SQL["remembered_campaigns"])
+        since = contents.now_ms - IDEMPOTENCY_KEEP_MS
+        cursor = await db.cursor(
+            ORDERS["held_orders"], cell, since, [row["tenant"] for row in kept],
+            [row["campaign"] for row in kept], timeout=_READ_WITHIN_S,
+        )  # fmt: skip
+        while rows := await cursor.fetch(_ORDERS_AT_ONCE, timeout=_READ_WITHIN_S):
+            for row in rows:
+                if full := contents.order(row["order_id"], holds.hold_of(row, around)):
+                    yield full
+
+
+class _Filled:
+    """What a rebuild put into a cell."""
+
+    def __init__(self, contents: Contents) -> None:
+        self.contents = contents
+        self.pools: list[dict[str, Any]] = []
+        self.parts = 0
