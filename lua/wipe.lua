@@ -10,7 +10,7 @@ next id comes after everything Postgres has, and time goes on behind all that Po
 Called by  engine/assurance/store.py
 Cost       O(1): the server frees what it unlinks in the background
 
-KEYS[1]    tg:{c}:cell      hash    made anew: identity, epoch, run_id, phase
+KEYS[1]    tg:{c}:cell      hash    identity, epoch, run_id, phase; all else of it is forgotten
 KEYS[2]    tg:{c}:log       stream  removed; begins with an event that says so
 KEYS[3]    tg:{c}:pools     hash    removed
 KEYS[4]    tg:{c}:holds     hash    removed
@@ -54,7 +54,7 @@ if tonumber(string.match(last_id, "(%d+)-")) >= clock[1] * 1000 then
   local ms, seq = string.match(last_id, "(%d+)-(%d+)")
   id = ms .. "-" .. string.format("%.0f", seq + 1)
 end
-local gone = redis.pcall("UNLINK", unpack(KEYS))
+local gone = redis.pcall("UNLINK", unpack(KEYS, 2))
 if type(gone) == "table" then
   return closed_by(gone.err)
 end
@@ -66,4 +66,5 @@ end
 log_id = begun
 write("HSET", KEYS[1], "identity", identity, "epoch", epoch, "run_id", run_id, "phase", "rebuilding",
   "reason", "")
+write("HDEL", KEYS[1], "parts", "trimmed_to", "closed_at", "shift_from", "shift_to")
 return commit({})
