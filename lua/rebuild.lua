@@ -22,7 +22,7 @@ KEYS[9]    tg:{c}:done      zset    what may be forgotten, by the instant
 ARGV[1]    epoch            the caller's; another one is FENCED
 ARGV[2]    not_after        cell time in ms after which nothing may be done; 0 is never
 ARGV[3]    claims           msgpack list {part, {how many values for each section}, end}; end is {} or, in the
-                            last part, {accepted, trimmed_to, closed_at, shift_from, shift_to} ("": none)
+                            last part, {accepted, closed_at, shift_from, shift_to} ("": none)
 ARGV[4..]  values           the sections one after another, in the order of SECTIONS: field and value or,
                             of zsets, score and member
 
@@ -60,8 +60,8 @@ end
 write("HSET", KEYS[1], "parts", part)
 if ending[1] then
   accepted = ending[1]
-  write("HSET", KEYS[1], "phase", "restoring", "trimmed_to", ending[2], "closed_at", ending[3],
-    "shift_from", ending[4], "shift_to", ending[5])
+  write("HSET", KEYS[1], "phase", "restoring", "closed_at", ending[2], "shift_from", ending[3],
+    "shift_to", ending[4])
   write("HDEL", KEYS[1], "parts")
 end
 return commit({ { "DONE" } })

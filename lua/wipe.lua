@@ -10,7 +10,7 @@ next id comes after everything Postgres has, and time goes on behind all that Po
 Called by  engine/assurance/store.py
 Cost       O(1): the server frees what it unlinks in the background
 
-KEYS[1]    tg:{c}:cell      hash    identity, epoch, run_id, phase; all else of it is forgotten
+KEYS[1]    tg:{c}:cell      hash    identity, epoch, run_id, phase, trimmed_to; all else is forgotten
 KEYS[2]    tg:{c}:log       stream  removed; begins with an event that says so
 KEYS[3]    tg:{c}:pools     hash    removed
 KEYS[4]    tg:{c}:holds     hash    removed
@@ -65,6 +65,6 @@ if type(begun) == "table" then
 end
 log_id = begun
 write("HSET", KEYS[1], "identity", identity, "epoch", epoch, "run_id", run_id, "phase", "rebuilding",
-  "reason", "")
-write("HDEL", KEYS[1], "parts", "trimmed_to", "closed_at", "shift_from", "shift_to")
+  "reason", "", "trimmed_to", last_id)
+write("HDEL", KEYS[1], "parts", "closed_at", "shift_from", "shift_to")
 return commit({})

@@ -142,7 +142,9 @@ class Keeper:
             await _require_own(self._cell, state, epoch.identity)
         foreign = state is not None and state.identity != epoch.identity
         known = None if foreign else state
-        log_end = "0-0" if foreign else await store.log_end(self._cell)
+        log_end = "0-0"
+        if known is not None and known.phase != "rebuilding":  # else nothing is in it that counts
+            log_end = await store.log_end(self._cell)
         if known is not None and (why := await self._gap(epoch, known)):
             return why, False
         phase = "" if known is None else known.phase

@@ -26,6 +26,7 @@ from engine.infra.cell import Cell
 from engine.infra.log import position
 from engine.infra.postgres import Connection, Pool
 from engine.kernel.clock import Clock
+from engine.kernel.errors import Closed
 from engine.kernel.limits import IDEMPOTENCY_KEEP_MS
 from engine.orders import holds
 from engine.orders.store import SQL as ORDERS
@@ -65,7 +66,7 @@ class Rebuilder:
             row = await connection.fetchrow(SQL["cell_to_rebuild"], self._cell.id)
             assert row is not None, "it has an epoch"
             if row["epoch"] != epoch.epoch:
-                return f"a newer epoch ({row['epoch']}) has begun"
+                raise Closed("another keeper began a newer epoch")
             await store.wipe(self._cell, epoch, row["last_id"], row["lived_ms"])
             _logger.warning("cell_is_rebuilt", cell=self._cell.id, reason=reason)
             await self._pool.execute(
@@ -79,7 +80,7 @@ class Rebuilder:
                     " the cell was not rebuilt"
                 )
             ending = Ending(
-                row["recorded"], row["last_id"], row["lived_ms"], row["shift_from"] or "",
+                row["recorded"], row["lived_ms"], row["shift_from"] or "",
                 row["shift_to"] or "",
             )  # fmt: skip
             await store.end_rebuild(self._cell, epoch.epoch, filled.parts + 1, ending)

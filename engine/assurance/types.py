@@ -69,7 +69,6 @@ class Ending(NamedTuple):
     """What a rebuilt cell is told of itself with the last part, as `lua/rebuild.lua` takes it."""
 
     accepted: int
-    trimmed_to: str
     closed_at: int
     shift_from: int | str
     shift_to: int | str

@@ -147,7 +147,7 @@ async def _wiped(world: World) -> None:
 VALUES = tuple(
     b"p pool o1 hold 5 o1 rule body c 3 m o1 r\x1fr1 4 9 r\x1fr1".split(b" ")
 )
-PART = [1, [2] * 8, [1, "0-0", 5, "", ""]]
+PART = [1, [2] * 8, [1, 5, "", ""]]
 # an order of two units of A, paid, that Postgres knows and the cell has forgotten
 FORGOTTEN = [
     1, "C", 1, "v1", "main", "tmall", "d11", "", "CNY", 200, 0, 0, [["A", 2, 200, ""]],
