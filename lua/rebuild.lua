@@ -7,7 +7,7 @@ With the last one the cell is `restoring`, and API processes hand in what Postgr
 Nothing is told to the log: all of it was recorded.
 
 Called by  engine/assurance/store.py
-Cost       O(values); values <= 8 * CLAIMS_PER_CALL_MAX a call
+Cost       O(values); fields and members of a call <= REBUILD_ITEMS_PER_CALL, but for what a hold brings along
 
 KEYS[1]    tg:{c}:cell      hash    number of the last part; with the last one all that a cell knows of itself
 KEYS[2]    tg:{c}:log       stream  not written

@@ -11,6 +11,10 @@ INSERT INTO cells (cell, identity) VALUES ($1, $2) ON CONFLICT (cell) DO NOTHING
 -- name: cell
 SELECT epoch, last_id, identity, recorded, closed_reason FROM cells WHERE cell = $1;
 
+-- name: allow_waiting
+-- For this transaction: it reads as fast as the cell takes what is read.
+SET LOCAL idle_in_transaction_session_timeout = '60s';
+
 -- name: cell_to_rebuild
 -- `lived_ms` is the last instant at which the cell is known to have lived, in its own time.
 SELECT

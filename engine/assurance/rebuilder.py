@@ -63,6 +63,7 @@ class Rebuilder:
             self._pool.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
+            await connection.execute(SQL["allow_waiting"])
             row = await connection.fetchrow(SQL["cell_to_rebuild"], self._cell.id)
             assert row is not None, "it has an epoch"
             if row["epoch"] != epoch.epoch:
@@ -161,8 +162,8 @@ class Rebuilder:
             [row["campaign"] for row in kept], timeout=_READ_WITHIN_S,
         )  # fmt: skip
         while rows := await cursor.fetch(_ORDERS_AT_ONCE, timeout=_READ_WITHIN_S):
-            for row in rows:
-                if full := contents.order(row["order_id"], holds.hold_of(row, around)):
+            for order in await holds.gather(db, rows):
+                if full := contents.order(order.row["order_id"], holds.hold_of(order, around)):
                     yield full
 
 

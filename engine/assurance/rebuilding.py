@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.kernel.limits import CLAIMS_PER_CALL_MAX, IDEMPOTENCY_KEEP_MS
+from engine.kernel.limits import IDEMPOTENCY_KEEP_MS, REBUILD_ITEMS_PER_CALL
 
 SEP: Final = "\x1f"
 SECTIONS: Final = ("pools", "holds", "due", "rules", "counters", "mine", "once", "done")
@@ -102,7 +102,7 @@ class Contents:
         """Add one field and value (of a zset: score and member); return a part that is full."""
         self._part[section] += (name, value)
         self._items += 1
-        return self.take() if self._items >= CLAIMS_PER_CALL_MAX else None
+        return self.take() if self._items >= REBUILD_ITEMS_PER_CALL else None
 
     def mark(self, mark: str, at_ms: int) -> Part | None:
         """Add the id of what is done once; return a part that is full."""

@@ -52,9 +52,18 @@ class Around(NamedTuple):
     second: Mapping[str, Sequence[Sequence[Any]]]
 
 
-async def around(
-    db: Connection, cell: str, shorts: Sequence[Mapping[str, Any]]
-) -> Around:
+class Order(NamedTuple):
+    """One order's row of `held_orders`, and the rows that hang on it."""
+
+    row: Row
+    lines: list[list[Any]]  # [sku, open units, payable, the channel's name of it, quantity]
+    payments: list[list[Any]]  # [payment_id, outcome, amount]
+    cancels: list[tuple[str, str, list[list[Any]], str]]  # id, kind, lines, log id
+    marks: list[tuple[str, str]]
+    warned: bool
+
+
+async def around(db: Connection, cell: str, shorts: Sequence[Mapping[str, Any]]) -> Around:
     """Read it; `shorts` are rows of `shorts_of_cell`."""
     returns: dict[str, list[Any]] = defaultdict(list)
     for row in await db.fetch(SQL["returns_on_their_way"], cell):
@@ -68,6 +77,45 @@ async def around(
     return Around(returns, owed, second)
 
 
+async def gather(db: Connection, rows: Sequence[asyncpg.Record]) -> list[Order]:
+    """Return orders with all that hangs on them; what few have is asked for those alone."""
+    lines: dict[str, list[list[Any]]] = defaultdict(list)
+    ids = [row["order_id"] for row in rows]
+    for order_id, *line in await db.fetch(SQL["lines_to_hold"], ids):
+        lines[order_id].append(line)
+    paid = [
+        row["order_id"] for row in rows if not row["version"] and row["payment_state"] != "unpaid"
+    ]
+    payments: dict[str, list[list[Any]]] = defaultdict(list)
+    for order_id, *payment in paid and await db.fetch(SQL["payments_to_hold"], paid):
+        payments[order_id].append(payment)
+    cut = [row["order_id"] for row in rows if not row["version"] and _is_cut(row, lines)]
+    cancels: dict[str, list[Any]] = defaultdict(list)
+    for order_id, cancel_id, kind, parts, log_id in (
+        cut and await db.fetch(SQL["cancels_to_hold"], cut)
+    ):
+        cancels[order_id].append((cancel_id, kind, _json(parts), log_id))
+    told = [row["order_id"] for row in rows if row["version"]]
+    marks: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for order_id, code, line_id in told and await db.fetch(SQL["marks_to_hold"], told):
+        marks[order_id].append((code, line_id))
+    overdue = [row["order_id"] for row in rows if row["overdue"]]
+    warned = {one[0] for one in (overdue and await db.fetch(SQL["warned_orders"], overdue))}
+    return [
+        Order(
+            row, lines.get(one, []), payments.get(one, []), cancels.get(one, []),
+            marks.get(one, []), one in warned,
+        )
+        for one, row in zip(ids, rows, strict=True)
+    ]  # fmt: skip
+
+
+def _is_cut(row: asyncpg.Record, lines: Mapping[str, Sequence[Sequence[Any]]]) -> bool:
+    """Whether some of an order may have been cancelled."""
+    released: bool = row["stock_state"] == "released"
+    return released or any(line[1] < line[4] for line in lines.get(row["order_id"], ()))
+
+
 def state_of(row: Row) -> str:
     """Return the state of an order's hold: P pending, C sold, R released, E expired."""
     if row["stock_state"] == "released":
@@ -78,60 +126,54 @@ def state_of(row: Row) -> str:
     return "P" if unpaid else "C"
 
 
-def hold_of(row: Row, around: Around) -> list[Any]:
-    """Return the hold (fields as in `lua/include/hold.lua`) that a row of `held_orders` tells of."""
-    if second := around.second.get(row["order_id"]):
+def hold_of(order: Order, around: Around) -> list[Any]:
+    """Return the hold (fields as in `lua/include/hold.lua`) that an order's rows tell of."""
+    row, lines = order.row, order.lines
+    order_id = row["order_id"]
+    if second := around.second.get(order_id):
         return _second_hold(row, second)
     if row["version"]:
-        return _told(row, around.shorts.get(row["order_id"], []))
-    lines, draws = _json(row["lines"] or "[]"), _json(row["draws"])
+        return _told(order, around.shorts.get(order_id, []))
+    draws = _json(row["draws"])
     state, total = state_of(row), row["payable"]
-    dropped: list[int] = []
-    cancels: list[str] = []
-    if row["cancels"] is None:
-        dropped = [n for n, line in enumerate(lines, start=1) if line[1] == 0]
-    else:
-        found = _json(row["cancels"])
-        dropped = _dropped(lines, found)
-        cancels = _cancel_ids(found)
-        if own := [lines_cut for _, _, lines_cut, log_id in found if not log_id]:
-            # decided in Postgres once it was sold: the cell only ever hears of the units
-            state = "C"
-            total += _uncut(lines, own, around.returns.get(row["order_id"], []))
-            draws = _with(draws, around.returns.get(row["order_id"], []))
+    cancels = order.cancels
+    if own := [parts for _, _, parts, log_id in cancels if not log_id]:
+        # decided in Postgres once it was sold: the cell only ever hears of the units
+        state = "C"
+        total += _uncut(lines, own, around.returns.get(order_id, []))
+        draws = _with(draws, around.returns.get(order_id, []))
     on_short, keys = _said(row["document"], len(lines))
+    counters = _json(row["counters"])
     hold = [
         HOLD_VERSION, state, row["attempt"], row["fingerprint"], row["tenant"], row["channel"],
         row["campaign"], row["buyer_id"], row["currency"], total, row["pay_by"], row["held_until"],
-        [[sku, units, money, on_short[n]] for n, (sku, units, money, _) in enumerate(lines)]
+        [[line[0], line[1], line[2], on_short[n]] for n, line in enumerate(lines)]
         or _lines_of(draws),
-        draws,
-        _json(row["counters"]) if row["cancels"] is None else _counted(row, lines, draws),
-        _json(row["payments"] or "[]"), cancels, int(row["warned"] or 0), row["accepted_at"], dropped,
-        keys,
+        draws, _counted(counters, lines, draws) if cancels else counters, order.payments,
+        _cancel_ids(cancels), int(order.warned), row["accepted_at"], _dropped(lines, cancels), keys,
     ]  # fmt: skip
-    if stages := _json(row["stages"]):
-        paid = sum(amount for _, outcome, amount in hold[15] if outcome == "applied")
-        hold += [stages, paid]
+    if row["stages"] != "[]":
+        paid = sum(amount for _, outcome, amount in order.payments if outcome == "applied")
+        hold += [_json(row["stages"]), paid]
     return hold
 
 
-def _told(row: Row, shorts: Sequence[Sequence[Any]]) -> list[Any]:
+def _told(order: Order, shorts: Sequence[Sequence[Any]]) -> list[Any]:
     """Return the hold of an order that its marketplace's snapshots tell of."""
+    row, lines = order.row, order.lines
     draws = _json(row["draws"])
     units: dict[int, int] = defaultdict(int)
     for n, _, part in draws:
         units[n] += part
-    lines = _json(row["lines"] or "[]")
     marks: dict[str, list[int]] = {"unmapped_sku": [], "price": []}
-    for code, line_id in _json(row["marks"] or "[]"):
+    for code, line_id in order.marks:
         marks[code].append(int(line_id.rpartition("-")[2]))
     return [
         HOLD_VERSION, state_of(row), row["attempt"], row["fingerprint"], row["tenant"],
         row["channel"], row["campaign"], row["buyer_id"], row["currency"], row["payable"],
         row["pay_by"], row["held_until"],
-        [[sku, units[n], money, ""] for n, (sku, _, money, _) in enumerate(lines, start=1)],
-        draws, _json(row["counters"]), [], [], int(row["warned"] or 0), row["accepted_at"], [], [],
+        [[line[0], units[n], line[2], ""] for n, line in enumerate(lines, start=1)],
+        draws, _json(row["counters"]), [], [], int(order.warned), row["accepted_at"], [], [],
         [], 0, row["version"], PROGRESS.get(row["source_status"], 0), [line[3] for line in lines],
         shorts, sorted(marks["unmapped_sku"]), sorted(marks["price"]),
     ]  # fmt: skip
@@ -163,6 +205,8 @@ def _dropped(lines: Sequence[Sequence[Any]], cancels: Sequence[Sequence[Any]]) -
 
 
 def _cancel_ids(cancels: Sequence[Sequence[Any]]) -> list[str]:
+    if not cancels:
+        return []
     decided = [one for one in cancels if one[3] and one[1] not in _NOT_CANCELS]
     decided.sort(key=lambda one: [int(part) for part in one[3].split("-")])
     return [one[0] for one in decided][:CANCELS_PER_ORDER_MAX]
@@ -193,7 +237,9 @@ def _with(draws: list[Draw], returns: Sequence[Sequence[Any]]) -> list[Draw]:
     return draws
 
 
-def _counted(row: Row, lines: Sequence[Sequence[Any]], draws: Sequence[Draw]) -> list[list[Any]]:
+def _counted(
+    counters: Sequence[Sequence[Any]], lines: Sequence[Sequence[Any]], draws: Sequence[Draw]
+) -> list[list[Any]]:
     """Return what is left of the units that an order counts, of which some went back.
 
     A limit counts a line's open units, a cap what the line drew from its pool, the last drawn first
@@ -205,7 +251,7 @@ def _counted(row: Row, lines: Sequence[Sequence[Any]], draws: Sequence[Draw]) ->
     for n, pool, units in draws:
         drawn[n, pool] += units
     left = []
-    for field, units, n in _json(row["counters"]):
+    for field, units, n in counters:
         part = units
         if field.startswith(_CAP):
             key = (n, field.split("\x1f")[1])

@@ -320,9 +320,8 @@ WHERE o.order_id = any($1::text[]);
 
 -- name: held_orders
 -- Every order that a cell has to remember ($1), as a rebuild needs it: pending ones, those that ended
--- less than the time of remembering ago ($2: since then) or belong to campaigns that did ($3, $4:
--- tenants, campaigns). A marketplace's older ones bring their hold along. What is there for few orders
--- is asked for those alone.
+-- less than the time of remembering ago ($2: since then, ms) or belong to campaigns that did ($3, $4:
+-- tenants, campaigns). A marketplace's older ones bring their hold along.
 SELECT
   o.order_id, o.tenant, o.channel, o.campaign, o.buyer_id, o.state, o.payment_state, o.stock_state,
   o.currency, o.payable, o.attempt, o.fingerprint, o.draws, o.counters, o.stages, o.version,
@@ -330,48 +329,9 @@ SELECT
   coalesce((extract(epoch FROM o.pay_by) * 1000)::bigint, 0) AS pay_by,
   coalesce((extract(epoch FROM o.held_until) * 1000)::bigint, 0) AS held_until,
   (extract(epoch FROM o.accepted_at) * 1000)::bigint AS accepted_at,
-  (
-    SELECT
-      jsonb_agg(
-        jsonb_build_array(l.sku, l.open_quantity, l.payable, l.channel_line_id) ORDER BY l.line_no
-      )
-    FROM order_lines AS l
-    WHERE l.order_id = o.order_id
-  ) AS lines,
-  CASE WHEN o.version = '' AND o.payment_state <> 'unpaid' THEN (
-    SELECT
-      jsonb_agg(
-        jsonb_build_array(
-          p.payment_id, CASE p.state WHEN 'applied' THEN p.state ELSE p.reason END, p.amount
-        )
-        ORDER BY
-          split_part(p.log_id, '-', 1)::bigint, split_part(p.log_id, '-', 2)::bigint, p.payment_id
-      )
-    FROM payments AS p
-    WHERE p.order_id = o.order_id AND p.log_id <> ''
-  ) END AS payments,
-  CASE WHEN o.version = '' THEN (
-    SELECT
-      jsonb_agg(
-        jsonb_build_array(c.cancel_id, c.kind, c.lines, c.log_id) ORDER BY c.recorded_at, c.cancel_id
-      )
-    FROM cancels AS c
-    WHERE c.order_id = o.order_id
-  ) END AS cancels,
-  CASE WHEN o.version <> '' THEN (
-    SELECT jsonb_agg(jsonb_build_array(b.code, b.line_id))
-    FROM blocks AS b
-    WHERE b.order_id = o.order_id AND b.by = 'engine' AND b.code IN ('unmapped_sku', 'price')
-  ) END AS marks,
   CASE WHEN o.version = '' AND o.document::text ~ '"(buyer_keys|on_short)"' THEN o.document END
     AS document,
-  o.stock_state = 'held' AND o.pay_by < now() AND (
-    o.accepted_at >= o.pay_by
-    OR EXISTS (
-      SELECT FROM events AS e
-      WHERE e.order_id = o.order_id AND e.kind = 'hold.expiring' AND e.at >= o.pay_by
-    )
-  ) AS warned
+  o.stock_state = 'held' AND o.pay_by < now() AS overdue
 FROM orders AS o
 WHERE
   o.cell = $1
@@ -382,6 +342,44 @@ WHERE
     OR o.attempt > 1 AND o.held_until > to_timestamp($2::bigint / 1000.0) - interval '7 days'
     OR o.version <> '' AND o.placed_at > to_timestamp($2::bigint / 1000.0) - interval '1 day'
     OR (o.tenant, o.campaign) IN (SELECT * FROM unnest($3::text[], $4::text[]))
+  );
+
+-- name: lines_to_hold
+SELECT order_id, sku, open_quantity, payable, channel_line_id, quantity
+FROM order_lines
+WHERE order_id = any($1::text[])
+ORDER BY order_id, line_no;
+
+-- name: payments_to_hold
+-- What the cell booked; what waits for it, or was settled without it, it does not know.
+SELECT order_id, payment_id, CASE state WHEN 'applied' THEN state ELSE reason END AS outcome, amount
+FROM payments
+WHERE order_id = any($1::text[]) AND log_id <> ''
+ORDER BY split_part(log_id, '-', 1)::bigint, split_part(log_id, '-', 2)::bigint, payment_id;
+
+-- name: cancels_to_hold
+SELECT order_id, cancel_id, kind, lines, log_id
+FROM cancels
+WHERE order_id = any($1::text[])
+ORDER BY recorded_at, cancel_id;
+
+-- name: marks_to_hold
+SELECT order_id, code, line_id
+FROM blocks
+WHERE order_id = any($1::text[]) AND by = 'engine' AND code IN ('unmapped_sku', 'price');
+
+-- name: warned_orders
+-- Whose end was announced, or that were split from one whose end was.
+SELECT o.order_id
+FROM orders AS o
+WHERE
+  o.order_id = any($1::text[])
+  AND (
+    o.accepted_at >= o.pay_by
+    OR EXISTS (
+      SELECT FROM events AS e
+      WHERE e.order_id = o.order_id AND e.kind = 'hold.expiring' AND e.at >= o.pay_by
+    )
   );
 
 -- name: shorts_of_cell

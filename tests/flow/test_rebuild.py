@@ -333,7 +333,7 @@ class Flaky(Cell):
 async def test_a_keeper_that_is_killed_anywhere_is_followed_by_another(
     here, api, settings, eventually, monkeypatch
 ):
-    monkeypatch.setattr("engine.assurance.rebuilding.CLAIMS_PER_CALL_MAX", 3)
+    monkeypatch.setattr("engine.assurance.rebuilding.REBUILD_ITEMS_PER_CALL", 3)
     for number in range(7):
         await ok(buy(api, str(number), ("A", 1)))
     await certificate(api)
@@ -363,6 +363,7 @@ async def test_two_keepers_at_once_rebuild_it_once(here, api, settings, eventual
     await here.stop("worker")
     before = comparable(await contents(api.cell.redis))
     await api.cell.redis.flushall()
+    await eventually(lambda: not api.cell.is_open)
     for name in ("one", "other"):
         await here.worker("keeper", "recorder", name=name)
     await eventually(lambda: api.cell.is_open, within_s=20)
