@@ -9,7 +9,7 @@ from typing import Final, cast
 import structlog
 from redis.exceptions import RedisError
 
-from engine.assurance import rules, store
+from engine.assurance import gaps, rules, store
 from engine.assurance.rebuilder import Rebuilder
 from engine.assurance.store import SQL
 from engine.assurance.types import Epoch
@@ -23,6 +23,7 @@ from engine.kernel.errors import Closed, EngineError, Misconfigured, NotFound, O
 
 _POLL_S: Final = 0.1
 _OTHER_OPENER_S: Final = 8.0
+_GAP_EVERY_S: Final = 1.0
 _AWAY: Final[tuple[type[Exception], ...]] = (OutcomeUnknown, Closed, *UNAVAILABLE)
 _logger: Final = structlog.get_logger()
 
@@ -68,6 +69,7 @@ class Keeper:
         self._seen: State | None = None  # the cell, when it was last seen open
         self._sign_of_life: tuple[tuple[int, int], float] = ((0, 0), 0.0)
         self._refused_run_id = ""
+        self._gap_looked_at = float("-inf")
         self._opened = asyncio.Event()
 
     async def run(self) -> None:
@@ -161,7 +163,27 @@ class Keeper:
         found = rules.gap(
             epoch, log_begin=await store.log_begin(self._cell), trimmed_to=state.trimmed_to
         )
-        return found
+        if not found:
+            return ""
+        orders = await gaps.note(self._cell, self._pool)
+        return rules.what_to_do(found, state.trimmed_to, orders)
+
+    async def _look_at_gap(self, state: State) -> None:
+        """Tell of a gap that closed the cell, and open it once Postgres has what it lacked."""
+        now = self._clock.monotonic()
+        if not rules.is_gap(state.reason) or now < self._gap_looked_at + _GAP_EVERY_S:
+            return
+        self._gap_looked_at = now
+        row = await self._pool.fetchrow(SQL["cell"], self._cell.id)
+        assert row is not None, "it was opened once"
+        epoch = Epoch(row["epoch"], row["last_id"], row["identity"])
+        begin, known = await store.log_begin(self._cell), row["closed_reason"]
+        if not rules.gap(epoch, log_begin=begin, trimmed_to=state.trimmed_to):
+            await self.open(state)
+        elif not rules.is_gap(known) and (reason := await self._gap(epoch, state)):
+            await self._pool.execute(SQL["note_closed"], self._cell.id, reason)
+            await store.close(self._cell, state.epoch, reason)
+            _logger.error("cell_stays_closed", cell=self._cell.id, reason=reason)
 
     async def _note_reopened(self, epoch: Epoch, state: State) -> None:
         """Say what became of a rebuild, and how many accepted orders nobody could hand in again."""
@@ -182,6 +204,7 @@ class Keeper:
             self._seen = state
             return
         if state is not None and state.phase == "closed":
+            await self._look_at_gap(state)
             return  # closed on purpose or by a failed write: a person, or a rebuild, decides
         if run_id == self._refused_run_id or self._another_is_opening(state, run_id, known_run_id):
             return

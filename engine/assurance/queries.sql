@@ -249,3 +249,22 @@ SELECT NOT EXISTS (
           > (split_part(d.log_id, '-', 1)::bigint, split_part(d.log_id, '-', 2)::bigint)
     )
 );
+
+-- name: forget_gap
+DELETE FROM gap_orders WHERE cell = $1;
+
+-- name: known_orders
+SELECT order_id FROM orders WHERE order_id = any($1::text[]);
+
+-- name: note_gap
+INSERT INTO gap_orders (
+  cell, order_id, tenant, channel, campaign, buyer_id, state, currency, payable, accepted_at
+)
+SELECT
+  $1, order_id, tenant, channel, campaign, buyer_id, state, currency, payable,
+  to_timestamp(since / 1000.0)
+FROM unnest(
+  $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+  $9::bigint[], $10::bigint[]
+) AS g (order_id, tenant, channel, campaign, buyer_id, state, currency, payable, since)
+ON CONFLICT DO NOTHING;

@@ -56,7 +56,9 @@ def packed_pools(
     debts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for short in shorts:
         owing = short["pool_id"]
-        named = offers.pools(short["tenant"], short["campaign"], short["channel"], short["sku"] or "")
+        named = offers.pools(
+            short["tenant"], short["campaign"], short["channel"], short["sku"] or ""
+        )
         repaying = {heir(pool) for pool in (*named, owing) if pool in known}
         for pool in repaying - {owing}:
             debts[pool][owing] += short["units"]

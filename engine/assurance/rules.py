@@ -11,6 +11,22 @@ def position(log_id: str) -> tuple[int, int]:
     return int(ms), int(seq or 0)
 
 
+_NOT_HERE = "what lies between is not in this database"
+
+
+def is_gap(reason: str) -> bool:
+    """Whether a cell was closed for what Postgres lacks: a newer copy of Postgres opens it."""
+    return _NOT_HERE in reason
+
+
+def what_to_do(gap_: str, trimmed_to: str, orders: int) -> str:
+    """Return a gap with how many orders of the cell it concerns, and what a person can do."""
+    return (
+        f"{gap_}; {orders} orders that the cell has are not here (table gap_orders): restore a"
+        f" Postgres that has recorded up to {trimmed_to}, or empty the Valkey to go on without them"
+    )
+
+
 def gap(epoch: Epoch, *, log_begin: str, trimmed_to: str) -> str:
     """Return why Postgres lacks what the log had, in a sentence; "" when it lacks nothing.
 
@@ -20,14 +36,10 @@ def gap(epoch: Epoch, *, log_begin: str, trimmed_to: str) -> str:
     at, cut = position(epoch.last_id), position(trimmed_to)
     if cut > at:
         return (
-            f"the log was cut at {trimmed_to}, but Postgres stands at {epoch.last_id}:"
-            " what lies between is not in this database"
+            f"the log was cut at {trimmed_to}, but Postgres stands at {epoch.last_id}: {_NOT_HERE}"
         )
     if (0, 0) != at > cut and position(log_begin) > at:
-        return (
-            f"the log begins at {log_begin}, but Postgres stands at {epoch.last_id}:"
-            " what lies between is not in this database"
-        )
+        return f"the log begins at {log_begin}, but Postgres stands at {epoch.last_id}: {_NOT_HERE}"
     return ""
 
 

@@ -91,8 +91,8 @@ async def gather(db: Connection, rows: Sequence[asyncpg.Record]) -> list[Order]:
         payments[order_id].append(payment)
     cut = [row["order_id"] for row in rows if not row["version"] and _is_cut(row, lines)]
     cancels: dict[str, list[Any]] = defaultdict(list)
-    for order_id, cancel_id, kind, parts, log_id in (
-        cut and await db.fetch(SQL["cancels_to_hold"], cut)
+    for order_id, cancel_id, kind, parts, log_id in cut and await db.fetch(
+        SQL["cancels_to_hold"], cut
     ):
         cancels[order_id].append((cancel_id, kind, _json(parts), log_id))
     told = [row["order_id"] for row in rows if row["version"]]

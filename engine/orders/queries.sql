@@ -519,13 +519,15 @@ INSERT INTO dead_letters (cell, log_id, order_id, kind, reason, event, payload)
 VALUES ($1, $2, $3, $4, $5, $6, $7);
 
 -- name: settle_grants
+-- An intention that is not here was lost when Postgres was restored to an earlier point: the cell has
+-- its number, so the next one must not be the same.
 WITH settled AS (
-  UPDATE grants AS g
-  SET applied = u.applied, log_id = u.log_id
-  FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[])
-    AS u (pool_id, seq, applied, log_id)
-  WHERE g.pool_id = u.pool_id AND g.seq = u.seq
-  RETURNING g.pool_id
+  INSERT INTO grants AS g (pool_id, seq, applied, log_id, delta, reason, reference)
+  SELECT *
+  FROM unnest(
+    $1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[]
+  )
+  ON CONFLICT (pool_id, seq) DO UPDATE SET applied = excluded.applied, log_id = excluded.log_id
 )
 UPDATE pools AS p
 SET seq = greatest(p.seq, u.seq)

@@ -255,7 +255,8 @@ async def save_reference(
     for event in events:
         match event:
             case Granted():
-                grants.append((event.subject, event.seq, event.applied, log_id))
+                asked = (event.asked, event.reason, event.reference)
+                grants.append((event.subject, event.seq, event.applied, log_id, *asked))
             case Moved():
                 await tx.execute(SQL["note_move"], cell, event.subject, event.at)
                 if event.ended:

@@ -151,13 +151,16 @@ async def trade(api, eventually):
     await ok(buy(api, "pre-paid", ("C", 2), campaign="pre", buyer_id="b7"))
     await ok(api.pay(id_of("pre-paid"), "d", 60), 200)
     await ok(buy(api, "tea", ("tea", 5), campaign="", buyer_id="b8"))
-    assert await synced(
-        api,
-        told("t1", 1, "unpaid", line("tea", 2)),
-        told("t2", 1, "paid", line("tea", 9), line("nobody knows")),
-        told("t3", 1, "shipped", line("tea", 1)),
-        told("t4", 3, "closed", line("tea", 1)),
-    ) == ["created"] * 4
+    assert (
+        await synced(
+            api,
+            told("t1", 1, "unpaid", line("tea", 2)),
+            told("t2", 1, "paid", line("tea", 9), line("nobody knows")),
+            told("t3", 1, "shipped", line("tea", 1)),
+            told("t4", 3, "closed", line("tea", 1)),
+        )
+        == ["created"] * 4
+    )
     await ok(api.call("POST", "/v1/skus/B/pause", {"reason": "a look"}), 200)
     await ok(api.call("POST", "/v1/campaigns/pre/pause", {}), 200)
     await recorded(api)
@@ -413,7 +416,9 @@ async def test_what_nobody_can_hand_in_is_counted(here, api, eventually):
     await eventually(lambda: api.cell.is_open, within_s=20)
 
     async def counted():
-        row = await api.process.pool.fetchrow("SELECT * FROM recoveries WHERE opened_at > now() - interval '1 minute'")
+        row = await api.process.pool.fetchrow(
+            "SELECT * FROM recoveries WHERE opened_at > now() - interval '1 minute'"
+        )
         return row and (row["accepted_before"], row["accepted_after"]) == (5, 0)
 
     await eventually(counted, within_s=20)
@@ -438,7 +443,9 @@ async def test_a_rebuild_without_what_was_counted_exceeds_a_limit(here, api, kee
     await ok(buy(api, "2", ("A", 1), buyer_id="b1"))
 
 
-async def test_a_database_that_does_not_agree_with_itself_is_not_rebuilt_from(here, api, keeper, pg):
+async def test_a_database_that_does_not_agree_with_itself_is_not_rebuilt_from(
+    here, api, keeper, pg
+):
     await ok(buy(api, "1", ("A", 4)))
     await certificate(api)
     await lose(here, api)

@@ -64,9 +64,7 @@ class Selling:
             "starts_at": (now - timedelta(hours=1)).isoformat(),
             "ends_at": (now + timedelta(hours=6)).isoformat(),
             "channels": [CHANNEL],
-            "skus": [
-                {"sku": sku, "quota": {CHANNEL: units}, "per_buyer_limit": 9} for sku in SKUS
-            ],
+            "skus": [{"sku": sku, "quota": {CHANNEL: units}, "per_buyer_limit": 9} for sku in SKUS],
             "hold_seconds": 7_200,
         }
         await self._put(f"/v1/campaigns/{CAMPAIGN}", body)
@@ -126,9 +124,7 @@ class Selling:
 
     async def _send(self, numbers: list[str]) -> list[dict[str, Any]]:
         body = msgspec.json.encode({"orders": [_order(number) for number in numbers]})
-        answer = await self._client.request(
-            self._client.compose("POST", "/v1/orders:batch", body)
-        )
+        answer = await self._client.request(self._client.compose("POST", "/v1/orders:batch", body))
         if answer.status == HTTPStatus.OK:
             found: list[dict[str, Any]] = msgspec.json.decode(answer.body)["results"]
             return found
