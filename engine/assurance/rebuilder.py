@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
-import asyncpg
 import structlog
 
 from engine.assurance import store
@@ -16,6 +15,7 @@ from engine.assurance.rebuilding import (
     Contents,
     Offers,
     Part,
+    Value,
     packed_pools,
     rules_of,
     wrong_pools,
@@ -29,11 +29,8 @@ from engine.kernel.clock import Clock
 from engine.kernel.errors import Closed
 from engine.kernel.limits import IDEMPOTENCY_KEEP_MS
 from engine.orders import holds
-from engine.orders.store import SQL as ORDERS
 
-_ORDERS_AT_ONCE: Final = 1_000
 _PARTS_WAITING: Final = 4  # read ahead while the cell writes
-_READ_WITHIN_S: Final = 120.0
 _RECORDED_WITHIN_S: Final = 30.0
 _POLL_S: Final = 0.05
 _logger: Final = structlog.get_logger()
@@ -86,8 +83,8 @@ class Rebuilder:
             )  # fmt: skip
             await store.end_rebuild(self._cell, epoch.epoch, filled.parts + 1, ending)
         await self._pool.execute(
-            SQL["note_rebuilt"], self._cell.id, epoch.epoch, len(filled.pools), filled.contents.orders,
-            filled.contents.pending,
+            SQL["note_rebuilt"], self._cell.id, epoch.epoch, len(filled.pools),
+            filled.contents.orders, filled.contents.pending,
         )  # fmt: skip
         _logger.warning(
             "cell_rebuilt", cell=self._cell.id, orders=filled.contents.orders,
@@ -129,42 +126,41 @@ class Rebuilder:
             await store.rebuild(self._cell, epoch, filled.parts, part)
 
     async def _parts(self, db: Connection, filled: "_Filled") -> AsyncIterator[Part]:
+        shorts = await holds.shorts(db, self._cell.id)
+        async for section, name, value in self._reference(db, filled, shorts):
+            if full := filled.contents.add(section, name, value):
+                yield full
+        async for part in self._orders(db, filled.contents, shorts):
+            yield part
+        for full in filled.contents.replaceable():
+            yield full
+        yield filled.contents.take()
+
+    async def _reference(
+        self, db: Connection, filled: "_Filled", shorts: Sequence[Mapping[str, Any]]
+    ) -> AsyncIterator[tuple[str, Value, Value]]:
+        """Yield what is not an order's: pools, rules, pauses, and what is done once."""
         cell = self._cell.id
         rules = [(row["field"], row["body"]) for row in await db.fetch(SQL["rules"], cell)]
-        shorts = [dict(row) for row in await db.fetch(ORDERS["shorts_of_cell"], cell)]
         filled.pools = [dict(row) for row in await db.fetch(SQL["pools_to_rebuild"], cell)]
-        contents = filled.contents
         pauses = [dict(row) for row in await db.fetch(SQL["pauses"])]
         for name, body in packed_pools(filled.pools, shorts, Offers(rules)).items():
-            if full := contents.add("pools", name, body):
-                yield full
+            yield "pools", name, body
         for name, body in rules_of(rules, pauses):
-            if full := contents.add("rules", name, body):
-                yield full
-        for mark in await db.fetch(SQL["marks"], cell):
-            if full := contents.mark(mark["mark"], mark["at_ms"]):
-                yield full
-        async for part in self._orders(db, contents, shorts):
-            yield part
-        for full in contents.replaceable():
-            yield full
-        yield contents.take()
+            yield "rules", name, body
+        for row in await db.fetch(SQL["marks"], cell):
+            yield "once", row["mark"], row["at_ms"]
+            yield "done", row["at_ms"] + IDEMPOTENCY_KEEP_MS, row["mark"]
 
     async def _orders(
         self, db: Connection, contents: Contents, shorts: Sequence[Mapping[str, Any]]
     ) -> AsyncIterator[Part]:
-        cell = self._cell.id
-        around = await holds.around(db, cell, shorts)
-        kept = await db.fetch(SQL["remembered_campaigns"])
+        around = await holds.around(db, self._cell.id, shorts)
+        kept = [tuple(row) for row in await db.fetch(SQL["remembered_campaigns"])]
         since = contents.now_ms - IDEMPOTENCY_KEEP_MS
-        cursor = await db.cursor(
-            ORDERS["held_orders"], cell, since, [row["tenant"] for row in kept],
-            [row["campaign"] for row in kept], timeout=_READ_WITHIN_S,
-        )  # fmt: skip
-        while rows := await cursor.fetch(_ORDERS_AT_ONCE, timeout=_READ_WITHIN_S):
-            for order in await holds.gather(db, rows):
-                if full := contents.order(order.row["order_id"], holds.hold_of(order, around)):
-                    yield full
+        async for order in holds.orders(db, self._cell.id, since, kept):
+            if full := contents.order(order.row["order_id"], holds.hold_of(order, around)):
+                yield full
 
 
 class _Filled:

@@ -106,11 +106,6 @@ class Contents:
         self._items += 1
         return self.take() if self._items >= REBUILD_ITEMS_PER_CALL else None
 
-    def mark(self, mark: str, at_ms: int) -> Part | None:
-        """Add the id of what is done once; return a part that is full."""
-        self._part["done"] += (at_ms + IDEMPOTENCY_KEEP_MS, mark)
-        return self.add("once", mark, at_ms)
-
     def order(self, order_id: str, hold: list[Any]) -> Part | None:
         """Add an order's hold with all that goes with it; return a part that is full."""
         part = self._part

@@ -30,8 +30,8 @@ def what_to_do(gap_: str, trimmed_to: str, orders: int) -> str:
 def gap(epoch: Epoch, *, log_begin: str, trimmed_to: str) -> str:
     """Return why Postgres lacks what the log had, in a sentence; "" when it lacks nothing.
 
-    An entry that Postgres has stays in the log, so one that begins later, or was cut later, has lost
-    something that was never recorded here: Postgres was restored to an earlier point.
+    An entry that Postgres has stays in the log, so a log that begins or was cut later has lost what
+    was never recorded here: Postgres was restored to an earlier point.
     """
     at, cut = position(epoch.last_id), position(trimmed_to)
     if cut > at:

@@ -9,8 +9,8 @@ from typing import Final
 # below it even when every order has several lines.
 CLAIMS_PER_CALL_MAX: Final = 256
 LINES_PER_CALL_MAX: Final = 1_000
-# Of a rebuild nothing is judged, and nobody else asks the cell meanwhile: what a call costs is mostly
-# its fsync, so it writes more.
+# Of a rebuild nothing is judged, and nobody else asks the cell meanwhile: a call costs mostly its
+# fsync, so it writes more.
 REBUILD_ITEMS_PER_CALL: Final = 2_000
 LUA_UNPACK_MAX: Final = 8_000
 LINES_PER_ORDER_MAX: Final = 200

@@ -1,11 +1,11 @@
 """What a cell keeps of an order, made of the order's rows; for a cell that lost it.
 
-Beside what `ops/adr/0018-a-lost-cell-is-rebuilt-from-postgres.md` lists, a hold made here is the hold
-that was lost, value by value.
+Beside what `ops/adr/00XX-a-lost-cell-is-rebuilt-from-postgres.md` lists, a hold made here is the
+one that was lost, value by value.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import asyncpg
@@ -22,6 +22,8 @@ Draw = list[Any]  # [line, pool, units]
 Row = Mapping[str, Any] | asyncpg.Record
 
 HOLD_VERSION: Final = 1
+_ORDERS_AT_ONCE: Final = 1_000
+_READ_WITHIN_S: Final = 120.0
 _CAP: Final = "c\x1f"
 _UNPAID: Final = frozenset({"unpaid", "deposit_paid"})
 _NOT_CANCELS: Final = frozenset({"split", "replaced"})  # ends of holds that nobody asked for by id
@@ -63,13 +65,34 @@ class Order(NamedTuple):
     warned: bool
 
 
-async def around(db: Connection, cell: str, shorts: Sequence[Mapping[str, Any]]) -> Around:
-    """Read it; `shorts` are rows of `shorts_of_cell`."""
+async def shorts(db: Connection, cell: str) -> list[dict[str, Any]]:
+    """Return who is owed how many units by which pool, and what he was sold of what."""
+    return [dict(row) for row in await db.fetch(SQL["shorts_of_cell"], cell)]
+
+
+async def orders(
+    db: Connection, cell: str, since_ms: int, campaigns: Sequence[tuple[str, str]]
+) -> AsyncIterator[Order]:
+    """Yield every order that a cell has to remember: pending, ended since, or of these campaigns.
+
+    `db` is in a transaction; what is yielded is as it is there.
+    """
+    cursor = await db.cursor(
+        SQL["held_orders"], cell, since_ms, [tenant for tenant, _ in campaigns],
+        [campaign for _, campaign in campaigns], timeout=_READ_WITHIN_S,
+    )  # fmt: skip
+    while rows := await cursor.fetch(_ORDERS_AT_ONCE, timeout=_READ_WITHIN_S):
+        for order in await _gather(db, rows):
+            yield order
+
+
+async def around(db: Connection, cell: str, owed_now: Sequence[Mapping[str, Any]]) -> Around:
+    """Read it; `owed_now` is what `shorts` returned."""
     returns: dict[str, list[Any]] = defaultdict(list)
     for row in await db.fetch(SQL["returns_on_their_way"], cell):
         returns[row["order_id"]] += _json(row["draws"])
     owed: dict[str, list[Any]] = defaultdict(list)
-    for short in shorts:
+    for short in owed_now:
         owed[short["order_id"]].append([short["pool_id"], short["units"], short["line_no"]])
     second: dict[str, list[Any]] = defaultdict(list)
     for row in await db.fetch(SQL["second_holds"], cell):
@@ -77,7 +100,7 @@ async def around(db: Connection, cell: str, shorts: Sequence[Mapping[str, Any]])
     return Around(returns, owed, second)
 
 
-async def gather(db: Connection, rows: Sequence[asyncpg.Record]) -> list[Order]:
+async def _gather(db: Connection, rows: Sequence[asyncpg.Record]) -> list[Order]:
     """Return orders with all that hangs on them; what few have is asked for those alone."""
     lines: dict[str, list[list[Any]]] = defaultdict(list)
     ids = [row["order_id"] for row in rows]
@@ -180,7 +203,7 @@ def _told(order: Order, shorts: Sequence[Sequence[Any]]) -> list[Any]:
 
 
 def _second_hold(row: Row, parts: Sequence[Sequence[Any]]) -> list[Any]:
-    """Return the hold of a repeat that the cell took for a new order: it is about to be released."""
+    """Return the hold of a repeat that the cell took for a new order: it will be released."""
     sold = any(part[2] for part in parts)
     draws = [[1, pool, held + sold_] for pool, held, sold_ in parts]
     return [
@@ -215,7 +238,7 @@ def _cancel_ids(cancels: Sequence[Sequence[Any]]) -> list[str]:
 def _uncut(
     lines: list[list[Any]], cuts: Sequence[Sequence[Any]], returns: Sequence[Sequence[Any]]
 ) -> int:
-    """Undo what Postgres cut from sold lines, as far as the cell does not know; return the money."""
+    """Undo what Postgres cut from sold lines and the cell does not know; return the money."""
     money = 0
     for n, _, part in (part for parts in cuts for part in parts):
         lines[n - 1][2] += part

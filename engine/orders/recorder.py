@@ -196,7 +196,7 @@ class Recorder:
     ) -> None:
         """Close the cell when the log was cut beyond what Postgres has; else note how far it came.
 
-        That note, once whenever the log is idle, is what a rebuild takes for the end of a lost cell.
+        That note, once whenever the log is idle, tells a rebuild how long a lost cell lived.
 
         Raises:
             Closed: with the gap in words.

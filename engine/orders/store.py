@@ -250,7 +250,7 @@ async def bury_entry(tx: Connection, cell: str, entry: Entry, reason: str) -> No
 async def save_reference(
     tx: Connection, cell: str, recorded: int, log_id: str, events: Iterable[LogEvent]
 ) -> None:
-    """Write what the log says about pools, pauses and checkpoints, one entry at a time."""
+    """Write what the log says about pools, pauses and the cell, one entry at a time."""
     grants = []
     for event in events:
         match event:
@@ -258,22 +258,31 @@ async def save_reference(
                 asked = (event.asked, event.reason, event.reference)
                 grants.append((event.subject, event.seq, event.applied, log_id, *asked))
             case Moved():
-                await tx.execute(SQL["note_move"], cell, event.subject, event.at)
-                if event.ended:
-                    await tx.execute(SQL["end_pools"], [event.source], [event.target])
+                await _move(tx, cell, event)
+            case PauseSet():
+                await _pause(tx, event)
             case Opened() if event.shift_to:
                 await tx.execute(SQL["note_shift"], cell, event.shift_from, event.shift_to)
-            case PauseSet() if event.on:
-                args = (event.tenant, event.subject, event.name, event.at, event.by, event.reason)
-                await tx.execute(SQL["set_pause"], *args)
-            case PauseSet():
-                await tx.execute(SQL["lift_pause"], event.tenant, event.subject, event.name)
             case Checkpoint():
                 await _compare(tx, cell, recorded, log_id, event)
             case _:
                 pass
     if grants:
         await tx.execute(SQL["settle_grants"], *_columns(grants))
+
+
+async def _move(tx: Connection, cell: str, event: Moved) -> None:
+    await tx.execute(SQL["note_move"], cell, event.subject, event.at)
+    if event.ended:
+        await tx.execute(SQL["end_pools"], [event.source], [event.target])
+
+
+async def _pause(tx: Connection, event: PauseSet) -> None:
+    if event.on:
+        args = (event.tenant, event.subject, event.name, event.at, event.by, event.reason)
+        await tx.execute(SQL["set_pause"], *args)
+    else:
+        await tx.execute(SQL["lift_pause"], event.tenant, event.subject, event.name)
 
 
 async def _compare(

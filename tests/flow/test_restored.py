@@ -1,4 +1,4 @@
-"""Postgres restored to an earlier point: replayed where the log has it all, closed and told else."""
+"""Postgres restored to an earlier point: replayed where the log has it all, else told."""
 
 import asyncpg
 import pytest
@@ -25,7 +25,7 @@ class Copy:
         async with self._pg.transaction(isolation="repeatable_read"):
             for table, columns in (await self._tables()).items():
                 await self._pg.execute(
-                    f"CREATE TABLE {self._name}.{table} AS SELECT {columns} FROM public.{table}"
+                    f"CREATE TABLE {self._name}.{table} AS SELECT {columns} FROM public.{table}"  # noqa: S608 - our own names
                 )
 
     async def restore(self) -> None:
@@ -34,7 +34,7 @@ class Copy:
             await self._pg.execute(f"TRUNCATE {', '.join(f'public.{one}' for one in tables)}")
             for table, columns in tables.items():
                 await self._pg.execute(
-                    f"INSERT INTO public.{table} ({columns}) OVERRIDING SYSTEM VALUE"
+                    f"INSERT INTO public.{table} ({columns}) OVERRIDING SYSTEM VALUE"  # noqa: S608 - as above
                     f" SELECT {columns} FROM {self._name}.{table}"
                 )
 
@@ -114,7 +114,7 @@ async def test_what_the_log_has_no_more_closes_the_cell_and_is_listed(api, pg, e
     await trade(api, 10, 12)
 
 
-async def test_going_on_without_them_is_an_empty_valkey(here, api, pg, eventually):
+async def test_going_on_without_them_is_an_empty_valkey(api, pg, eventually):
     """A person decides so: what Postgres lacks is gone, and nothing is oversold."""
     await trade(api, 0, 5)
     copy = Copy(pg, "earlier")

@@ -164,9 +164,10 @@ class _Drill:
         try:
             one = Cell(redis, CellId(self._settings.cell), self._clock)
             state = await one.refresh()
-            return state is not None and state.phase == "open"
         except OutcomeUnknown:
             return False
+        else:
+            return state is not None and state.phase == "open"
         finally:
             await redis.aclose()
 

@@ -13,6 +13,10 @@ def show(report: Report, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(codec.encode(report).decode() + "\n")
         return
+    rebuilt = (
+        f"{report.seconds_to_rebuild:.2f}, {report.rebuilt_orders:,} orders,"
+        f" {report.rebuilt_pending:,} of them pending"
+    )
     rows = [
         ("open holds before", f"{report.holds:,}"),
         ("orders sent a second", f"{report.orders_per_second:,.0f}"),
@@ -21,11 +25,7 @@ def show(report: Report, *, as_json: bool) -> None:
         ("without an answer", f"{report.unknown:,}"),
         ("recorded", f"{report.recorded:,}"),
         ("seconds to reopen", f"{report.seconds_to_reopen:.2f}"),
-        (
-            "of these rebuilding",
-            f"{report.seconds_to_rebuild:.2f}, {report.rebuilt_orders:,} orders,"
-            f" {report.rebuilt_pending:,} of them pending",
-        ),
+        ("of these rebuilding", rebuilt),
         ("orders lost", f"{len(report.lost):,}"),
         ("units oversold", f"{report.oversold:,}"),
     ]
