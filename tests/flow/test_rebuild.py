@@ -462,3 +462,30 @@ async def test_the_cell_of_another_database_is_refused_unless_it_is_empty(
     assert await keeper.open(await api.cell.refresh()) == ""
     await eventually(lambda: api.cell.is_open)
     await ok(buy(api, "1", ("A", 4)), 200)
+
+
+async def test_units_that_changed_hands_unseen_stay_with_who_has_them(here, api, eventually):
+    """A cancel and an end that Postgres never saw made room for orders that it never saw."""
+    await ok(buy(api, "d1", ("D", 5), campaign="short"))
+    await ok(buy(api, "p1", ("A", 2), campaign="drop"))
+    await recorded(api)
+    await here.stop("worker")
+    await here.worker("sweeper")
+
+    async def ended():
+        hold = unpack(await api.cell.redis.hget(keys.of("1", "holds"), id_of("d1")))
+        return hold[STATE] == "E"
+
+    await ok(api.cancel(id_of("p1"), "c"), 200)
+    await ok(buy(api, "p2", ("A", 2), campaign="drop"))
+    await eventually(ended, within_s=10)
+    before = comparable(await contents(api.cell.redis))
+    await here.stop("worker")
+    await api.cell.redis.flushall()
+    await eventually(lambda: not api.cell.is_open)
+    await here.worker()
+    await eventually(lambda: api.cell.is_open, within_s=20)
+    await certificate(api)
+    after = comparable(await contents(api.cell.redis))
+    for number in ("p1", "p2"):
+        assert after["holds"][id_of(number)][STATE] == before["holds"][id_of(number)][STATE]

@@ -54,7 +54,7 @@ async def test_it_is_fenced_and_changes_nothing(bare: World, name: str, how: str
             await bare.call("close", "why", epoch=epoch)
         case "other phase" if scene.script in {"restore", "resync"}:
             await bare.cell.call("open", [DATABASE, "0-0"], argument="open", epoch=epoch)
-        case "other phase" if scene.script in {"rebuild", "extend"}:
+        case "other phase" if scene.script in {"rebuild", "extend", "release"}:
             await bare.redis.hset(key("cell"), "phase", "unheard of")
         case "other phase":
             epoch += 1
