@@ -1,7 +1,7 @@
 """What was accepted and Postgres may not have yet: kept until the recorder has passed it.
 
 Should the cell come back without them, claims are submitted again while it is being opened, with
-their id, instant and deadline, and so are snapshots, which are judged by their version, and releases.
+their id, instant and deadline; so are releases, and snapshots, which are judged by their version.
 All is kept in the order of the log.
 """
 
