@@ -39,8 +39,15 @@ local SECTIONS = {
   { "HSET", KEYS[3] }, { "HSET", KEYS[4] }, { "ZADD", KEYS[5] }, { "HSET", KEYS[6] },
   { "HINCRBY", KEYS[7] }, { "HSET", KEYS[7] }, { "HSET", KEYS[8] }, { "ZADD", KEYS[9] },
 }
-local CHUNK = { HINCRBY = 2 }
 local CHUNK_MAX = 4000
+
+local function values_at(first, count)
+  local values = {}
+  for i = first, first + count - 1 do
+    values[#values + 1] = ARGV[3 + i]
+  end
+  return values
+end
 
 local part, counts, ending = claims[1], claims[2], claims[3]
 local done = tonumber(redis.call("HGET", KEYS[1], "parts") or 0)
@@ -49,13 +56,13 @@ if part <= done then
 elseif part ~= done + 1 then
   return commit({ { "OUT_OF_ORDER", done + 1 } })
 end
-local first = 4
+local first = 1
 for n, section in ipairs(SECTIONS) do
-  local last, chunk = first + counts[n] - 1, CHUNK[section[1]] or CHUNK_MAX
-  for at = first, last, chunk do
-    writes[#writes + 1] = { section[1], section[2], ARGV, at, math.min(at + chunk - 1, last) }
+  local values, chunk = values_at(first, counts[n]), section[1] == "HINCRBY" and 2 or CHUNK_MAX
+  for at = 1, #values, chunk do
+    writes[#writes + 1] = { section[1], section[2], values, at, math.min(at + chunk - 1, #values) }
   end
-  first = last + 1
+  first = first + counts[n]
 end
 write("HSET", KEYS[1], "parts", part)
 if ending[1] then

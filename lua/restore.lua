@@ -82,11 +82,13 @@ local function end_overdue(claim, accepted_at)
   local due = redis.call("ZRANGEBYSCORE", KEYS[5], "-inf", accepted_at, "LIMIT", 0, OVERDUE_MAX)
   load_holds(due)
   for _, order_id in ipairs(due) do
-    local hold, holds_some = holds[order_id], false
-    for _, draw in ipairs(hold and hold[STATE] == "P" and hold[UNTIL] <= accepted_at and hold[DRAWS] or {}) do
-      holds_some = holds_some or wanted[draw[2]]
+    local hold, needed = holds[order_id], false
+    if hold and hold[STATE] == "P" and hold[UNTIL] <= accepted_at then
+      for _, held in ipairs(hold[DRAWS]) do
+        needed = needed or wanted[held[2]]
+      end
     end
-    if holds_some then
+    if needed then
       local counted = counters
       counters = {}
       load_ends_of({ order_id })

@@ -21,7 +21,6 @@ KEYS[8]    tg:{c}:once      hash    removed
 KEYS[9]    tg:{c}:done      zset    removed
 
 ARGV[1]    epoch            the new one, as it stands in Postgres
-ARGV[2]    not_after        unused, 0
 ARGV[3]    claims           msgpack list {identity, last_id, seen}: the database's identity and log position,
                             and the latest cell time in ms that Postgres knows of
 
@@ -54,7 +53,8 @@ if tonumber(string.match(last_id, "(%d+)-")) >= clock[1] * 1000 then
   local ms, seq = string.match(last_id, "(%d+)-(%d+)")
   id = ms .. "-" .. string.format("%.0f", seq + 1)
 end
-local gone = redis.pcall("UNLINK", unpack(KEYS, 2))
+local gone = redis.pcall("UNLINK", KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7],
+  KEYS[8], KEYS[9])
 if type(gone) == "table" then
   return closed_by(gone.err)
 end

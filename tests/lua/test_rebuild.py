@@ -91,26 +91,3 @@ async def test_a_newer_rebuild_begins_anew_and_fences_the_former(stocked: World)
     with pytest.raises(Closed):
         await fill(stocked, 2, counters={"c": 3})
     stocked.checked = False
-
-
-async def test_the_log_goes_on_behind_what_postgres_has(stocked: World) -> None:
-    """Also where this server's clock is behind the one that is lost; and time does not go back."""
-    ahead = 9_999_999_999_999
-    assert (await wipe(stocked, 2, f"{ahead}-7", ahead + 5)).log_id == f"{ahead}-8"
-    assert await stocked.now() == ahead + 5
-    assert await stocked.redis.hget(key("cell"), "trimmed_to") == f"{ahead}-7".encode()
-    stocked.checked = False
-
-
-@pytest.mark.parametrize(("phase", "kept"), [("open", True), ("closed", False)])
-async def test_a_foreign_cell_is_taken_only_if_it_is_empty_and_closed(
-    bare: World,
-    phase: str,
-    kept: bool,  # noqa: FBT001 - a parameter of the test
-) -> None:
-    await bare.open()
-    await bare.redis.hset(key("cell"), mapping={"identity": "another", "phase": phase})
-    assert ((await wipe(bare, 1)).word == "OTHER_DATABASE") is kept
-    await bare.redis.hset(key("cell"), mapping={"identity": "another", "phase": "closed"})
-    await bare.redis.hset(key("pools"), "p", pack([0, 0, 0, 0, 0, 1, "", 0]))
-    assert (await wipe(bare, 2)).word == "OTHER_DATABASE"
