@@ -1,6 +1,6 @@
 """What a cell keeps of an order, made of the order's rows; for a cell that lost it.
 
-Beside what `ops/adr/0018-a-lost-cell-is-rebuilt-from-postgres.md` lists, a hold made here is the
+Beside what `ops/adr/0019-a-lost-cell-is-rebuilt-from-postgres.md` lists, a hold made here is the
 one that was lost, value by value.
 """
 
