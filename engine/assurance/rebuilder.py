@@ -30,7 +30,8 @@ from engine.kernel.errors import Closed
 from engine.kernel.limits import IDEMPOTENCY_KEEP_MS
 from engine.orders import holds
 
-_PARTS_WAITING: Final = 4  # read ahead while the cell writes
+_PARTS_WAITING: Final = 4  # made while the cell writes
+_READ_AHEAD: Final = 2  # thousands of orders
 _RECORDED_WITHIN_S: Final = 30.0
 _POLL_S: Final = 0.05
 _logger: Final = structlog.get_logger()
@@ -105,18 +106,41 @@ class Rebuilder:
             await asyncio.sleep(_POLL_S)
 
     async def _fill(self, db: Connection, epoch: int) -> "_Filled":
-        """Send everything, reading ahead of the cell by a few parts."""
+        """Send everything: Postgres reads ahead of us by a little, and we of the cell."""
         parts: asyncio.Queue[Part | None] = asyncio.Queue(_PARTS_WAITING)
+        read: asyncio.Queue[list[holds.Order] | None] = asyncio.Queue(_READ_AHEAD)
         filled = _Filled(Contents(self._cell.now_ms()))
+        contents = filled.contents
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._send(epoch, parts, filled))
-                async for part in self._parts(db, filled):
-                    await parts.put(part)
+                shorts = await holds.shorts(db, self._cell.id)
+                async for section, name, value in self._reference(db, filled, shorts):
+                    if full := contents.add(section, name, value):
+                        await parts.put(full)
+                around = await holds.around(db, self._cell.id, shorts)
+                tasks.create_task(self._read(db, contents.now_ms, read))
+                while (some := await read.get()) is not None:
+                    for order in some:
+                        hold = holds.hold_of(order, around)
+                        if full := contents.order(order.row["order_id"], hold):
+                            await parts.put(full)
+                for full in contents.replaceable():
+                    await parts.put(full)
+                await parts.put(contents.take())
                 await parts.put(None)
         except ExceptionGroup as failed:  # of reading or of sending: one is enough
             raise failed.exceptions[0] from None
         return filled
+
+    async def _read(
+        self, db: Connection, now_ms: int, read: "asyncio.Queue[list[holds.Order] | None]"
+    ) -> None:
+        kept = [tuple(row) for row in await db.fetch(SQL["remembered_campaigns"])]
+        since = now_ms - IDEMPOTENCY_KEEP_MS
+        async for some in holds.orders(db, self._cell.id, since, kept):
+            await read.put(some)
+        await read.put(None)
 
     async def _send(
         self, epoch: int, parts: "asyncio.Queue[Part | None]", filled: "_Filled"
@@ -124,17 +148,6 @@ class Rebuilder:
         while (part := await parts.get()) is not None:
             filled.parts += 1
             await store.rebuild(self._cell, epoch, filled.parts, part)
-
-    async def _parts(self, db: Connection, filled: "_Filled") -> AsyncIterator[Part]:
-        shorts = await holds.shorts(db, self._cell.id)
-        async for section, name, value in self._reference(db, filled, shorts):
-            if full := filled.contents.add(section, name, value):
-                yield full
-        async for part in self._orders(db, filled.contents, shorts):
-            yield part
-        for full in filled.contents.replaceable():
-            yield full
-        yield filled.contents.take()
 
     async def _reference(
         self, db: Connection, filled: "_Filled", shorts: Sequence[Mapping[str, Any]]
@@ -151,16 +164,6 @@ class Rebuilder:
         for row in await db.fetch(SQL["marks"], cell):
             yield "once", row["mark"], row["at_ms"]
             yield "done", row["at_ms"] + IDEMPOTENCY_KEEP_MS, row["mark"]
-
-    async def _orders(
-        self, db: Connection, contents: Contents, shorts: Sequence[Mapping[str, Any]]
-    ) -> AsyncIterator[Part]:
-        around = await holds.around(db, self._cell.id, shorts)
-        kept = [tuple(row) for row in await db.fetch(SQL["remembered_campaigns"])]
-        since = contents.now_ms - IDEMPOTENCY_KEEP_MS
-        async for order in holds.orders(db, self._cell.id, since, kept):
-            if full := contents.order(order.row["order_id"], holds.hold_of(order, around)):
-                yield full
 
 
 class _Filled:

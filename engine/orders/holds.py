@@ -72,18 +72,17 @@ async def shorts(db: Connection, cell: str) -> list[dict[str, Any]]:
 
 async def orders(
     db: Connection, cell: str, since_ms: int, campaigns: Sequence[tuple[str, str]]
-) -> AsyncIterator[Order]:
+) -> AsyncIterator[list[Order]]:
     """Yield every order that a cell has to remember: pending, ended since, or of these campaigns.
 
-    `db` is in a transaction; what is yielded is as it is there.
+    `db` is in a transaction; what is yielded, some at a time, is as it is there.
     """
     cursor = await db.cursor(
         SQL["held_orders"], cell, since_ms, [tenant for tenant, _ in campaigns],
         [campaign for _, campaign in campaigns], timeout=_READ_WITHIN_S,
     )  # fmt: skip
     while rows := await cursor.fetch(_ORDERS_AT_ONCE, timeout=_READ_WITHIN_S):
-        for order in await _gather(db, rows):
-            yield order
+        yield await _gather(db, rows)
 
 
 async def around(db: Connection, cell: str, owed_now: Sequence[Mapping[str, Any]]) -> Around:
