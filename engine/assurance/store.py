@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 import msgspec
 from redis.exceptions import RedisError
 
-from engine.assurance.rebuilding import SECTIONS, Part
+from engine.assurance.rebuilding import SECTIONS, Part, Value
 from engine.assurance.types import Ending, Epoch, PoolTotals
 from engine.infra import keys, queries
 from engine.infra.cell import Cell
@@ -83,7 +83,7 @@ async def rebuild(cell: Cell, epoch: int, number: int, part: Part) -> None:
         Closed: a newer epoch is at work.
     """
     sections = [part[name] for name in SECTIONS]
-    values = [_bytes(value) for section in sections for value in section]
+    values = [value for section in sections for value in section]
     await _rebuild(cell, epoch, [number, [len(section) for section in sections], []], values)
 
 
@@ -97,15 +97,13 @@ async def end_rebuild(cell: Cell, epoch: int, number: int, ending: Ending) -> No
 
 
 async def _rebuild(
-    cell: Cell, epoch: int, claims: Sequence[object], values: Sequence[bytes]
+    cell: Cell, epoch: int, claims: Sequence[object], values: Sequence[Value]
 ) -> None:
-    reply = await cell.call("rebuild", claims, values, argument="0", epoch=epoch)
+    # the client sends numbers and text as they are, and there are millions of them
+    packed = cast("Sequence[bytes]", values)
+    reply = await cell.call("rebuild", claims, packed, argument="0", epoch=epoch)
     if reply.results[0][0] == "OUT_OF_ORDER":
         raise Closed(f"part {claims[0]} met a cell that expects {reply.results[0][1]}")
-
-
-def _bytes(value: str | bytes | int) -> bytes:
-    return value if isinstance(value, bytes) else str(value).encode()
 
 
 async def extend(cell: Cell, epoch: int) -> None:

@@ -222,6 +222,8 @@ def _lines_of(draws: Sequence[Draw]) -> list[list[Any]]:
 
 def _dropped(lines: Sequence[Sequence[Any]], cancels: Sequence[Sequence[Any]]) -> list[int]:
     """Return lines that are gone and that nobody cancelled: those it was accepted without."""
+    if all(line[1] for line in lines):
+        return []
     cut = {part[0] for _, _, parts, _ in cancels for part in parts}
     return [n for n, line in enumerate(lines, start=1) if line[1] == 0 and n not in cut]
 
