@@ -33,11 +33,13 @@ key = typer.Typer(no_args_is_help=True, help="API keys of the running instance."
 order = typer.Typer(no_args_is_help=True, help="Look at one order.")
 imports = typer.Typer(no_args_is_help=True, help="Bring tables of your own into the instance.")
 elastic = typer.Typer(no_args_is_help=True, help="Lend units between shops during a sale.")
+drills = typer.Typer(no_args_is_help=True, help="Rehearse a loss, with a pass or a fail.")
 app.add_typer(config, name="config")
 app.add_typer(key, name="key")
 app.add_typer(order, name="order")
 app.add_typer(imports, name="import")
 app.add_typer(elastic, name="elastic")
+app.add_typer(drills, name="drill")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Ephemeral = Annotated[
@@ -177,6 +179,25 @@ def bench(  # noqa: PLR0913 - each is an option
 
     options = Options(quick, tuple(only or ()), pairs, orders, against, filled)
     raise typer.Exit(run(_settings(ephemeral=ephemeral or None), options, as_json=as_json))
+
+
+@drills.command("lose-cell")
+def drill_lose_cell(
+    *,
+    orders_per_second: Annotated[int, typer.Option(min=1, help="The load.")] = 3_000,
+    holds: Annotated[int, typer.Option(min=0, help="Open orders before it comes.")] = 20_000,
+    seconds: Annotated[float, typer.Option(min=1, help="How long it comes.")] = 20.0,
+    as_json: Json = False,
+) -> None:
+    """Kill the cell's server under load, delete its data, and prove that nothing is lost.
+
+    On servers of its own, in a temporary directory; exit 99 if a bar is not met.
+    """
+    from engine.simulation.drill.losing import run
+    from engine.simulation.drill.types import Options
+
+    options = Options(orders_per_second, holds, seconds)
+    raise typer.Exit(run(_settings(), options, as_json=as_json))
 
 
 @app.command()

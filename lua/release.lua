@@ -6,7 +6,8 @@ What is cancelled of a line leaves its share of the line's money with it; an ord
 left is released. Money: the share of k out of n units is floor(payable * k / n), the rest stays.
 What was paid of an order and is given back can no longer count towards it: kind "refunded" ends a
 pending hold whole and turns an expired one into a released one, so that money that comes later is
-due back and never holds again. Nothing moves for an expired one: its event has no lines, and of
+due back and never holds again. While a cell is opened, releases that
+Postgres does not have are handed in again. Nothing moves for an expired one: its event has no lines, and of
 the deposit that `expire` told of it says nothing.
 
 Called by  engine/reservation/store.py
@@ -34,7 +35,10 @@ Returns    msgpack {"OK", now, log_id, results}, one result a claim:
            {"ALREADY_CONFIRMED"}  {"ALREADY_RELEASED"}  {"EXPIRED"}  {"UNKNOWN_ORDER"}
            or {"FENCED" | "TOO_LATE", now, log_id, detail}: nothing was done to any claim
 ]]
-local PHASE = "open"
+local PHASE = redis.call("HGET", KEYS[1], "phase")
+if PHASE ~= "restoring" then
+  PHASE = "open"
+end
 --- @include "server"
 --- @include "guard"
 --- @include "write"

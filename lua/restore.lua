@@ -20,7 +20,7 @@ KEYS[9]    tg:{c}:done      zset    ended holds by the instant from which they m
 ARGV[1]    epoch            the caller's; another one is FENCED
 ARGV[2]    not_after        unused by the caller, always 0
 ARGV[3]    claims           msgpack list, fields as in include/take.lua and then {pay_by, accepted_at,
-                            anew}: anew 1, the order that it is split from will not come any more
+                            anew}: anew 1, nothing that it waits for will come any more
 ARGV[4..]  payloads         bytes, one a claim: what the recorder is told
 
 Returns    msgpack {"OK", now, log_id, results}, one result a claim:
@@ -42,6 +42,7 @@ local PHASE = "restoring"
 --- @include "replace"
 --- @include "split"
 local PROMISED = 18
+local OVERDUE_MAX = 256
 
 local order_ids, add = distinct()
 for _, claim in ipairs(claims) do
@@ -68,6 +69,46 @@ local function remember_mine(claim, accepted_at)
   end
 end
 
+-- A cell that was rebuilt has holds again that had ended unseen: units of those whose time was over
+-- when this claim was accepted are what it was given. The one that ends first goes first.
+local function end_overdue(claim, accepted_at)
+  local wanted = {}
+  for _, line in ipairs(claim[C_LINES]) do
+    local offer = claim.scope.offers[line[1]]
+    for _, source in ipairs(offer and offer[2] or {}) do
+      wanted[source[1]] = true
+    end
+  end
+  local due = redis.call("ZRANGEBYSCORE", KEYS[5], "-inf", accepted_at, "LIMIT", 0, OVERDUE_MAX)
+  load_holds(due)
+  for _, order_id in ipairs(due) do
+    local hold, needed = holds[order_id], false
+    if hold and hold[STATE] == "P" and hold[UNTIL] <= accepted_at then
+      for _, held in ipairs(hold[DRAWS]) do
+        needed = needed or wanted[held[2]]
+      end
+    end
+    if needed then
+      local counted = counters
+      counters = {}
+      load_ends_of({ order_id })
+      for field, value in pairs(counters) do
+        if counted[field] == nil then
+          counted[field] = value -- what this call has changed already stays
+        end
+      end
+      counters = counted
+      begin()
+      give_all_back(hold, HELD)
+      hold[DRAWS], hold[COUNTERS] = {}, {}
+      keep()
+      finish(order_id, hold, "E")
+      events[#events + 1] = { "E", order_id, now, moves, hold[PAID] or 0 }
+      return true
+    end
+  end
+end
+
 -- All of it anew: what it counts is counted again without asking whether it may be.
 local function take_anew(claim, account, taken)
   for _, met in ipairs(claim.limits) do
@@ -79,7 +120,9 @@ local function take_anew(claim, account, taken)
   return take(claim, account, taken)
 end
 
-local function restore(claim, payload)
+local restore
+
+function restore(claim, payload)
   local seen, promised = holds[claim[ORDER]], claim[PROMISED]
   if seen then
     return { "REPEATED", seen[STATE], seen[PAY_BY], seen[TOTAL], seen[DROPPED] }
@@ -101,6 +144,9 @@ local function restore(claim, payload)
     uncount(taken.counted)
     put_back(replaced_hold)
     rollback()
+    if promised[3] == 1 and end_overdue(claim, promised[2]) then
+      return restore(claim, payload)
+    end
     return { "SHORT", refusal[2] }
   end
   keep()

@@ -1,4 +1,7 @@
-"""Opening a cell: a clean restart reopens by itself, anything else stays closed and says why."""
+"""Opening a cell: after a clean restart as it is, after a loss as Postgres has it.
+
+Anything else stays closed and says why.
+"""
 
 import asyncio
 from typing import Final, cast
@@ -6,7 +9,8 @@ from typing import Final, cast
 import structlog
 from redis.exceptions import RedisError
 
-from engine.assurance import rules, store
+from engine.assurance import gaps, rules, store
+from engine.assurance.rebuilder import Rebuilder
 from engine.assurance.store import SQL
 from engine.assurance.types import Epoch
 from engine.assurance.verify import certify
@@ -19,6 +23,7 @@ from engine.kernel.errors import Closed, EngineError, Misconfigured, NotFound, O
 
 _POLL_S: Final = 0.1
 _OTHER_OPENER_S: Final = 8.0
+_GAP_EVERY_S: Final = 1.0
 _AWAY: Final[tuple[type[Exception], ...]] = (OutcomeUnknown, Closed, *UNAVAILABLE)
 _logger: Final = structlog.get_logger()
 
@@ -40,11 +45,12 @@ async def require_own(cell: Cell, pool: Pool) -> None:
         return
     row = await pool.fetchrow(SQL["cell"], cell.id)
     if state is not None and row is not None:
-        _require_same(state.identity, str(row["identity"]))
+        await _require_own(cell, state, str(row["identity"]))
 
 
-def _require_same(found: str, own: str) -> None:
-    if found != own:
+async def _require_own(cell: Cell, state: State, own: str) -> None:
+    """Refuse a foreign cell; one that is closed and empty is nobody's loss."""
+    if state.identity != own and (state.phase == "open" or not await store.is_empty(cell)):
         raise Misconfigured(
             "this cell belongs to another database: give the matching TIDEGATE_DATABASE_URL,"
             " or an empty Valkey"
@@ -59,8 +65,11 @@ class Keeper:
         self._cell = cell
         self._pool = pool
         self._clock = clock
-        self._restoring_since: tuple[int, float] = (0, 0.0)
+        self._rebuilder = Rebuilder(cell, pool, clock)
+        self._seen: State | None = None  # the cell, when it was last seen open
+        self._sign_of_life: tuple[tuple[int, int], float] = ((0, 0), 0.0)
         self._refused_run_id = ""
+        self._gap_looked_at = float("-inf")
         self._opened = asyncio.Event()
 
     async def run(self) -> None:
@@ -99,32 +108,103 @@ class Keeper:
                 _logger.error("cell_closed", cell=self._cell.id, reason=reason)
 
     async def open(self, state: State | None) -> str:
-        """Take the cell through a new epoch; return why it stays closed, "" when it is open."""
+        """Take the cell through a new epoch; return why it stays closed, "" when it is open.
+
+        Raises:
+            Misconfigured: the cell belongs to another database.
+        """
         async with self._pool.acquire() as connection:
             epoch = await store.next_epoch(connection, self._cell.id)
-        reason = await self._compare(epoch, state)
+        reason, rebuilt = await self._prepare(epoch, state)
         if not reason:
-            await store.begin_restoring(self._cell, epoch)
             await store.extend(self._cell, epoch.epoch)
             reason = await self._wait_for_restores(epoch)
         if reason:
             await self._stay_closed(epoch, state, reason)
             return reason
+        if rebuilt:
+            await self._pool.execute(SQL["ask_again"], self._cell.id)
         await store.finish_opening(self._cell, epoch)
-        await self._cell.refresh()
+        now = await self._cell.refresh()
         await store.extend(self._cell, epoch.epoch)
         await self._pool.execute(SQL["note_opened"], self._cell.id)
         await self._pool.execute(SQL["forget_leases"])
+        if rebuilt and now is not None:
+            await self._note_reopened(epoch, now)
         self._opened.set()
         _logger.info("cell_opened", cell=self._cell.id, epoch=epoch.epoch)
         return ""
+
+    async def _prepare(self, epoch: Epoch, state: State | None) -> tuple[str, bool]:
+        """Bring the cell to `restoring`: as it is or, if it was lost, as Postgres has it.
+
+        Returned is why it must stay closed, and whether it was rebuilt.
+        """
+        if state is not None:
+            await _require_own(self._cell, state, epoch.identity)
+        foreign = state is not None and state.identity != epoch.identity
+        known = None if foreign else state
+        log_end = "0-0"
+        if known is not None and known.phase != "rebuilding":  # else nothing is in it that counts
+            log_end = await store.log_end(self._cell)
+        if known is not None and (why := await self._gap(epoch, known)):
+            return why, False
+        phase = "" if known is None else known.phase
+        lost = "the cell was another database's, and is empty" if foreign else ""
+        if lost := lost or rules.reason_to_rebuild(epoch, phase=phase, log_end=log_end):
+            return await self._rebuilder.run(epoch, lost, log_end), True
+        if wrong := rules.wrong_sums(await store.cell_pools(self._cell)):
+            return wrong, False
+        await store.begin_restoring(self._cell, epoch)
+        return "", False
+
+    async def _gap(self, epoch: Epoch, state: State) -> str:
+        """Return what this database lacks of what the log had; the orders concerned are listed."""
+        found = rules.gap(
+            epoch, log_begin=await store.log_begin(self._cell), trimmed_to=state.trimmed_to
+        )
+        if not found:
+            return ""
+        orders = await gaps.note(self._cell, self._pool)
+        return rules.what_to_do(found, state.trimmed_to, orders)
+
+    async def _look_at_gap(self, state: State) -> None:
+        """Tell of a gap that closed the cell, and open it once Postgres has what it lacked."""
+        now = self._clock.monotonic()
+        if not rules.is_gap(state.reason) or now < self._gap_looked_at + _GAP_EVERY_S:
+            return
+        self._gap_looked_at = now
+        row = await self._pool.fetchrow(SQL["cell"], self._cell.id)
+        assert row is not None, "it was opened once"
+        epoch = Epoch(row["epoch"], row["last_id"], row["identity"])
+        begin, known = await store.log_begin(self._cell), row["closed_reason"]
+        if not rules.gap(epoch, log_begin=begin, trimmed_to=state.trimmed_to):
+            await self.open(state)
+        elif not rules.is_gap(known) and (reason := await self._gap(epoch, state)):
+            await self._pool.execute(SQL["note_closed"], self._cell.id, reason)
+            await store.close(self._cell, state.epoch, reason)
+            _logger.error("cell_stays_closed", cell=self._cell.id, reason=reason)
+
+    async def _note_reopened(self, epoch: Epoch, state: State) -> None:
+        """Say what became of a rebuild, and how many accepted orders nobody could hand in again."""
+        seen = 0 if self._seen is None else self._seen.accepted
+        row = await self._pool.fetchrow(
+            SQL["note_reopened"], self._cell.id, epoch.epoch, state.accepted, seen
+        )
+        if row is not None and row["accepted_before"] > state.accepted:
+            _logger.error(
+                "accepted_orders_lost", cell=self._cell.id,
+                at_least=row["accepted_before"] - state.accepted,
+            )  # fmt: skip
 
     async def _look(self) -> None:
         state = await self._cell.refresh()
         run_id, known_run_id = await self._run_ids()
         if state is not None and state.phase == "open" and run_id == known_run_id:
+            self._seen = state
             return
         if state is not None and state.phase == "closed":
+            await self._look_at_gap(state)
             return  # closed on purpose or by a failed write: a person, or a rebuild, decides
         if run_id == self._refused_run_id or self._another_is_opening(state, run_id, known_run_id):
             return
@@ -132,12 +212,12 @@ class Keeper:
             self._refused_run_id = run_id
 
     def _another_is_opening(self, state: State | None, run_id: str, known: str) -> bool:
-        if state is None or state.phase != "restoring" or run_id != known:
+        if state is None or state.phase not in {"restoring", "rebuilding"} or run_id != known:
             return False
-        now = self._clock.monotonic()
-        if self._restoring_since[0] != state.epoch:
-            self._restoring_since = (state.epoch, now)
-        return now - self._restoring_since[1] < _OTHER_OPENER_S
+        now, sign = self._clock.monotonic(), (state.epoch, state.now_ms)
+        if self._sign_of_life[0] != sign:
+            self._sign_of_life = (sign, now)
+        return now - self._sign_of_life[1] < _OTHER_OPENER_S
 
     async def _run_ids(self) -> tuple[str, str]:
         try:
@@ -146,17 +226,6 @@ class Keeper:
         except (RedisError, OSError) as error:
             raise OutcomeUnknown("the cell does not answer") from error
         return str(info["run_id"]), cast("bytes", known or b"").decode()
-
-    async def _compare(self, epoch: Epoch, state: State | None) -> str:
-        if state is not None:
-            _require_same(state.identity, epoch.identity)
-        return rules.reason_to_stay_closed(
-            epoch,
-            known=state is not None,
-            log_end=await store.log_end(self._cell),
-            trimmed_to="0-0" if state is None else state.trimmed_to,
-            pools=await store.cell_pools(self._cell),
-        )
 
     async def _wait_for_restores(self, epoch: Epoch) -> str:
         """Wait until every living API process has put its claims back; a dead one's lease ends."""

@@ -11,6 +11,86 @@ INSERT INTO cells (cell, identity) VALUES ($1, $2) ON CONFLICT (cell) DO NOTHING
 -- name: cell
 SELECT epoch, last_id, identity, recorded, closed_reason FROM cells WHERE cell = $1;
 
+-- name: allow_waiting
+-- For this transaction: it reads as fast as the cell takes what is read.
+SET LOCAL idle_in_transaction_session_timeout = '60s';
+
+-- name: cell_to_rebuild
+-- `lived_ms` is the last instant at which the cell is known to have lived, in its own time.
+SELECT
+  epoch, last_id, recorded, seen_accepted, shift_from, shift_to,
+  greatest(split_part(last_id, '-', 1)::bigint, seen_ms) AS lived_ms
+FROM cells
+WHERE cell = $1;
+
+-- name: pools_to_rebuild
+SELECT
+  pool_id, granted, owed, available, held, sold, seq, ended, successor
+FROM pools
+WHERE
+  cell = $1
+  AND (seq > 0 OR granted <> 0 OR owed <> 0 OR available <> 0 OR held <> 0 OR sold <> 0 OR ended);
+
+-- name: rules
+SELECT field, body FROM cell_rules WHERE cell = $1;
+
+-- name: pauses
+SELECT tenant, scope, id, by, reason, (extract(epoch FROM since) * 1000)::bigint AS since_ms
+FROM pauses;
+
+-- name: marks
+-- Returns and moves that were done; what is older than the time of remembering nobody asks again.
+SELECT 'r' || chr(31) || return_id AS mark, split_part(log_id, '-', 1)::bigint AS at_ms
+FROM stock_returns
+WHERE cell = $1 AND log_id ~ '^\d' AND created_at > now() - interval '8 days'
+UNION ALL
+SELECT 'v' || chr(31) || move_id, (extract(epoch FROM at) * 1000)::bigint
+FROM moves_done
+WHERE cell = $1 AND at > now() - interval '8 days';
+
+-- name: remembered_campaigns
+SELECT tenant, campaign FROM campaigns WHERE ends_at > now() - interval '7 days';
+
+-- name: begin_recovery
+INSERT INTO recoveries (cell, epoch, reason, last_id, lost_at, accepted_before)
+VALUES ($1, $2, $3, $4, to_timestamp($5::bigint / 1000.0), $6)
+ON CONFLICT DO NOTHING;
+
+-- name: note_rebuilt
+UPDATE recoveries SET rebuilt_at = now(), pools = $3, orders = $4, pending = $5
+WHERE cell = $1 AND epoch = $2;
+
+-- name: note_reopened
+UPDATE recoveries
+SET
+  opened_at = now(), accepted_after = $3, accepted_before = greatest(accepted_before, $4)
+WHERE cell = $1 AND epoch = $2
+RETURNING reason, accepted_before, accepted_after;
+
+-- name: ask_again
+-- What the lost cell had answered and the log never told is to be done again: grants, ends of
+-- campaigns, releases of second holds.
+WITH grants_again AS (
+  UPDATE grants SET sent_at = NULL WHERE applied IS NULL AND sent_at IS NOT NULL
+), campaigns_again AS (
+  UPDATE campaigns AS c
+  SET returned_at = NULL
+  WHERE
+    c.returned_at IS NOT NULL
+    AND EXISTS (SELECT FROM pools AS p WHERE p.pool_id = any(c.pools) AND NOT p.ended)
+)
+UPDATE duplicates AS d
+SET released = false
+WHERE
+  d.cell = $1 AND d.released AND NOT d.merged
+  AND NOT EXISTS (
+    SELECT FROM ledger AS l
+    WHERE
+      l.cell = d.cell AND l.reference = d.order_id AND l.kind = 'released'
+      AND (split_part(l.log_id, '-', 1)::bigint, split_part(l.log_id, '-', 2)::bigint)
+        > (split_part(d.log_id, '-', 1)::bigint, split_part(d.log_id, '-', 2)::bigint)
+  );
+
 -- name: note_closed
 UPDATE cells SET closed_reason = $2 WHERE cell = $1;
 
@@ -169,3 +249,22 @@ SELECT NOT EXISTS (
           > (split_part(d.log_id, '-', 1)::bigint, split_part(d.log_id, '-', 2)::bigint)
     )
 );
+
+-- name: forget_gap
+DELETE FROM gap_orders WHERE cell = $1;
+
+-- name: known_orders
+SELECT order_id FROM orders WHERE order_id = any($1::text[]);
+
+-- name: note_gap
+INSERT INTO gap_orders (
+  cell, order_id, tenant, channel, campaign, buyer_id, state, currency, payable, accepted_at
+)
+SELECT
+  $1, order_id, tenant, channel, campaign, buyer_id, state, currency, payable,
+  to_timestamp(since / 1000.0)
+FROM unnest(
+  $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+  $9::bigint[], $10::bigint[]
+) AS g (order_id, tenant, channel, campaign, buyer_id, state, currency, payable, since)
+ON CONFLICT DO NOTHING;

@@ -11,25 +11,57 @@ def position(log_id: str) -> tuple[int, int]:
     return int(ms), int(seq or 0)
 
 
-def reason_to_stay_closed(
-    epoch: Epoch, *, known: bool, log_end: str, trimmed_to: str, pools: Mapping[str, PoolTotals]
-) -> str:
-    """Return why a cell is not clean, in a sentence; "" when it may be opened."""
-    if not known and epoch.last_id != "0-0":
+_NOT_HERE = "what lies between is not in this database"
+
+
+def is_gap(reason: str) -> bool:
+    """Whether a cell was closed for what Postgres lacks: a newer copy of Postgres opens it."""
+    return _NOT_HERE in reason
+
+
+def what_to_do(gap_: str, trimmed_to: str, orders: int) -> str:
+    """Return a gap with how many orders of the cell it concerns, and what a person can do."""
+    return (
+        f"{gap_}; {orders} orders that the cell has are not here (table gap_orders): restore a"
+        f" Postgres that has recorded up to {trimmed_to}, or empty the Valkey to go on without them"
+    )
+
+
+def gap(epoch: Epoch, *, log_begin: str, trimmed_to: str) -> str:
+    """Return why Postgres lacks what the log had, in a sentence; "" when it lacks nothing.
+
+    An entry that Postgres has stays in the log, so a log that begins or was cut later has lost what
+    was never recorded here: Postgres was restored to an earlier point.
+    """
+    at, cut = position(epoch.last_id), position(trimmed_to)
+    if cut > at:
         return (
-            f"the cell is empty, but Postgres has recorded up to log id {epoch.last_id}:"
-            " it must be rebuilt before it may sell"
+            f"the log was cut at {trimmed_to}, but Postgres stands at {epoch.last_id}: {_NOT_HERE}"
         )
-    if position(log_end) < position(epoch.last_id):
+    if (0, 0) != at > cut and position(log_begin) > at:
+        return f"the log begins at {log_begin}, but Postgres stands at {epoch.last_id}: {_NOT_HERE}"
+    return ""
+
+
+def reason_to_rebuild(epoch: Epoch, *, phase: str, log_end: str) -> str:
+    """Return what of a cell is lost, in a sentence; "" when nothing is.
+
+    `phase` is "" for a cell without a record.
+    """
+    if not phase and epoch.last_id != "0-0":
+        return f"the cell is empty, but Postgres has recorded up to log id {epoch.last_id}"
+    if phase == "rebuilding":
+        return "a rebuild of the cell was broken off"
+    if phase and position(log_end) < position(epoch.last_id):
         return (
             f"the cell's log ends at {log_end}, but Postgres has recorded up to {epoch.last_id}:"
-            " the cell has lost what lies between and must be rebuilt"
+            " the cell has lost what lies between"
         )
-    if position(trimmed_to) > position(epoch.last_id):
-        return (
-            f"the log was cut at {trimmed_to}, but Postgres stands at {epoch.last_id}:"
-            " what lies between is not in this database"
-        )
+    return ""
+
+
+def wrong_sums(pools: Mapping[str, PoolTotals]) -> str:
+    """Return which pools of a cell do not add up, in a sentence; "" when all do."""
     if wrong := sorted(pool_id for pool_id, totals in pools.items() if not totals.adds_up):
         return f"pools do not add up in the cell: {', '.join(wrong[:10])}"
     return ""

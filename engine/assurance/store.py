@@ -1,12 +1,14 @@
 """Statements and script calls of opening and of certifying a cell."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final, cast
 
 import msgspec
 from redis.exceptions import RedisError
 
-from engine.assurance.types import Epoch, PoolTotals
+from engine.assurance.rebuilding import SECTIONS, Part, Value
+from engine.assurance.types import Ending, Epoch, PoolTotals
 from engine.infra import keys, queries
 from engine.infra.cell import Cell
 from engine.infra.postgres import Connection, Pool
@@ -58,6 +60,52 @@ async def finish_opening(cell: Cell, epoch: Epoch) -> None:
     await cell.call("open", claims, argument="open", epoch=epoch.epoch)
 
 
+async def wipe(cell: Cell, epoch: Epoch, last_id: str, seen_ms: int) -> None:
+    """Empty the cell and take it into the new epoch; only `rebuild` is accepted from here on.
+
+    Raises:
+        Misconfigured: the cell belongs to another database, and is not empty.
+        Closed: another opener was faster.
+    """
+    claims = [epoch.identity, last_id, seen_ms]
+    reply = await cell.call("wipe", claims, argument="0", epoch=epoch.epoch)
+    if reply.word == "OTHER_DATABASE":
+        raise Misconfigured(
+            "this cell belongs to another database: give the matching TIDEGATE_DATABASE_URL, or an"
+            " empty Valkey"
+        )
+
+
+async def rebuild(cell: Cell, epoch: int, number: int, part: Part) -> None:
+    """Write one numbered part into a cell that `wipe` emptied; a repeat changes nothing.
+
+    Raises:
+        Closed: a newer epoch is at work.
+    """
+    sections = [part[name] for name in SECTIONS]
+    values = [value for section in sections for value in section]
+    await _rebuild(cell, epoch, [number, [len(section) for section in sections], []], values)
+
+
+async def end_rebuild(cell: Cell, epoch: int, number: int, ending: Ending) -> None:
+    """End a rebuild: the cell is `restoring`.
+
+    Raises:
+        Closed: a newer epoch is at work.
+    """
+    await _rebuild(cell, epoch, [number, [0] * len(SECTIONS), ending], [])
+
+
+async def _rebuild(
+    cell: Cell, epoch: int, claims: Sequence[object], values: Sequence[Value]
+) -> None:
+    # the client sends numbers and text as they are, and there are millions of them
+    packed = cast("Sequence[bytes]", values)
+    reply = await cell.call("rebuild", claims, packed, argument="0", epoch=epoch)
+    if reply.results[0][0] == "OUT_OF_ORDER":
+        raise Closed(f"part {claims[0]} met a cell that expects {reply.results[0][1]}")
+
+
 async def extend(cell: Cell, epoch: int) -> None:
     """Move every deadline that fell into the closed time, in bounded calls."""
     more = 1
@@ -101,6 +149,26 @@ async def log_end(cell: Cell) -> str:
     except (RedisError, OSError) as error:
         raise OutcomeUnknown("the cell does not answer") from error
     return cast("bytes", info["last-generated-id"]).decode()
+
+
+async def log_begin(cell: Cell) -> str:
+    """Return the id of the first entry that the log still has, `0-0` when it has none.
+
+    Raises:
+        OutcomeUnknown: the cell does not answer.
+    """
+    found = await cell.ask("XRANGE", keys.of(cell.id, "log"), "-", "+", "COUNT", 1)
+    return cast("bytes", found[0][0]).decode() if found else "0-0"
+
+
+async def is_empty(cell: Cell) -> bool:
+    """Whether a cell has neither pools nor holds: whoever it belongs to loses nothing.
+
+    Raises:
+        OutcomeUnknown: the cell does not answer.
+    """
+    sizes = [await cell.ask("HLEN", keys.of(cell.id, name)) for name in ("pools", "holds")]
+    return not any(sizes)
 
 
 async def checkpoint(cell: Cell, checkpoint_id: str) -> str:

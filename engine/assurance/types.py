@@ -65,6 +65,15 @@ class Certificate(codec.Answer, frozen=True):
         return not self.faults
 
 
+class Ending(NamedTuple):
+    """What a rebuilt cell is told of itself with the last part, as `lua/rebuild.lua` takes it."""
+
+    accepted: int
+    closed_at: int
+    shift_from: int | str
+    shift_to: int | str
+
+
 class Epoch(msgspec.Struct, frozen=True):
     """Postgres' side of a cell."""
 

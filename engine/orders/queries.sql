@@ -320,6 +320,95 @@ SELECT
 FROM orders AS o
 WHERE o.order_id = any($1::text[]);
 
+-- name: held_orders
+-- Every order that a cell has to remember ($1), as a rebuild needs it: pending ones, those that ended
+-- less than the time of remembering ago ($2: since then, ms) or belong to campaigns that did ($3, $4:
+-- tenants, campaigns). A marketplace's older ones bring their hold along.
+SELECT
+  o.order_id, o.tenant, o.channel, o.campaign, o.buyer_id, o.state, o.payment_state, o.stock_state,
+  o.currency, o.payable, o.attempt, o.fingerprint, o.draws, o.counters, o.stages, o.version,
+  o.source_status,
+  coalesce((extract(epoch FROM o.pay_by) * 1000)::bigint, 0) AS pay_by,
+  coalesce((extract(epoch FROM o.held_until) * 1000)::bigint, 0) AS held_until,
+  (extract(epoch FROM o.accepted_at) * 1000)::bigint AS accepted_at,
+  CASE WHEN o.version = '' AND o.document::text ~ '"(buyer_keys|on_short)"' THEN o.document END
+    AS document,
+  o.stock_state = 'held' AND o.pay_by < now() AS overdue
+FROM orders AS o
+WHERE
+  o.cell = $1
+  AND (
+    o.stock_state = 'held'
+    OR o.source_status = 'unpaid' AND (o.stock_state = 'short' OR o.held_until >= now())
+    OR o.version = '' AND greatest(o.accepted_at, o.held_until) > to_timestamp($2::bigint / 1000.0)
+    OR o.attempt > 1 AND o.held_until > to_timestamp($2::bigint / 1000.0) - interval '7 days'
+    OR o.version <> '' AND o.placed_at > to_timestamp($2::bigint / 1000.0) - interval '1 day'
+    OR (o.tenant, o.campaign) IN (SELECT * FROM unnest($3::text[], $4::text[]))
+  );
+
+-- name: lines_to_hold
+SELECT order_id, sku, open_quantity, payable, channel_line_id, quantity
+FROM order_lines
+WHERE order_id = any($1::text[])
+ORDER BY order_id, line_no;
+
+-- name: payments_to_hold
+-- What the cell booked; what waits for it, or was settled without it, it does not know.
+SELECT order_id, payment_id, CASE state WHEN 'applied' THEN state ELSE reason END AS outcome, amount
+FROM payments
+WHERE order_id = any($1::text[]) AND log_id <> ''
+ORDER BY split_part(log_id, '-', 1)::bigint, split_part(log_id, '-', 2)::bigint, payment_id;
+
+-- name: cancels_to_hold
+SELECT order_id, cancel_id, kind, lines, log_id
+FROM cancels
+WHERE order_id = any($1::text[])
+ORDER BY recorded_at, cancel_id;
+
+-- name: marks_to_hold
+SELECT order_id, code, line_id
+FROM blocks
+WHERE order_id = any($1::text[]) AND by = 'engine' AND code IN ('unmapped_sku', 'price');
+
+-- name: warned_orders
+-- Whose end was announced, or that were split from one whose end was.
+SELECT o.order_id
+FROM orders AS o
+WHERE
+  o.order_id = any($1::text[])
+  AND (
+    o.accepted_at >= o.pay_by
+    OR EXISTS (
+      SELECT FROM events AS e
+      WHERE e.order_id = o.order_id AND e.kind = 'hold.expiring' AND e.at >= o.pay_by
+    )
+  );
+
+-- name: shorts_of_cell
+SELECT s.order_id, s.pool_id, s.units, s.line_no, o.tenant, o.channel, o.campaign, l.sku
+FROM shorts AS s
+JOIN orders AS o ON o.order_id = s.order_id
+LEFT JOIN order_lines AS l ON l.order_id = s.order_id AND l.line_no = s.line_no
+WHERE o.cell = $1;
+
+-- name: returns_on_their_way
+SELECT order_id, draws FROM stock_returns WHERE cell = $1 AND log_id = '' AND order_id <> '';
+
+-- name: second_holds
+-- Second holds of known orders that the log does not tell the end of: what they hold, by the ledger.
+SELECT d.order_id, l.pool_id, l.held, l.sold
+FROM duplicates AS d
+JOIN ledger AS l ON l.cell = d.cell AND l.log_id = d.log_id AND l.reference = d.order_id
+WHERE
+  d.cell = $1 AND NOT d.merged
+  AND NOT EXISTS (
+    SELECT FROM ledger AS k
+    WHERE
+      k.cell = d.cell AND k.reference = d.order_id AND k.kind = 'released'
+      AND (split_part(k.log_id, '-', 1)::bigint, split_part(k.log_id, '-', 2)::bigint)
+        > (split_part(d.log_id, '-', 1)::bigint, split_part(d.log_id, '-', 2)::bigint)
+  );
+
 -- name: note_merged
 -- Snapshots of orders that the cell had forgotten and nobody reminded it of: what they had drawn then
 -- goes back, and they are what the snapshot says.
@@ -439,13 +528,15 @@ INSERT INTO dead_letters (cell, log_id, order_id, kind, reason, event, payload)
 VALUES ($1, $2, $3, $4, $5, $6, $7);
 
 -- name: settle_grants
+-- An intention that is not here was lost when Postgres was restored to an earlier point: the cell has
+-- its number, so the next one must not be the same.
 WITH settled AS (
-  UPDATE grants AS g
-  SET applied = u.applied, log_id = u.log_id
-  FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[])
-    AS u (pool_id, seq, applied, log_id)
-  WHERE g.pool_id = u.pool_id AND g.seq = u.seq
-  RETURNING g.pool_id
+  INSERT INTO grants AS g (pool_id, seq, applied, log_id, delta, reason, reference)
+  SELECT *
+  FROM unnest(
+    $1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[]
+  )
+  ON CONFLICT (pool_id, seq) DO UPDATE SET applied = excluded.applied, log_id = excluded.log_id
 )
 UPDATE pools AS p
 SET seq = greatest(p.seq, u.seq)
@@ -461,6 +552,20 @@ UPDATE pools AS p
 SET ended = true, successor = u.successor
 FROM unnest($1::text[], $2::text[]) AS u (pool_id, successor)
 WHERE p.pool_id = u.pool_id;
+
+-- name: note_move
+INSERT INTO moves_done (cell, move_id, at)
+VALUES ($1, $2, to_timestamp($3::bigint / 1000.0))
+ON CONFLICT DO NOTHING;
+
+-- name: note_shift
+-- The closed time whose deadlines move from here on.
+UPDATE cells SET shift_from = $2, shift_to = $3 WHERE cell = $1;
+
+-- name: note_seen
+UPDATE cells
+SET seen_ms = greatest(seen_ms, $2), seen_accepted = greatest(seen_accepted, $3)
+WHERE cell = $1;
 
 -- name: set_pause
 INSERT INTO pauses (tenant, scope, id, since, by, reason)

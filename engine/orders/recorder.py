@@ -90,7 +90,7 @@ class Recorder:
             await asyncio.sleep(_RETRY_S)
             return
         epoch, at = row["epoch"], row["last_id"]
-        await self._refuse_a_gap(at)
+        await self._refuse_a_gap(connection, at)
         self._recorded.append((self._clock.monotonic(), at))
         while True:
             raise_if_cancelled()
@@ -191,8 +191,12 @@ class Recorder:
             except _REFUSED as error:  # then the dead letter alone tells of it
                 _logger.warning("not_even_set_aside", reason=type(error).__name__)
 
-    async def _refuse_a_gap(self, at: str) -> None:
-        """Close the cell when the log was cut beyond what Postgres has.
+    async def _refuse_a_gap(
+        self, connection: "asyncpg.Connection[asyncpg.Record]", at: str
+    ) -> None:
+        """Close the cell when the log was cut beyond what Postgres has; else note how far it came.
+
+        That note, once whenever the log is idle, tells a rebuild how long a lost cell lived.
 
         Raises:
             Closed: with the gap in words.
@@ -206,6 +210,9 @@ class Recorder:
             if state.phase == "open":
                 await self._cell.call("close", [reason], argument="0", epoch=state.epoch)
             raise Closed(reason)
+        if state is not None and state.phase == "open":
+            seen = (self._cell.id, state.now_ms, state.accepted)
+            await connection.execute(store.SQL["note_seen"], *seen)
 
     async def _stop_selling(self, broken: Sequence[tuple[str, str]]) -> None:
         """Pause the SKUs of pools that do not add up; the orders themselves are recorded."""

@@ -19,7 +19,7 @@ from engine.infra.log import Entry
 from engine.infra.postgres import Connection, connect
 from engine.kernel import codec
 from engine.kernel.clock import instant
-from engine.kernel.events import Checkpoint, Granted, LogEvent, Moved, PauseSet
+from engine.kernel.events import Checkpoint, Granted, LogEvent, Moved, Opened, PauseSet
 from engine.kernel.limits import OWNERSHIP_SECONDS
 from engine.orders.types import (
     NOTHING,
@@ -58,7 +58,7 @@ _BUNDLED_FIELDS: Final = (*_LINE_FIELDS, "part_of", "per")
 _PATCH_FIELDS: Final = Patch.__struct_fields__
 _PAID: Final = Patch(payment_state="paid", stock_state="committed", stages=NOTHING)
 _POOL_TOTALS: Final = 5
-REFERENCE: Final = (Granted, Moved, PauseSet, Checkpoint)  # what `save_reference` is about
+REFERENCE: Final = (Granted, Moved, PauseSet, Checkpoint, Opened)  # what `save_reference` is about
 _OWNERSHIP: Final = timedelta(seconds=OWNERSHIP_SECONDS)
 _MS_AT_2000: Final = 946_684_800_000  # where Postgres counts from
 
@@ -257,19 +257,18 @@ async def bury_entry(tx: Connection, cell: str, entry: Entry, reason: str) -> No
 async def save_reference(
     tx: Connection, cell: str, recorded: int, log_id: str, events: Iterable[LogEvent]
 ) -> None:
-    """Write what the log says about pools, pauses and checkpoints, one entry at a time."""
+    """Write what the log says about pools, pauses and the cell, one entry at a time."""
     grants: list[tuple[Granted, str]] = []
     for event in events:
         match event:
             case Granted():
                 grants.append((event, log_id))
-            case Moved() if event.ended:
-                await tx.execute(SQL["end_pools"], [event.source], [event.target])
-            case PauseSet() if event.on:
-                args = (event.tenant, event.subject, event.name, event.at, event.by, event.reason)
-                await tx.execute(SQL["set_pause"], *args)
+            case Moved():
+                await _move(tx, cell, event)
             case PauseSet():
-                await tx.execute(SQL["lift_pause"], event.tenant, event.subject, event.name)
+                await _pause(tx, event)
+            case Opened() if event.shift_to:
+                await tx.execute(SQL["note_shift"], cell, event.shift_from, event.shift_to)
             case Checkpoint():
                 await _compare(tx, cell, recorded, log_id, event)
             case _:
@@ -279,10 +278,27 @@ async def save_reference(
 
 
 async def _settle(tx: Connection, grants: Sequence[tuple[Granted, str]]) -> None:
-    rows = [(one.subject, one.seq, one.applied, log_id) for one, log_id in grants]
+    rows = [
+        (one.subject, one.seq, one.applied, log_id, one.asked, one.reason, one.reference)
+        for one, log_id in grants
+    ]
     await tx.execute(SQL["settle_grants"], *_columns(rows))
     if any(one.asked < 0 for one, _ in grants):  # the planner waits for what could be taken away
         await publishing.wake(tx)
+
+
+async def _move(tx: Connection, cell: str, event: Moved) -> None:
+    await tx.execute(SQL["note_move"], cell, event.subject, event.at)
+    if event.ended:
+        await tx.execute(SQL["end_pools"], [event.source], [event.target])
+
+
+async def _pause(tx: Connection, event: PauseSet) -> None:
+    if event.on:
+        args = (event.tenant, event.subject, event.name, event.at, event.by, event.reason)
+        await tx.execute(SQL["set_pause"], *args)
+    else:
+        await tx.execute(SQL["lift_pause"], event.tenant, event.subject, event.name)
 
 
 async def _compare(

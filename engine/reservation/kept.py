@@ -1,13 +1,13 @@
 """What was accepted and Postgres may not have yet: kept until the recorder has passed it.
 
 Should the cell come back without them, claims are submitted again while it is being opened, with
-their id, instant and deadline, and so are snapshots, which are judged by their version. All is kept
-in the order of the log.
+their id, instant and deadline; so are releases, and snapshots, which are judged by their version.
+All is kept in the order of the log.
 """
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -16,7 +16,15 @@ from engine.infra.log import position
 from engine.kernel import limits
 from engine.kernel.errors import Closed, Overloaded
 from engine.reservation import store
-from engine.reservation.types import Claim, Held, Paid, PaymentClaim, SnapshotClaim, Synced
+from engine.reservation.types import (
+    Claim,
+    Held,
+    Paid,
+    PaymentClaim,
+    ReleaseClaim,
+    SnapshotClaim,
+    Synced,
+)
 
 # A split whose cart another process hands in waits for it, and so does a claim on units that a
 # snapshot gave back; for less than a lease lasts, for a process that is dead hands in nothing.
@@ -56,11 +64,13 @@ class Kept:
         self.epoch = 0
         self._claims: deque[KeptClaim] = deque()
         self._snapshots: deque[KeptSnapshot] = deque()
+        self._releases: deque[tuple[tuple[int, int], ReleaseClaim]] = deque()
         self._payments: OrderedDict[tuple[str, str], tuple[PaymentClaim, Paid]] = OrderedDict()
 
     def __len__(self) -> int:
-        """How many claims, snapshots and payments are kept."""
-        return len(self._claims) + len(self._snapshots) + len(self._payments)
+        """How many claims, snapshots, releases and payments are kept."""
+        told = len(self._snapshots) + len(self._releases)
+        return len(self._claims) + told + len(self._payments)
 
     def require_room(self) -> None:
         """Refuse anything new while the recorder is too far behind.
@@ -80,6 +90,10 @@ class Kept:
         """Keep one snapshot that changed its order."""
         self._snapshots.append(KeptSnapshot(position(synced.log_id), claim, payload))
 
+    def release(self, claim: ReleaseClaim, log_id: str) -> None:
+        """Keep one release that was done."""
+        self._releases.append((position(log_id), claim))
+
     def payment(self, payment: PaymentClaim, paid: Paid) -> None:
         """Keep one booked payment; booked once more after an opening it has a new position."""
         key = (payment.order_id, payment.payment_id)
@@ -97,6 +111,8 @@ class Kept:
             self._claims.popleft()
         while self._snapshots and self._snapshots[0].at <= at:
             self._snapshots.popleft()
+        while self._releases and self._releases[0][0] <= at:
+            self._releases.popleft()
         while self._payments:
             key = next(iter(self._payments))
             if position(self._payments[key][1].log_id) > at:
@@ -107,6 +123,7 @@ class Kept:
         """Let go of everything: somebody else answers for it."""
         self._claims.clear()
         self._snapshots.clear()
+        self._releases.clear()
         self._payments.clear()
 
     def payments(self) -> list[PaymentClaim]:
@@ -121,6 +138,7 @@ class Kept:
         """
         lacking, waiting = await _restore(cell, epoch, list(self._claims), last=False)
         lacking += await _resync(cell, epoch, list(self._snapshots))
+        self._releases = await _release_again(cell, epoch, self._releases)
         for looks_left in range(_LATER_LOOKS, -1, -1):
             if not waiting:
                 break
@@ -165,6 +183,19 @@ async def _resync(cell: Cell, epoch: int, kept: Sequence[KeptSnapshot]) -> int:
                 lacking += 1
                 one.at = position(log_id)
     return lacking
+
+
+async def _release_again(
+    cell: Cell, epoch: int, kept: Iterable[tuple[tuple[int, int], ReleaseClaim]]
+) -> deque[tuple[tuple[int, int], ReleaseClaim]]:
+    """Give back once more; a payment of the same order comes later, and finds it as it was then."""
+    releases, again = list(kept), []
+    for first in range(0, len(releases), limits.CLAIMS_PER_CALL_MAX):
+        chunk = releases[first : first + limits.CLAIMS_PER_CALL_MAX]
+        log_id, words = await store.release_again(cell, epoch, [claim for _, claim in chunk])
+        for (at, claim), word in zip(chunk, words, strict=True):
+            again.append((position(log_id) if word[0] == "RELEASED" else at, claim))
+    return deque(sorted(again, key=lambda one: one[0]))
 
 
 def _chunks(claims: Sequence[K]) -> list[list[K]]:

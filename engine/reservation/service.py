@@ -243,7 +243,11 @@ class Reservations:
         return result
 
     async def _send_releases(self, batch: Sequence[ReleaseClaim]) -> list[Result | EngineError]:
-        return [*await store.release(self.cell, batch)]
+        log_id, words = await store.release(self.cell, batch)
+        for claim, word in zip(batch, words, strict=True):
+            if word[0] == "RELEASED":
+                self.kept.release(claim, log_id)
+        return [*words]
 
 
 async def _outcomes(
@@ -301,7 +305,7 @@ def _paid(word: Result, log_id: str) -> Paid | EngineError:  # noqa: PLR0911 - o
 
 async def release_all(cell: Cell, claims: Sequence[ReleaseClaim]) -> list[Result]:
     """Give holds back in one call, for jobs that have a batch of their own."""
-    return await store.release(cell, claims)
+    return (await store.release(cell, claims))[1]
 
 
 async def expire(cell: Cell) -> tuple[int, int]:

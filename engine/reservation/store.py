@@ -102,9 +102,18 @@ async def rehold(cell: Cell, payments: Sequence[PaymentClaim]) -> tuple[str, lis
     return reply.log_id, reply.results
 
 
-async def release(cell: Cell, claims: Sequence[ReleaseClaim]) -> list[Result]:
-    """Give pending holds back; results are the script's words."""
-    return (await cell.call("release", claims)).results
+async def release(cell: Cell, claims: Sequence[ReleaseClaim]) -> tuple[str, list[Result]]:
+    """Give pending holds back; return the log id and the script's words."""
+    reply = await cell.call("release", claims)
+    return reply.log_id, reply.results
+
+
+async def release_again(
+    cell: Cell, epoch: int, claims: Sequence[ReleaseClaim]
+) -> tuple[str, list[Result]]:
+    """Give holds back once more while a cell is being opened; what it still knows stays."""
+    reply = await cell.call("release", claims, argument="0", epoch=epoch)
+    return reply.log_id, reply.results
 
 
 async def expire(cell: Cell, count: int = limits.CLAIMS_PER_CALL_MAX) -> tuple[int, int]:

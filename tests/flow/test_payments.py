@@ -83,7 +83,7 @@ async def pay_one(cell, number):
 async def against_cancel(first, second, numbers, outcomes):
     async def cancel(number):
         asked = ReleaseClaim(id_of(number), "c", "cancel", "", "test")
-        return (await store.release(second, [asked]))[0]
+        return (await store.release(second, [asked]))[1][0]
 
     for n, number in enumerate(numbers):
         if n % 2:

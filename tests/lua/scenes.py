@@ -147,6 +147,13 @@ async def _bent(world: World) -> None:
     await world.redis.zadd(key("due"), {"nobody": 5})
 
 
+async def _wiped(world: World) -> None:
+    await world.cell.call("wipe", [DATABASE, "0-0", 0], argument="0", epoch=2)
+
+
+# a part of a rebuild: one of each section, and what ends it
+VALUES = tuple(b"p pool o1 hold 5 o1 rule body c 3 m o1 r\x1fr1 4 9 r\x1fr1".split(b" "))
+PART = [1, [2] * 8, [1, 5, "", ""]]
 # an order of two units of A, paid, that Postgres knows and the cell has forgotten
 FORGOTTEN = [
     1, "C", 1, "v1", "main", "tmall", "d11", "", "CNY", 200, 0, 0, [["A", 2, 200, ""]],
@@ -196,6 +203,8 @@ SCENES = {
     ),
     "return": Scene("return", [["r1", "paid", [["p", 1]]]]),
     "rule": Scene("rule", [offer("A", "q", version=2), [offer("B")[0], 2, []]]),
+    "rebuild": Scene("rebuild", PART, _wiped, "0", 2, VALUES),
+    "wipe": Scene("wipe", [DATABASE, "1-7", 5], None, "0", 2),
     "trim": Scene("trim", ["9999999999999-0"]),
 }
 CHANGES = [

@@ -47,7 +47,7 @@ async def test_an_error_at_every_position(bare: World, name: str) -> None:
         kinds.append("write")
         assert reply[0] == "FENCED"
         await closed_itself(bare, scene)
-        if scene.script != "trim":
+        if scene.script not in {"trim", "wipe", "rebuild"}:  # of these Postgres has all there was
             assert set(ORDERS) <= await acknowledged(bare)
             assert await told_by_log(bare, pools)
         await rewind(bare, saved)
@@ -62,7 +62,7 @@ async def closed_itself(world: World, scene: Scene) -> None:
     assert state.phase == "closed"
     assert "INJECTED write" in state.reason
     assert not world.cell.is_open
-    if scene.script not in {"close", "open"}:
+    if scene.script not in {"close", "open", "wipe"}:
         text = scripts.source(scene.script)
         again = await world.redis.eval(text, len(KEYS), *KEYS, *scene.arguments())
         assert unpack(again)[0] == "FENCED"

@@ -218,3 +218,28 @@ async def test_a_split_without_source_and_without_units_is_short(restoring: Worl
     before = await restoring.counters(), await restoring.unpacked("pools")
     assert await restore(restoring, promised(part(9, of="gone"), 5, 3, anew=1)) == [["SHORT", 1]]
     assert (await restoring.counters(), await restoring.unpacked("pools")) == before
+
+
+@pytest.mark.parametrize("late_by", [0, -1])
+async def test_units_of_a_hold_that_had_ended_are_there_again(stocked: World, late_by: int) -> None:
+    """A rebuilt cell has a hold again whose end nobody recorded, and what then took its units."""
+    await stocked.reserve(claim("first", line("A", 8), buyer="b1"), claim("second", line("A", 2)))
+    hold = await stocked.hold("first")
+    await stocked.cell.call("open", [DATABASE, "0-0"], argument="restoring", epoch=2)
+    stocked.cell.epoch = 2
+    accepted_at = hold[UNTIL] + late_by
+    new = claim("new", line("A", 3))
+    assert await restore(stocked, promised(new, accepted_at + 5, accepted_at)) == [["SHORT", 1]]
+    found = await restore(stocked, promised(new, accepted_at + 5, accepted_at, 1))
+    if late_by < 0:
+        assert found == [["SHORT", 1]], "it had not ended: the units are gone"
+        assert (await stocked.hold("first"))[STATE] == "P"
+        return
+    assert found == [["RESERVED", "P", accepted_at + 5, 300, []]]
+    # both were due; the one that came first ended, and is enough
+    assert (await stocked.hold("first"))[STATE] == "E"
+    assert (await stocked.hold("second"))[STATE] == "P"
+    assert await stocked.pool("p") == [10, 0, 5, 5, 0]
+    assert [event[:2] for event in (await stocked.events("E", "R"))[-2:]] == [
+        ["E", "first"], ["R", "new"],
+    ]  # fmt: skip

@@ -10,50 +10,56 @@ from engine.assurance.types import Certificate, Epoch, PoolRow, PoolTotals
 SOUND = PoolTotals(10, 0, 4, 3, 3)
 
 # fmt: off
-#                         known  log ends  trimmed  pool                        sentence
-CLEAN_OR_NOT = {
-    "clean":             (True,  "9-1",    "0-0",   SOUND,                      ""),
-    "further than Postgres": (True, "9-2", "0-0",   SOUND,                      ""),
-    "trimmed as far as recorded": (True, "9-1", "9-1", SOUND,                   ""),
-    "emptied":           (False, "0-0",    "0-0",   None,                       "the cell is empty, but Postgres has recorded up to log id 9-1"),
-    "behind":            (True,  "9-0",    "0-0",   SOUND,                      "the cell's log ends at 9-0, but Postgres has recorded up to 9-1"),
-    "behind, by number": (True,  "8-10",   "0-0",   SOUND,                      "the cell's log ends at 8-10"),
-    "cut too far":       (True,  "10-0",   "9-2",   SOUND,                      "the log was cut at 9-2, but Postgres stands at 9-1"),
-    "does not add up":   (True,  "9-1",    "0-0",   PoolTotals(10, 0, 4, 3, 2), "pools do not add up in the cell: p"),
-    "below nothing":     (True,  "9-1",    "0-0",   PoolTotals(1, 0, -1, 1, 1), "pools do not add up in the cell: p"),
+#                         phase         log ends  sentence
+LOST_OR_NOT = {
+    "clean":             ("open",       "9-1",    ""),
+    "further than Postgres": ("open",   "9-2",    ""),
+    "emptied":           ("",           "0-0",    "the cell is empty, but Postgres has recorded up to log id 9-1"),
+    "behind":            ("open",       "9-0",    "the cell's log ends at 9-0, but Postgres has recorded up to 9-1"),
+    "behind, by number": ("open",       "8-10",   "the cell's log ends at 8-10"),
+    "broken off":        ("rebuilding", "9-2",    "a rebuild of the cell was broken off"),
+}
+#                         log begins  trimmed  sentence
+GAP_OR_NOT = {
+    "whole":             ("1-0",      "0-0",   ""),
+    "cut where recorded": ("9-1",     "9-1",   ""),
+    "rebuilt, nothing since": ("9-2", "9-1",   ""),
+    "cut too far":       ("9-3",      "9-2",   "the log was cut at 9-2, but Postgres stands at 9-1"),
+    "cut by hand":       ("9-2",      "9-0",   "the log begins at 9-2, but Postgres stands at 9-1"),
+    "behind":            ("8-0",      "0-0",   ""),
 }
 # fmt: on
 
 
-@pytest.mark.parametrize(
-    ("known", "log_end", "trimmed_to", "pool", "sentence"), CLEAN_OR_NOT.values(), ids=CLEAN_OR_NOT
-)
-def test_why_a_cell_stays_closed(known, log_end, trimmed_to, pool, sentence):
-    reason = rules.reason_to_stay_closed(
-        Epoch(2, "9-1", "database"),
-        known=known,
-        log_end=log_end,
-        trimmed_to=trimmed_to,
-        pools={} if pool is None else {"p": pool, "sound": SOUND},
-    )
+@pytest.mark.parametrize(("phase", "log_end", "sentence"), LOST_OR_NOT.values(), ids=LOST_OR_NOT)
+def test_what_is_lost(phase, log_end, sentence):
+    reason = rules.reason_to_rebuild(Epoch(2, "9-1", "database"), phase=phase, log_end=log_end)
     assert reason.startswith(sentence)
     assert bool(reason) is bool(sentence)
 
 
-def test_a_new_cell_for_a_new_database_may_be_opened():
+def test_a_new_cell_for_a_new_database_has_lost_nothing():
     epoch = Epoch(1, "0-0", "database")
-    found = rules.reason_to_stay_closed(
-        epoch, known=False, log_end="0-0", trimmed_to="0-0", pools={}
-    )
-    assert found == ""
+    assert rules.reason_to_rebuild(epoch, phase="", log_end="0-0") == ""
+    assert rules.gap(epoch, log_begin="5-0", trimmed_to="0-0") == ""
+
+
+@pytest.mark.parametrize(("begin", "cut", "sentence"), GAP_OR_NOT.values(), ids=GAP_OR_NOT)
+def test_what_this_database_lacks(begin, cut, sentence):
+    found = rules.gap(Epoch(2, "9-1", "database"), log_begin=begin, trimmed_to=cut)
+    assert found.startswith(sentence)
+    assert bool(found) is bool(sentence)
+
+
+@pytest.mark.parametrize("pool", [PoolTotals(10, 0, 4, 3, 2), PoolTotals(1, 0, -1, 1, 1)])
+def test_a_pool_that_does_not_add_up_is_named(pool):
+    assert rules.wrong_sums({"p": pool, "sound": SOUND}) == "pools do not add up in the cell: p"
+    assert rules.wrong_sums({"sound": SOUND}) == ""
 
 
 def test_ten_wrong_pools_are_named_and_no_more():
     pools = {f"p{n:02}": PoolTotals(1, 0, 0, 0, 0) for n in range(12)}
-    told = rules.reason_to_stay_closed(
-        Epoch(1, "0-0", "d"), known=True, log_end="1-0", trimmed_to="0-0", pools=pools
-    )
-    assert told.endswith("p08, p09")
+    assert rules.wrong_sums(pools).endswith("p08, p09")
 
 
 def test_log_ids_compare_as_numbers():

@@ -1,0 +1,53 @@
+"""What a drill is told, and what it found."""
+
+from typing import NamedTuple
+
+from engine.kernel import codec
+
+REOPENS_WITHIN_S = 10.0
+REOPENS_WITHIN_S_MANY = 30.0  # with more holds than HOLDS_MANY
+HOLDS_MANY = 100_000
+
+
+class Options(NamedTuple):
+    """What the command was given: `holds` are open before the load, which comes for `seconds`."""
+
+    orders_per_second: int = 3_000
+    holds: int = 20_000
+    seconds: float = 20.0
+
+    @property
+    def reopens_within_s(self) -> float:
+        """The bar: how long nothing may be accepted."""
+        many = self.holds > HOLDS_MANY
+        return REOPENS_WITHIN_S_MANY if many else REOPENS_WITHIN_S
+
+
+class Report(codec.Answer, frozen=True):
+    """What `tidegate drill lose-cell` found; `failures` are bars that were not met.
+
+    `lost` are channels' ids of orders that were answered 202 and are not recorded; `unknown` counts
+    orders that never got an answer, of which some may be.
+    """
+
+    holds: int
+    orders_per_second: float
+    accepted_before: int
+    accepted_after: int
+    refused: int
+    unknown: int
+    recorded: int
+    seconds_to_reopen: float
+    seconds_to_rebuild: float
+    rebuilt_orders: int
+    rebuilt_pending: int
+    lost: list[str]
+    not_replayed: int
+    oversold: int
+    certificate: str
+    failures: list[str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every bar was met."""
+        return not self.failures
