@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 from engine import worker
 from engine.aftersales import api as aftersales
 from engine.aftersales.service import Aftersales
+from engine.alerts import api as alerts
 from engine.assurance import api as assurance
 from engine.assurance import keeper, report
 from engine.assurance.reconciling import store as drifts
@@ -78,6 +79,7 @@ _SLICES: Final = (
     inventory,
     publications,
     elastic,
+    alerts,
     reservation,
     snapshots,
     orders,

@@ -9,6 +9,7 @@ settler    carries out what waited: payments received while closed, units on the
 rebalancer lends units from slow to fast shops, where a campaign says so; of several, one at a time
 shelver    keeps what marketplaces are to show, and moves units out of their pools
 reconciler compares cell, Postgres, documents and ledger all the time; one a cell is active
+watcher    looks at stock and raises alerts
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from typing import Final
 
 import structlog
 
+from engine.alerts.consumer import watcher
 from engine.assurance.keeper import Keeper
 from engine.assurance.reconciling.reconciler import Reconciler
 from engine.elastic.consumer import Rebalancer
@@ -64,6 +66,7 @@ def loops(process: Runtime, roles: Sequence[str]) -> list[Loop]:
         "rebalancer": Rebalancer(process, cell).run,
         "shelver": lambda: shelver(process),
         "reconciler": Reconciler(cell, process.pool, process.clock, process.process).run,
+        "watcher": lambda: watcher(process),
     }
     if unknown := sorted(set(roles) - set(known)):
         raise Misconfigured(f"no such role: {', '.join(unknown)}; there are {', '.join(known)}")

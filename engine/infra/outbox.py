@@ -8,7 +8,7 @@ lie above. Where it stands is a row, moved in the transaction that did something
 an order's events tell, they wait as long as a block stands, and pass in their order afterwards.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -34,6 +34,15 @@ class Committed(NamedTuple):
     order_id: str
     actor: str
     data: dict[str, Any]
+
+
+async def write(
+    tx: Connection, kind: str, actor: str, told: Iterable[Mapping[str, object]]
+) -> None:
+    """Tell of what is not about one order, an event each, when the caller's transaction commits."""
+    data = [codec.encode(one).decode() for one in told]
+    if data:
+        await tx.execute(SQL["write_events"], kind, actor, data)
 
 
 async def read(tx: Connection, reader: str, limit: int) -> list[Committed]:

@@ -15,6 +15,12 @@ WITH noted AS (
 )
 SELECT pg_notify($3, '');
 
+-- name: write_events
+-- $1 kind, $2 actor, $3 data
+INSERT INTO events (at, kind, actor, data)
+SELECT now(), $1, $2, one.data::jsonb
+FROM unnest($3::text[]) AS one (data);
+
 -- name: lock_reader
 -- $1 reader; the upsert also locks its row, so that two processes of one name take turns.
 INSERT INTO event_cursors (reader) VALUES ($1)

@@ -373,6 +373,22 @@ WHERE p.tenant = $1
     SELECT * FROM unnest($2::text[], $3::text[], $4::text[])
   );
 
+-- name: offers_below
+-- As list_stock, of channels' pools with few free units. $1 tenant, $2 at most so many, $3 $4 $5
+-- after (sku, channel, campaign), $6 limit
+SELECT p.sku, p.channel, p.campaign, p.pool_id, r.body, '[]'::jsonb AS components
+FROM pools AS p
+JOIN cell_rules AS r
+  ON r.cell = p.cell
+  AND r.field = concat_ws(E'\x1f', 'offer', p.tenant, p.campaign, p.channel, p.sku)
+WHERE p.tenant = $1
+  AND p.channel <> ''
+  AND NOT p.ended
+  AND p.available <= $2
+  AND (p.sku, p.channel, p.campaign) > ($3, $4, $5)
+ORDER BY p.sku, p.channel, p.campaign
+LIMIT $6;
+
 -- name: available
 -- $1 pool ids
 SELECT pool_id, available

@@ -1,6 +1,7 @@
 -- Tables: nodes (engine/infra/migrations/0002_reference.sql), stock_keys, stock_scopes,
 -- stock_balances, stock_movements, stock_references, stock_reports, stock_assignments
--- (…/0009_physical.sql), stock_changes (…/0010_supply.sql), stock_parts (…/0015_physical.sql).
+-- (…/0009_physical.sql), stock_changes (…/0010_supply.sql), stock_parts (…/0015_physical.sql),
+-- stock_feeds (…/0022_alerts.sql).
 
 -- name: get_node
 -- $1 tenant, $2 node
@@ -411,3 +412,18 @@ FROM unnest($2::text[], $3::integer[], $4::text[], $5::integer[], $6::text[], $7
   AS w (order_id, line_no, node, attempt, verb, part, told, at, key_id, units, accepted_at)
 ON CONFLICT (tenant, order_id, line_no, node, attempt, verb, part) DO UPDATE
 SET at = excluded.at, units = excluded.units, accepted_at = excluded.accepted_at;
+
+-- name: hear
+-- To within some seconds, so that the writers of a node do not wait for each other.
+-- $1 tenant, $2 nodes, $3 seconds
+INSERT INTO stock_feeds (tenant, node, heard_at)
+SELECT $1, w.node, now()
+FROM unnest($2::text[]) AS w (node)
+WHERE NOT EXISTS (
+  SELECT
+  FROM stock_feeds AS k
+  WHERE k.tenant = $1 AND k.node = w.node AND k.heard_at > now() - make_interval(secs => $3)
+)
+ORDER BY w.node
+ON CONFLICT (tenant, node) DO UPDATE
+SET heard_at = excluded.heard_at;

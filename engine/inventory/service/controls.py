@@ -152,6 +152,27 @@ async def stock(
     return found, rfc3339(to_ms(at)), log_id
 
 
+async def scarce(
+    runtime: Runtime, db: Connection, tenant: Tenant, units: int, after: Sequence[Any], limit: int
+) -> tuple[list[StockItem], list[str] | None]:
+    """Return what channels may sell where their own pools have at most so many free units.
+
+    Shared units they may draw are counted in, so some have more; bundles are not among them. Beside
+    it: after what the next page goes on, None at the end.
+
+    Raises:
+        Overloaded: as `stock` does.
+    """
+    rows = await recorded.offers_below(db, tenant, units, after, limit)
+    draws = [rules.draws_of(row.body) for row in rows]
+    available = await recorded.available(db, {pool for one in draws for pool, _cap in one})
+    counted = await _counted(runtime, rows, draws)
+    last = rows[-1] if len(rows) == limit else None
+    return [
+        _item(row, offer, available, counted) for row, offer in zip(rows, draws, strict=True)
+    ], ([*_place(last)] if last else None)
+
+
 def _place(row: recorded.StockRow) -> tuple[str, str, str]:
     return row.sku, row.channel, row.campaign
 

@@ -64,6 +64,14 @@ async def stock_of(
     return [_stock_row(row) for row in rows]
 
 
+async def offers_below(
+    db: Connection, tenant: Tenant, units: int, after: Sequence[Any], limit: int
+) -> list[StockRow]:
+    """Read, in the same order, the pools of channels that have at most so many free units."""
+    rows = await db.fetch(SQL["offers_below"], tenant, units, *after, limit)
+    return [_stock_row(row) for row in rows]
+
+
 async def available(db: Connection, pools: Iterable[str]) -> dict[str, int]:
     """Return the free units of pools that have not ended."""
     rows = await db.fetch(SQL["available"], list(pools))

@@ -14,6 +14,7 @@ from engine.physical.rules import lines as rules
 from engine.physical.rules.lines import Placed, Told
 from engine.physical.service import reading
 from engine.physical.store import balances as store
+from engine.physical.store import nodes
 from engine.physical.store import told as kept
 from engine.physical.store.balances import Counted, Locked, Move
 from engine.physical.store.told import Page
@@ -64,6 +65,7 @@ async def record(
         missing = fields.pages - known.pages - 1
         view = await _record(connection, tenant, fields, missing, actor)
         await kept.keep_page(connection, tenant, page, actor, codec.encode(view).decode())
+    await nodes.hear(runtime.pool, tenant, [fields.node])
     return asdict(view)
 
 

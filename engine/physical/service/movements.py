@@ -16,7 +16,7 @@ from engine.physical.rules.folding import applies
 from engine.physical.rules.lines import Placed, Told
 from engine.physical.service import reading
 from engine.physical.store import balances as store
-from engine.physical.store import lists
+from engine.physical.store import lists, nodes
 from engine.physical.store import told as kept
 from engine.physical.store.balances import Move
 from engine.physical.types.stock import CONDITIONS, MovementFields, MovementView, Posted
@@ -55,6 +55,7 @@ async def record(
         view = await _record(connection, tenant, same, happened_at, actor)
         text = codec.encode(view).decode()
         await kept.answer_reference(connection, tenant, fields.reference, text)
+    await nodes.hear(runtime.pool, tenant, (line.node for line in same.lines))
     return asdict(view)
 
 

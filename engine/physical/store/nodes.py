@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from engine.infra import publishing, queries
-from engine.infra.postgres import Connection
+from engine.infra.postgres import Connection, Pool
 from engine.infra.versioned import Kept, packed
 from engine.kernel import codec
 from engine.kernel.types import Tenant
 from engine.physical.types.nodes import NodeFields
 
 SQL: Final = queries.load("engine.physical")
+_HEARD_WITHIN_S: Final = 5
 _decode: Final = codec.Decoder(NodeFields)
 
 
@@ -63,6 +64,14 @@ async def changed(tx: Connection, tenant: Tenant, node: str) -> None:
     await publishing.change_inputs(tx, tenant)
     await tx.execute(SQL["node_changed"], tenant, node)
     await publishing.wake(tx)
+
+
+async def hear(db: "Connection | Pool", tenant: Tenant, names: Iterable[str]) -> None:
+    """Note that these nodes told something of their stock, to within a few seconds.
+
+    To be called after what they told is committed: it shall make no writer wait for another.
+    """
+    await db.execute(SQL["hear"], tenant, sorted(set(names)), _HEARD_WITHIN_S)
 
 
 def _node(row: Any) -> Kept[NodeFields] | None:

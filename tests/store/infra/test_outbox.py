@@ -45,6 +45,18 @@ async def test_what_commits_late_is_read_and_nothing_twice(pg, database_url):
     assert await kinds(pg) == []
 
 
+async def test_what_is_written_is_read_with_what_it_tells(pg):
+    async with pg.transaction():
+        await outbox.write(pg, "moved", "k1", [{"sku": "S1", "units": 3}, {"sku": "S2"}])
+        await outbox.write(pg, "nothing", "k1", [])
+    async with pg.transaction():
+        seen = await outbox.read(pg, "test", 9)
+    assert [(one.kind, one.order_id, one.actor, one.data) for one in seen] == [
+        ("moved", "", "k1", {"sku": "S1", "units": 3}),
+        ("moved", "", "k1", {"sku": "S2"}),
+    ]
+
+
 async def test_pages_go_on_where_the_last_one_ended(pg):
     for n in range(5):
         await pg.execute(WRITE, str(n))

@@ -1,0 +1,1 @@
+"""Verbs of alerts: keep rules, look at stock, list what stands."""

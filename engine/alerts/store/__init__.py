@@ -1,0 +1,1 @@
+"""Alerts in Postgres: rules, what is measured, what stands."""
