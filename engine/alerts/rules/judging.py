@@ -4,9 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from engine.alerts.types.documents import AlertKind
-from engine.alerts.types.facts import Alert, Card, Fact, Rule, Subject
-
-Standing = tuple[AlertKind, Subject]
+from engine.alerts.types.facts import Alert, Card, Fact, Rule, Standing, Subject
 
 # What is worth an alert though nobody wrote a rule.
 DEFAULTS: Final = (

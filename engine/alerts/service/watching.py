@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from engine.alerts.rules import documents, judging
-from engine.alerts.rules.judging import Standing
 from engine.alerts.store import documents as rules_store
 from engine.alerts.store import measured, standing
 from engine.alerts.store.standing import Kept
 from engine.alerts.types.documents import AlertKind
-from engine.alerts.types.facts import Alert, Fact, Rule, Subject
+from engine.alerts.types.facts import Alert, Fact, Rule, Standing, Subject
 from engine.infra import outbox
 from engine.infra.postgres import Connection
 from engine.infra.runtime import Runtime

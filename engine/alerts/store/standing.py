@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from engine.alerts.rules.judging import Standing
 from engine.alerts.types.documents import AlertKind, AlertView
-from engine.alerts.types.facts import Alert, Subject
+from engine.alerts.types.facts import Alert, Standing, Subject
 from engine.infra import queries
 from engine.infra.postgres import Connection
 from engine.kernel.clock import rfc3339, to_ms

@@ -55,3 +55,6 @@ class Alert(NamedTuple):
     limit: int
     severity: Severity
     rule: str
+
+
+Standing = tuple[AlertKind, Subject]
