@@ -29,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 config = typer.Typer(no_args_is_help=True, help="Look at the settings.")
+stock = typer.Typer(no_args_is_help=True, help="Stock of the running instance.")
 key = typer.Typer(no_args_is_help=True, help="API keys of the running instance.")
 order = typer.Typer(no_args_is_help=True, help="Look at one order.")
 imports = typer.Typer(no_args_is_help=True, help="Bring tables of your own into the instance.")
@@ -36,6 +37,7 @@ elastic = typer.Typer(no_args_is_help=True, help="Lend units between shops durin
 drills = typer.Typer(no_args_is_help=True, help="Rehearse a loss, with a pass or a fail.")
 app.add_typer(config, name="config")
 app.add_typer(key, name="key")
+app.add_typer(stock, name="stock")
 app.add_typer(order, name="order")
 app.add_typer(imports, name="import")
 app.add_typer(elastic, name="elastic")
@@ -232,6 +234,20 @@ def config_show(*, as_json: Json = False) -> None:
         name, value = settings_of.variable(one.name), one.value or "(none)"
         origin = "environment" if one.origin == name else one.origin
         typer.echo(f"{name:<{width}}  {value}  ({origin})")
+
+
+@stock.command("explain")
+def stock_explain(
+    sku: Annotated[str, typer.Argument(help="The SKU.")],
+    *,
+    channel: Annotated[str, typer.Option(help="Only this channel.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Show why as many of a SKU are for sale as are, and what would free more."""
+    settings = _attached()
+    from engine.app import stock_explain as explain
+
+    raise typer.Exit(explain(settings, sku, channel, as_json))
 
 
 @key.command("create")

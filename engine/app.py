@@ -7,6 +7,7 @@ when one of their loops does: whoever started them starts them again.
 import asyncio
 import gc
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -34,6 +35,9 @@ from engine.catalogue.registry import BUNDLES, Bundles
 from engine.channels import api as channels
 from engine.channels.registry import Registry
 from engine.elastic import api as elastic
+from engine.explanations import api as explanations
+from engine.explanations import service as explaining
+from engine.explanations.waterfall import waterfall
 from engine.infra import cell, logs, migrate, postgres, preflight
 from engine.infra.cell import Cell
 from engine.infra.http import fast, keys, openapi, ready, server
@@ -47,7 +51,7 @@ from engine.inventory import api as inventory
 from engine.inventory.service import planning
 from engine.kernel import codec, limits
 from engine.kernel.clock import SystemClock
-from engine.kernel.errors import Misconfigured
+from engine.kernel.errors import Misconfigured, NotFound
 from engine.kernel.ids import token
 from engine.kernel.types import CellId, OrderId, Tenant
 from engine.listings import api as listings
@@ -79,6 +83,7 @@ _SLICES: Final = (
     inventory,
     publications,
     elastic,
+    explanations,
     alerts,
     reservation,
     snapshots,
@@ -137,6 +142,24 @@ def order_show(settings: Settings, order_id: str) -> int:
             found = await Reader(reservations, process.pool).order(OrderId(order_id))
             print(codec.encode(found or {"error": "no such order"}).decode())  # noqa: T201 - its output
             return 0 if found else 1
+
+    return uvloop.run(show())
+
+
+def stock_explain(settings: Settings, sku: str, channel: str, as_json: bool) -> int:  # noqa: FBT001 - as the command has it
+    """Print why as many of a SKU are for sale as are; 1 when there is no such SKU."""
+
+    async def show() -> int:
+        async with runtime(settings, "stock-explain") as process:
+            tenant = Tenant(settings.tenant)
+            try:
+                view = await explaining.explain(process, tenant, sku, channel)
+            except NotFound as refusal:
+                print(refusal.detail, file=sys.stderr)  # noqa: T201 - its output
+                return 1
+            text = codec.encode(view).decode() if as_json else "\n".join(waterfall(view))
+            print(text)  # noqa: T201 - its output
+            return 0
 
     return uvloop.run(show())
 

@@ -395,6 +395,19 @@ SELECT pool_id, available
 FROM pools
 WHERE pool_id = ANY($1::text[]) AND NOT ended;
 
+-- name: accounts_of_sku
+-- $1 tenant, $2 sku
+SELECT pool_id, held, sold, owed
+FROM pools
+WHERE tenant = $1 AND sku = $2;
+
+-- name: pauses_of
+-- $1 tenant, $2 sku, $3 campaigns
+SELECT scope, id
+FROM pauses
+WHERE tenant = $1
+  AND (scope = 'sku' AND id = $2 OR scope = 'campaign' AND id = ANY($3::text[]));
+
 -- name: recorded_to
 -- $1 cell
 SELECT now() AS at, coalesce((SELECT last_id FROM cells WHERE cell = $1), '0-0') AS log_id;

@@ -20,6 +20,7 @@ from engine.inventory.rules.allotment import Claimant, allot, parts
 from engine.inventory.rules.policies import RATIO_WHOLE, Entry
 from engine.inventory.types import Dimensions, Draw, Offer, Wanted
 from engine.inventory.types.supply import Base, Card, Claim, Policy, Pool, Stock
+from engine.logical.types.bases import NodeBase
 
 _WAVES: Final = "\x1fwaves"
 
@@ -76,6 +77,26 @@ def plan(stock: Stock, now: datetime) -> Outcome:
         moments.append(at)
     outcome.next_at = min(moments, default=None)
     return outcome
+
+
+def by_group(nodes: Iterable[NodeBase]) -> dict[str, Base] | None:
+    """Add up the nodes of each group that are ours.
+
+    A node that is switched off has nothing to sell. Its SKUs stay counted, and what it shipped
+    stays shipped: those orders lack nothing.
+    """
+    found: dict[str, Base] = {}
+    for one in nodes:
+        if one.counts or one.why_not == "disabled":
+            before = found.get(one.node_group, Base(0, 0))
+            sellable = one.sellable if one.counts else 0
+            found[one.node_group] = Base(before.sellable + sellable, before.assigned + one.assigned)
+    return found or None
+
+
+def credits_of(stock: Stock, now: datetime) -> dict[Dimensions, int]:
+    """Return how many units may be sold of pools although they are not there."""
+    return {name: entry.credit(now) for name, entry in _frame(stock, now).own.items()}
 
 
 def former_offers(stock: Stock, offers: Mapping[str, Offer]) -> set[str]:

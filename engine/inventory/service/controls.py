@@ -143,9 +143,9 @@ async def stock(
         draws = [rules.draws_of(row.body) for row in rows]
         pools = {pool for one in draws for pool, _cap in one}
         available = await recorded.available(connection, pools)
-    counted = await _counted(runtime, rows, draws)
+    drawn_by = await counted(runtime, rows, draws)
     items = {
-        _place(row): _item(row, offer, available, counted)
+        _place(row): _item(row, offer, available, drawn_by)
         for row, offer in zip(rows, draws, strict=True)
     }
     found = [_bundle(row, items) if row.components else items[_place(row)] for row in listed]
@@ -166,10 +166,10 @@ async def scarce(
     rows = await recorded.offers_below(db, tenant, units, after, limit)
     draws = [rules.draws_of(row.body) for row in rows]
     available = await recorded.available(db, {pool for one in draws for pool, _cap in one})
-    counted = await _counted(runtime, rows, draws)
+    drawn_by = await counted(runtime, rows, draws)
     last = rows[-1] if len(rows) == limit else None
     return [
-        _item(row, offer, available, counted) for row, offer in zip(rows, draws, strict=True)
+        _item(row, offer, available, drawn_by) for row, offer in zip(rows, draws, strict=True)
     ], ([*_place(last)] if last else None)
 
 
@@ -198,9 +198,14 @@ def _bundle(row: recorded.StockRow, items: Mapping[tuple[str, str, str], StockIt
     return StockItem(row.sku, row.channel, row.campaign, total, own, total - own)
 
 
-async def _counted(
+async def counted(
     runtime: Runtime, rows: Sequence[recorded.StockRow], draws: Sequence[Sequence[tuple[str, int]]]
 ) -> dict[str, int]:
+    """Return how much each channel has drawn of pools that it may draw from to a cap.
+
+    Raises:
+        Overloaded: some are capped, and the cell, which counts them, does not answer.
+    """
     capped = {
         rules.cap_field(pool, row.channel)
         for row, offer in zip(rows, draws, strict=True)

@@ -46,7 +46,7 @@ async def plan(runtime: Runtime, tx: Connection, tenant: Tenant, skus: Sequence[
 async def _plan(runtime: Runtime, tx: Connection, tenant: Tenant, skus: Sequence[str]) -> set[str]:
     now = await supply.now(tx)
     counted = await bases.of(tx, tenant, skus, now)
-    stocks = await _read(tx, tenant, skus, counted)
+    stocks = await read(tx, tenant, skus, counted, sum_up=True)
     planned = {sku: decisions.plan(stock, now) for sku, stock in stocks.items()}
     outcomes = {sku: one for sku, one in planned.items() if one.units or one.offers}
     ids = await _pools(runtime, tx, stocks, outcomes)
@@ -65,13 +65,19 @@ async def _plan(runtime: Runtime, tx: Connection, tenant: Tenant, skus: Sequence
     return {sku for sku, one in outcomes.items() if one.again}
 
 
-async def _read(
-    tx: Connection, tenant: Tenant, skus: Sequence[str], counted: Mapping[str, Counted]
+async def read(
+    tx: Connection,
+    tenant: Tenant,
+    skus: Sequence[str],
+    counted: Mapping[str, Counted],
+    *,
+    sum_up: bool = False,
 ) -> dict[str, Stock]:
+    """Return what the pools of these SKUs are made of; with `sum_up` old grants are added up."""
     cards = await supply.cards(tx, tenant, skus)
     own, wide, owners = await supply.policies(tx, tenant, skus)
     claims = await supply.claims(tx, tenant, skus)
-    pools = await supply.pools(tx, tenant, skus)
+    pools = await supply.pools(tx, tenant, skus, sum_up=sum_up)
     external = await supply.external(tx, tenant)
     found = {}
     for sku in skus:

@@ -78,6 +78,20 @@ async def available(db: Connection, pools: Iterable[str]) -> dict[str, int]:
     return {row["pool_id"]: row["available"] for row in rows}
 
 
+async def accounts(db: Connection, tenant: Tenant, sku: str) -> dict[str, tuple[int, int, int]]:
+    """Return what is held, sold and owed of each pool of a SKU, by pool id."""
+    rows = await db.fetch(SQL["accounts_of_sku"], tenant, sku)
+    return {row["pool_id"]: (row["held"], row["sold"], row["owed"]) for row in rows}
+
+
+async def paused(
+    db: Connection, tenant: Tenant, sku: str, campaigns: Sequence[str]
+) -> set[tuple[str, str]]:
+    """Return which of a SKU and some campaigns are paused, as (scope, id)."""
+    rows = await db.fetch(SQL["pauses_of"], tenant, sku, campaigns)
+    return {(row["scope"], row["id"]) for row in rows}
+
+
 async def recorded_to(db: Connection, cell: str) -> tuple[datetime, str]:
     """Return the instant, and the position of the log up to which this connection sees it."""
     row = await db.fetchrow(SQL["recorded_to"], cell)

@@ -39,8 +39,13 @@ async def cards(db: Connection, tenant: Tenant, skus: Collection[str]) -> dict[s
     return {row["sku"]: Card(*row) for row in rows}
 
 
-async def pools(db: Connection, tenant: Tenant, skus: Collection[str]) -> dict[str, list[Pool]]:
-    """Return the pools of SKUs with what their grants amount to, and sum up those long folded."""
+async def pools(
+    db: Connection, tenant: Tenant, skus: Collection[str], *, sum_up: bool
+) -> dict[str, list[Pool]]:
+    """Return the pools of SKUs with what their grants amount to.
+
+    With `sum_up` grants that were folded long ago are added up once and for all.
+    """
     found: defaultdict[str, list[Pool]] = defaultdict(list)
     sums = []
     for row in await db.fetch(SQL["pools_of_skus"], tenant, list(skus)):
@@ -56,7 +61,7 @@ async def pools(db: Connection, tenant: Tenant, skus: Collection[str]) -> dict[s
         )  # fmt: skip
         if row["folded_seq"] - row["summed_seq"] >= _SUM_FROM:
             sums.append((row["pool_id"], row["folded_seq"], row["folded"]))
-    if sums:
+    if sums and sum_up:
         await db.execute(SQL["sum_grants"], *(list(column) for column in zip(*sums, strict=True)))
     return found
 

@@ -26,14 +26,16 @@ class Chains(NamedTuple):
 
 
 async def bases(
-    db: Connection, tenant: Tenant, skus: Collection[str], at: datetime
+    db: Connection, tenant: Tenant, skus: Collection[str], at: datetime, without: str = ""
 ) -> Mapping[str, list[NodeBase]]:
     """Return, for each of these SKUs, the chain at each node where its owner ever had stock.
 
     Nodes that do not count for what is shared are among them (`counts`). A SKU that was never
-    counted, or does not exist, has none. Four statements, however many SKUs.
+    counted, or does not exist, has none. `without` is a rule that is left out. Four statements,
+    however many SKUs.
     """
-    return {sku: one.nodes for sku, one in (await _read(db, tenant, skus, at)).items()}
+    found = await _read(db, tenant, skus, at, without)
+    return {sku: one.nodes for sku, one in found.items()}
 
 
 async def chains(
@@ -49,7 +51,7 @@ async def chains(
 
 
 async def _read(
-    db: Connection, tenant: Tenant, skus: Collection[str], at: datetime
+    db: Connection, tenant: Tenant, skus: Collection[str], at: datetime, without: str = ""
 ) -> Mapping[str, Chains]:
     found = {sku: Chains([], None) for sku in skus}
     cards = await reading.cards(db, tenant, found)
@@ -59,7 +61,7 @@ async def _read(
     nodes = {node for by_node in held.values() for node in by_node}
     places = await reading.places(db, tenant, nodes)
     told = await reading.rules(db, tenant, cards, at)
-    book = Book((compiled(key, fields) for key, fields in told), at)
+    book = Book((compiled(key, fields) for key, fields in told if key != without), at)
     for card in cards:
         if by_node := held.get(card.sku):
             found[card.sku] = _chains(card, by_node, places, book)

@@ -1,0 +1,182 @@
+"""Explain why as many of a SKU are for sale as are."""
+
+from collections.abc import Mapping, Sequence
+
+from engine.catalogue import service as catalogue
+from engine.catalogue.types import SkuFields
+from engine.explanations import store
+from engine.explanations.rules import chain as chains
+from engine.explanations.rules import changes
+from engine.explanations.types import (
+    Accounts,
+    ChannelView,
+    ComponentView,
+    GroupView,
+    Known,
+    ListingView,
+    Logical,
+    NodeView,
+    Physical,
+    PoolView,
+    Reach,
+    Shared,
+    StockView,
+    Term,
+)
+from engine.infra.postgres import Connection
+from engine.infra.runtime import Runtime
+from engine.infra.versioned import Kept
+from engine.inventory.rules import supply
+from engine.inventory.service import controls, looking
+from engine.inventory.service.looking import Looked
+from engine.kernel.clock import rfc3339, to_ms
+from engine.kernel.types import Tenant
+from engine.logical.service import bases as logical
+from engine.logical.types.bases import NodeBase
+
+_CHANNELS_MAX = 1_000  # of one SKU, by campaigns
+
+
+async def explain(
+    runtime: Runtime, tenant: Tenant, sku: str, channel: str = "", *, whole: bool = True
+) -> StockView:
+    """Explain a SKU; of all channels or one. Without `whole`, only what that channel may sell.
+
+    All of it is of one instant, but for what the cell alone counts: how much of a cap is used.
+
+    Raises:
+        NotFound: no such SKU.
+        Overloaded: a channel's draws are capped, and the cell does not answer.
+    """
+    kept = await catalogue.get(runtime, tenant, sku)
+    if kept.value.components:
+        return await _bundle(runtime, tenant, kept, channel)
+    async with (
+        runtime.pool.acquire() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        looked = await looking.look(runtime, connection, tenant, sku)
+        known = await _known(connection, tenant, sku, looked)
+        without = await _without(connection, tenant, sku, looked, known) if whole else {}
+        shown = await store.shown(connection, tenant, sku)
+    views = [
+        _channel(known, reach, without, shown.get(reach.channel, []), looked, whole=whole)
+        for reach in known.reaches
+        if channel in {"", reach.channel}
+    ]
+    return StockView(
+        sku,
+        known.stock.card.owner,
+        rfc3339(to_ms(looked.at)),
+        looked.log_id,
+        _physical(known) if whole else None,
+        Logical(_groups(known, looked)) if whole else None,
+        Shared(_pools(known)) if whole else None,
+        views,
+        [],
+    )
+
+
+async def _bundle(
+    runtime: Runtime, tenant: Tenant, kept: Kept[SkuFields], channel: str
+) -> StockView:
+    """Say of which component there is least; the others' chains are asked for by their own SKUs."""
+    items, as_of, log_id = await controls.stock(
+        runtime, tenant, channel=channel, sku=kept.id, after=("", "", ""), limit=_CHANNELS_MAX
+    )
+    parts = [ComponentView(one.sku, one.quantity) for one in kept.value.components]
+    views = []
+    for item in items:
+        makes = {}
+        for part in parts:
+            found, _, _ = await controls.stock(
+                runtime, tenant, channel=item.channel, sku=part.sku, after=("", "", ""),
+                limit=_CHANNELS_MAX,
+            )  # fmt: skip
+            units = [one.sellable for one in found if one.campaign == item.campaign]
+            makes[part.sku] = sum(units) // part.quantity
+        least = min(makes, key=lambda sku: (makes[sku], sku))
+        term = Term("channel", "component", least, 0, makes[least])
+        views.append(
+            ChannelView(item.channel, item.campaign, item.sellable, [], item.sellable, term, [], [])
+        )
+    return StockView(kept.id, kept.value.owner, as_of, log_id, None, None, None, views, parts)
+
+
+async def _known(db: Connection, tenant: Tenant, sku: str, looked: Looked) -> Known:
+    campaigns = {one.campaign for one in looked.offers if one.campaign}
+    windows = await store.windows(db, tenant, campaigns)
+    gates: dict[str, list[tuple[str, str]]] = {}
+    for campaign in {"", *campaigns}:
+        gates[campaign] = [
+            *([("paused_sku", sku)] if ("sku", sku) in looked.paused else []),
+            *([("paused_campaign", campaign)] if ("campaign", campaign) in looked.paused else []),
+            *([(windows[campaign], campaign)] if campaign in windows else []),
+        ]
+    accounts = {name: Accounts(*one) for name, one in looked.accounts.items()}
+    return Known(
+        looked.stock, looked.nodes, accounts, [Reach(*one) for one in looked.offers], gates
+    )
+
+
+async def _without(
+    db: Connection, tenant: Tenant, sku: str, looked: Looked, known: Known
+) -> dict[str, Sequence[NodeBase]]:
+    rules = {term.rule for node in known.nodes for term in node.terms if term.rule}
+    return {
+        rule: (await logical.bases(db, tenant, [sku], looked.at, rule))[sku]
+        for rule in sorted(rules)
+    }
+
+
+def _channel(
+    known: Known,
+    reach: Reach,
+    without: Mapping[str, Sequence[NodeBase]],
+    listings: list[ListingView],
+    looked: Looked,
+    *,
+    whole: bool,
+) -> ChannelView:
+    found = chains.chain(known, reach, looked.at)
+    what = changes.changes(known, reach, without, looked.at) if whole else []
+    return ChannelView(
+        reach.channel,
+        reach.campaign,
+        found.start if whole else found.sellable,
+        found.terms if whole else [],
+        found.sellable,
+        changes.binding(found.terms, what),
+        what,
+        [] if reach.campaign else listings,
+    )
+
+
+def _physical(known: Known) -> Physical:
+    counted = known.stock.bases is not None
+    nodes = [
+        NodeView(
+            one.node, one.node_group, one.counts, one.why_not, one.on_hand,
+            chains.node_terms(one), one.sellable, one.assigned,
+        )
+        for one in known.nodes
+    ]  # fmt: skip
+    return Physical(counted, sum(one.on_hand for one in known.nodes), nodes)
+
+
+def _groups(known: Known, looked: Looked) -> list[GroupView]:
+    shorts = supply.plan(known.stock, looked.at).shorts
+    return [
+        GroupView(group, base.sellable, base.assigned, shorts.get(group, 0))
+        for group, base in sorted((known.stock.bases or {}).items())
+    ]
+
+
+def _pools(known: Known) -> list[PoolView]:
+    return [
+        PoolView(
+            one.name.channel, one.name.campaign, one.name.node_group, one.free,
+            *known.accounts[one.name],
+        )
+        for one in sorted(known.stock.pools, key=lambda one: one.name)
+    ]  # fmt: skip

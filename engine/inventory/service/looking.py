@@ -1,0 +1,75 @@
+"""Everything that is recorded of one SKU, for whoever explains it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from engine.infra.postgres import Connection
+from engine.infra.runtime import Runtime
+from engine.inventory import rules
+from engine.inventory.rules.supply import by_group
+from engine.inventory.service.bases import Counted
+from engine.inventory.service.controls import counted
+from engine.inventory.service.skus import read
+from engine.inventory.store import recorded
+from engine.inventory.types import Dimensions
+from engine.inventory.types.supply import Stock
+from engine.kernel.types import Tenant
+from engine.logical.service import bases as logical
+from engine.logical.types.bases import NodeBase
+
+_OFFERS_MAX = 1_000  # of one SKU: channels by campaigns
+
+
+class Offered(NamedTuple):
+    """What the cell was told that a channel draws from; what is left of a cap, None without one."""
+
+    channel: str
+    campaign: str
+    draws: Sequence[tuple[Dimensions, int | None]]
+
+
+class Looked(NamedTuple):
+    """A SKU as recorded up to `log_id`. `accounts` are (held, sold, owed); `paused` (scope, id)."""
+
+    at: datetime
+    log_id: str
+    nodes: Sequence[NodeBase]
+    stock: Stock
+    accounts: Mapping[Dimensions, tuple[int, int, int]]
+    offers: Sequence[Offered]
+    paused: set[tuple[str, str]]
+
+
+async def look(runtime: Runtime, db: Connection, tenant: Tenant, sku: str) -> Looked:
+    """Read it; to be called inside a transaction that sees one snapshot.
+
+    Raises:
+        Overloaded: a channel's draws are capped, and the cell, which counts them, does not answer.
+    """
+    at, log_id = await recorded.recorded_to(db, runtime.settings.cell)
+    nodes = (await logical.bases(db, tenant, [sku], at))[sku]
+    stock = (await read(db, tenant, [sku], {sku: Counted(by_group(nodes), None)}))[sku]
+    names = {pool.id: pool.name for pool in stock.pools}
+    by_id = await recorded.accounts(db, tenant, sku)
+    listed = await recorded.stock(db, tenant, "", sku, ("", "", ""), _OFFERS_MAX)
+    rows = [row for row in listed if not row.components]
+    draws = [rules.draws_of(row.body) for row in rows]
+    drawn = await counted(runtime, rows, draws)
+    offers = [
+        Offered(
+            row.channel,
+            row.campaign,
+            [
+                (
+                    names[pool],
+                    None if cap < 0 else cap - drawn.get(rules.cap_field(pool, row.channel), 0),
+                )
+                for pool, cap in one
+            ],
+        )
+        for row, one in zip(rows, draws, strict=True)
+    ]
+    paused = await recorded.paused(db, tenant, sku, [row.campaign for row in rows])
+    accounts = {names[pool]: one for pool, one in by_id.items()}
+    return Looked(at, log_id, nodes, stock, accounts, offers, paused)
