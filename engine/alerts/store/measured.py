@@ -13,12 +13,12 @@ SQL: Final = queries.load("engine.alerts")
 
 # Statements whose one number is the least that is asked for; their columns name the subject.
 _BY_KIND: Final[dict[AlertKind, str]] = {
-    "short": "shorts",
-    "owed": "owed",
-    "listing_drift": "drifted",
-    "stale_feed": "silent_nodes",
-    "aging": "aged",
-    "slow_mover": "slow",
+    "short": SQL["shorts"],
+    "owed": SQL["owed"],
+    "listing_drift": SQL["drifted"],
+    "stale_feed": SQL["silent_nodes"],
+    "aging": SQL["aged"],
+    "slow_mover": SQL["slow"],
 }
 
 
@@ -42,7 +42,7 @@ async def facts(db: Connection, tenant: Tenant, kind: AlertKind, least: int) -> 
     """Measure one kind, leaving out what is less than `least`."""
     if kind == "slow_mover":
         await db.execute(SQL["note_sales"], tenant)
-    rows = await db.fetch(SQL[_BY_KIND[kind]], tenant, least)
+    rows = await db.fetch(_BY_KIND[kind], tenant, least)
     found = []
     for row in rows:
         columns = dict(row)

@@ -221,12 +221,19 @@ LIMIT $3;
 SELECT field, body FROM cell_rules WHERE cell = $1 AND applied AND field = any($2::text[]);
 
 -- name: missing_rules
--- What documents say they have in the cell, and nothing was ever written down for.
+-- What documents and pools must have in the cell, and nothing was ever written down for.
 SELECT d.tenant, d.field
 FROM (
   SELECT tenant, unnest(fields) AS field FROM campaigns WHERE planned_version > 0
   UNION ALL
-  SELECT tenant, unnest(fields) FROM supply_policies WHERE planned_version > 0
+  SELECT tenant, concat_ws(E'\x1f', 'campaign', tenant, campaign)
+  FROM campaigns WHERE planned_version > 0
+  UNION ALL
+  SELECT tenant, concat_ws(E'\x1f', 'channel', tenant, channel)
+  FROM channels WHERE planned_version > 0
+  UNION ALL
+  SELECT tenant, concat_ws(E'\x1f', 'offer', tenant, campaign, channel, sku)
+  FROM pools WHERE cell = $1 AND channel <> '' AND NOT ended
 ) AS d
 WHERE NOT EXISTS (SELECT FROM cell_rules AS r WHERE r.cell = $1 AND r.field = d.field)
 LIMIT $2;

@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from engine.campaigns.types import CampaignFields, CampaignSku
+from engine.campaigns.types import CampaignFields, CampaignSku, Wave
 from engine.catalogue.types import Component
 from engine.inventory import rules
 from engine.inventory.rules import bundling
@@ -75,7 +76,31 @@ def test_a_bundles_offer_has_its_limit_and_prices_and_no_pool():
     )
     found = bundling.offers("main", "d11", fields, {"X": SET})
     name = rules.offer_field("main", "d11", "mall", "X")
-    plan = rules.Plan(offers=found)
-    assert rules.bodies(plan, [], {}) == {name: [[], 2, 900, 0, "CNY", 1]}
-    assert rules.bodies(rules.Plan(), [name], {}) == {name: [[], 0, 0, 0, ""]}
-    assert not plan.pools
+    assert rules.bodies(found, [], {}) == {name: [[], 2, 900, 0, "CNY", 1]}
+    assert rules.bodies({}, [name], {}) == {name: [[], 0, 0, 0, ""]}
+    assert not found[name].draws
+
+
+def test_waves_of_bundles_are_waves_of_their_components():
+    at = datetime(2026, 11, 11, tzinfo=UTC)
+    fields = replace(
+        campaign(CampaignSku("X", {"mall": 1}), CampaignSku("A", {"app": 2})),
+        waves=[Wave(at, quota={"mall": 3}), Wave(at, sku="A", quota={"mall": 1, "app": 4})],
+    )
+    ms = int(at.timestamp() * 1_000)
+    per = {one.sku: one.quantity for one in SET}
+    found = bundling.waves(fields, {"X": SET})
+    assert found.keys() == per.keys() | {"A"}
+    # the first wave is one of each SKU of the campaign: three bundles, and three of A by itself
+    assert found["A"] == [(ms, {"mall": 3 * per.get("A", 0) + 3 + 1, "app": 4})]
+    for sku in per.keys() - {"A"}:
+        assert found[sku] == [(ms, {"mall": 3 * per[sku]})]
+
+
+def test_a_bundle_that_comes_with_a_wave_is_offered():
+    at = datetime(2026, 11, 11, tzinfo=UTC)
+    fields = replace(campaign(CampaignSku("X")), channels=["mall", "app"],
+                     waves=[Wave(at, quota={"mall": 3})])  # fmt: skip
+    assert list(bundling.offers("main", "d11", fields, {"X": SET})) == [
+        rules.offer_field("main", "d11", "mall", "X")
+    ]
