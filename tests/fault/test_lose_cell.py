@@ -16,6 +16,7 @@ def test_a_cell_that_is_lost_under_load_comes_back():
 
 
 @pytest.mark.soak
+@pytest.mark.usefixtures("asked_for_soak")
 def test_with_a_hundred_thousand_open_holds_and_a_full_load():
     report = play(settings_of.load(), Options(orders_per_second=3_000, holds=100_000, seconds=30))
     assert report.failures == []
