@@ -396,7 +396,8 @@ def import_stock(
     settings = _attached(valkey=False)
     import asyncio
 
-    from engine.physical.importer import Options, run
+    from engine.infra.importing import Options
+    from engine.physical.importer import run
 
     raise typer.Exit(asyncio.run(run(settings, Options(file, dry_run, rejected, as_json))))
 

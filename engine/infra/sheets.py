@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
+# What a file of rejected rows has before their own columns; it can be mended and imported.
+REJECTED: Final = ("line", "field", "reason")
 # What a spreadsheet makes of a long number; the digits it dropped are gone.
 _SHORTENED: Final = re.compile(r"\d(\.\d+)?E\+\d+", re.IGNORECASE)
 

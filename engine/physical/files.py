@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, get_args
 import msgspec
 
 from engine.infra import sheets
-from engine.infra.sheets import MalformedFile, Row
+from engine.infra.sheets import Row
 from engine.kernel import codec
 from engine.kernel.errors import ValidationFailed
 from engine.physical.rules import lines as rules
@@ -34,7 +34,6 @@ OPTIONAL: Final = (
     "produced_on",
     "expires_on",
 )
-REJECTED: Final = ("line", "field", "reason")
 _BASES: Final = get_args(Basis)
 SEQUENCE_MAX: Final = 2**62
 _DIGITS_MAX: Final = len(str(SEQUENCE_MAX))
@@ -54,14 +53,14 @@ def rows(path: Path) -> Iterator[Row]:
         MalformedFile: it is not a CSV file of counts at all.
     """
     with sheets.opened(path) as lines:
-        yield from sheets.rows(lines, REQUIRED, (*OPTIONAL, *REJECTED))
+        yield from sheets.rows(lines, REQUIRED, (*OPTIONAL, *sheets.REJECTED))
 
 
 def read(row: Row, defaults: Defaults) -> Read | list[LineFault]:
     """Return what a row says, or everything that is wrong with it by itself."""
     if row.detail:
         return [LineFault(row.line, "", row.detail)]
-    reader = _Reader(row.line, row.named)
+    reader = Reader(row.line, row.named)
     basis = reader.basis(defaults.basis)
     told = Told(
         row.line,
@@ -77,7 +76,7 @@ def read(row: Row, defaults: Defaults) -> Read | list[LineFault]:
     what = Read(
         told,
         basis,
-        reader.instant(defaults.as_of),
+        reader.instant("as_of", defaults.as_of) or defaults.as_of,
         reader.number("sequence", SEQUENCE_MAX, 0),
         reader.day("produced_on"),
         reader.day("expires_on"),
@@ -89,30 +88,20 @@ def read(row: Row, defaults: Defaults) -> Read | list[LineFault]:
     return reader.faults or what
 
 
-def counted(path: Path) -> int:
-    """Return how many rows a file has.
-
-    Raises:
-        MalformedFile: it is not a CSV file of counts, has none, or can be read only once.
-    """
-    if not path.is_file():
-        raise MalformedFile(f"{path.name} is no file but a pipe, say, and it is read twice")
-    if many := sum(1 for _ in rows(path)):
-        return many
-    raise MalformedFile("the file has no row below its header")
-
-
-class _Reader:
+class Reader:
     """Reads the fields of one row and collects what is wrong with them."""
 
     def __init__(self, line: int, named: Mapping[str, str]) -> None:
+        """Begin with the row of a line."""
         self._line, self._named = line, named
         self.faults: list[LineFault] = []
 
     def fault(self, field: str, detail: str) -> None:
+        """Note what is wrong with a field."""
         self.faults.append(LineFault(self._line, field, detail))
 
     def text(self, field: str) -> str:
+        """Return a text that no spreadsheet has shortened."""
         text = self._named.get(field, "")
         if wrong := sheets.shortened(text):
             self.fault(field, wrong)
@@ -121,6 +110,7 @@ class _Reader:
     def number(
         self, field: str, most: int, default: int | None = None, text: str | None = None
     ) -> int:
+        """Return a whole number, `default` when the field is empty."""
         text = self._named.get(field, "") if text is None else text
         if not text and default is not None:
             return default
@@ -131,12 +121,14 @@ class _Reader:
         return 0
 
     def quantity(self, basis: Basis) -> int:
+        """Return the counted units; below 0 is possible where promised ones are taken off."""
         text = self._named["quantity"]
         if basis == "available" and text.startswith("-"):
             return -self.number("quantity", STOCK_QUANTITY_MAX, text=text[1:])
         return self.number("quantity", STOCK_QUANTITY_MAX)
 
     def basis(self, default: Basis) -> Basis:
+        """Return what the quantity means."""
         text = self._named.get("basis", "") or default
         if text not in _BASES:
             self.fault("basis", f"must be one of {', '.join(_BASES)}")
@@ -144,18 +136,20 @@ class _Reader:
         found: Basis = "available" if text == "available" else "on_hand"
         return found
 
-    def instant(self, now: datetime) -> datetime:
-        text = self._named.get("as_of", "")
+    def instant(self, field: str, now: datetime) -> datetime | None:
+        """Return an instant that is not after `now`, None when the field is empty."""
+        text = self._named.get(field, "")
         if not text:
-            return now
+            return None
         try:
             return rules.not_ahead(msgspec.convert(text, codec.Instant), now, "")
         except (msgspec.ValidationError, ValidationFailed):
             accepted = "must be an instant with a zone, as in RFC 3339, and not in the future"
-            self.fault("as_of", accepted)
-            return now
+            self.fault(field, accepted)
+            return None
 
     def day(self, field: str) -> date | None:
+        """Return a date, None when the field is empty."""
         text = self._named.get(field, "")
         if not text:
             return None
