@@ -17,8 +17,12 @@ class Burn:
 
     def add(self, pool: str, second: int, units: int) -> None:
         """Note units taken in a second; seconds of a pool come in their order."""
-        if units > 0:
-            self._taken.setdefault(pool, deque()).append((second, units))
+        if units <= 0:
+            return
+        taken = self._taken.setdefault(pool, deque())
+        if taken and taken[-1][0] == second:  # a minute has sixty, however much is sold in each
+            units += taken.pop()[1]
+        taken.append((second, units))
 
     def rate(self, pool: str, now_s: int) -> float:
         """Return units a second: over the last minute or a shorter time, whichever is more.
