@@ -9,7 +9,7 @@ from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from engine.physical.rules.lines import LineFault
 
-Fact = TypeVar("Fact", bound="tuple[object, ...]")
+Fact = TypeVar("Fact")
 Key: TypeAlias = "tuple[object, ...]"
 
 

@@ -63,8 +63,8 @@ def test_a_single_unit_sold_twice_word_by_word():
     assert [why.told for why in one.why] == [
         "tmall/i-TEA showed 5 units and mall/i-TEA 2, of 2 there were",
         (
-            "tmall/i-TEA was told 5 units at 2026-11-11T00:00:00.000Z; others sold 3 before the next,"
-            " nothing was held back"
+            "tmall/i-TEA was told 5 units at 2026-11-11T00:00:00.000Z; others sold 3 before the"
+            " next, nothing was held back"
         ),
     ]
 
