@@ -35,6 +35,7 @@ order = typer.Typer(no_args_is_help=True, help="Look at one order.")
 imports = typer.Typer(no_args_is_help=True, help="Bring tables of your own into the instance.")
 elastic = typer.Typer(no_args_is_help=True, help="Lend units between shops during a sale.")
 drills = typer.Typer(no_args_is_help=True, help="Rehearse a loss, with a pass or a fail.")
+shadow = typer.Typer(no_args_is_help=True, help="Look at what another system did beside this one.")
 app.add_typer(config, name="config")
 app.add_typer(key, name="key")
 app.add_typer(stock, name="stock")
@@ -42,8 +43,15 @@ app.add_typer(order, name="order")
 app.add_typer(imports, name="import")
 app.add_typer(elastic, name="elastic")
 app.add_typer(drills, name="drill")
+app.add_typer(shadow, name="shadow")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would become of the rows.")]
+Rejected = Annotated[
+    Path | None,
+    typer.Option(dir_okay=False, help="Write rejected rows there, with line and reason."),
+]
+ChannelOfRows = Annotated[str, typer.Option("--channel", help="Of rows that name none.")]
 Ephemeral = Annotated[
     bool, typer.Option("--ephemeral", help="Servers in a temporary directory, removed at the end.")
 ]
@@ -379,27 +387,117 @@ def import_listings(
 def import_stock(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
     *,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would become of the rows.")
+    shadow_only: Annotated[
+        bool, typer.Option("--shadow", help="Keep them for the shadow report; no stock changes.")
     ] = False,
-    rejected: Annotated[
-        Path | None,
-        typer.Option(dir_okay=False, help="Write rejected rows there, with line and reason."),
-    ] = None,
+    dry_run: DryRun = False,
+    rejected: Rejected = None,
     as_json: Json = False,
 ) -> None:
     """Import what warehouses counted; good rows are kept, rejected ones told, with exit code 1.
 
     The file is CSV in UTF-8 with the columns node,sku,quantity and, as far as they are known,
-    owner, condition, batch, unit, locked, basis, as_of, sequence, produced_on, expires_on.
+    owner, condition, batch, unit, locked, basis, as_of, sequence, produced_on, expires_on. With
+    --shadow all counts of a history are kept, as_of is required, and received_at and safety may
+    say when the other system knew of a count and how many units the node is to keep.
     """
     settings = _attached(valkey=False)
     import asyncio
 
     from engine.infra.importing import Options
-    from engine.physical.importer import run
+    from engine.physical import importer as counts
+    from engine.shadow import importer as facts
 
-    raise typer.Exit(asyncio.run(run(settings, Options(file, dry_run, rejected, as_json))))
+    options = Options(file, dry_run, rejected, as_json)
+    keep = facts.stock if shadow_only else counts.run
+    raise typer.Exit(asyncio.run(keep(settings, options)))
+
+
+@imports.command("orders")
+def import_orders(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+    *,
+    channel: ChannelOfRows = "",
+    dry_run: DryRun = False,
+    rejected: Rejected = None,
+    as_json: Json = False,
+) -> None:
+    """Import what another system sold, for the shadow report; no stock and no order changes.
+
+    The file is CSV in UTF-8 with the columns channel_order_id, placed_at, quantity and sku or
+    item_id, and, as far as they are known, channel, sku_id, line, version, node, known_at,
+    accepted_at, shipped_at, cancelled_at. A row is a line of an order; of a line the newest
+    version counts.
+    """
+    settings = _attached(valkey=False)
+    import asyncio
+
+    from engine.infra.importing import Options
+    from engine.shadow.importer import orders
+
+    options = Options(file, dry_run, rejected, as_json)
+    raise typer.Exit(asyncio.run(orders(settings, options, channel)))
+
+
+@imports.command("numbers")
+def import_numbers(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+    *,
+    channel: ChannelOfRows = "",
+    dry_run: DryRun = False,
+    rejected: Rejected = None,
+    as_json: Json = False,
+) -> None:
+    """Import what shops showed of their listings, for the shadow report.
+
+    The file is CSV in UTF-8 with the columns seen_at, quantity (in pieces of the link) and item_id
+    or sku, and, as far as they are known, channel and sku_id.
+    """
+    settings = _attached(valkey=False)
+    import asyncio
+
+    from engine.infra.importing import Options
+    from engine.shadow.importer import numbers
+
+    options = Options(file, dry_run, rejected, as_json)
+    raise typer.Exit(asyncio.run(numbers(settings, options, channel)))
+
+
+@shadow.command("report")
+def shadow_report(
+    *,
+    since: Annotated[str, typer.Option(help="Findings from this instant on.")] = "",
+    until: Annotated[str, typer.Option(help="Findings before this instant.")] = "",
+    lag: Annotated[
+        float, typer.Option(min=0, max=600, help="Seconds until a shop would show a number.")
+    ] = 5.0,
+    buffer: Annotated[
+        int, typer.Option(min=0, max=1_000_000, help="Units that would be kept back always.")
+    ] = 0,
+    html: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Write a page with pictures there.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say where another system oversold, undersold or showed a wrong number, and why."""
+    settings = _attached(valkey=False)
+    import asyncio
+
+    from engine.shadow.report import Options, run
+
+    options = Options(since, until, lag, buffer, html, as_json)
+    raise typer.Exit(asyncio.run(run(settings, options)))
+
+
+@shadow.command("forget")
+def shadow_forget() -> None:
+    """Delete what was imported for the shadow report."""
+    settings = _attached(valkey=False)
+    import asyncio
+
+    from engine.shadow.report import forget
+
+    raise typer.Exit(asyncio.run(forget(settings)))
 
 
 def _settings(**flags: object) -> Settings:

@@ -35,14 +35,18 @@ class Surface:
 
     async def import_(self, what, *words, url=True):
         """Run `tidegate import` as a process of its own, to its end."""
+        return await self.command("import", what, *words, url=url)
+
+    async def command(self, *words, url=True):
+        """Run `tidegate` as a process of its own, to its end."""
         return await asyncio.to_thread(
-            subprocess.run, self.importing(what, *words), env=self.environment(url=url),
+            subprocess.run, self.commanded(*words), env=self.environment(url=url),
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
 
-    def importing(self, what, *words):
+    def commanded(self, *words):
         """Return the command."""
-        return [sys.executable, "-m", "engine", "import", what, *map(str, words)]
+        return [sys.executable, "-m", "engine", *map(str, words)]
 
     def environment(self, *, url=True):
         """Return what a command finds set; without `url` no instance."""

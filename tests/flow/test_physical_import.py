@@ -8,8 +8,9 @@ import random
 import msgspec
 import pytest
 
+from engine.infra import importing
+from engine.infra.importing import Options
 from engine.physical import importer
-from engine.physical.importer import Options
 from engine.physical.service import imports
 from tests.conftest import eventually
 from tests.flow import test_physical_stock as physical
@@ -22,7 +23,7 @@ def here(house, monkeypatch, capsys):
     """Import in this process, some rows at a time."""
 
     async def run(path, *, rows=2, dry_run=False, rejected=None):
-        monkeypatch.setattr(importer, "_SLICE", rows)
+        monkeypatch.setattr(importing, "_SLICE", rows)
         code = await importer.run(house.settings, Options(path, dry_run, rejected, as_json=True))
         told = msgspec.json.decode(capsys.readouterr().out)
         del told["dry_run"]
@@ -131,7 +132,7 @@ async def test_an_import_that_is_killed_half_way_is_finished_by_the_next(house, 
     rows = (f"N,A,{n % 7},{n},2026-11-11T00:00:00Z" for n in range(many))
     path = file("node,sku,quantity,batch,as_of", *rows)
     process = await asyncio.create_subprocess_exec(
-        *house.importing("stock", path), env=house.environment(),
+        *house.commanded("import", "stock", path), env=house.environment(),
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
 

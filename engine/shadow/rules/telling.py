@@ -65,6 +65,16 @@ def report(facts: Facts, terms: Terms, end: datetime) -> tuple[Report, list[Curv
     return found, _curves(stands, {id(one): some for one, some in moments})
 
 
+def last(facts: Facts) -> datetime:
+    """Return the last instant that facts tell of; there is one at least."""
+    instants = [one.placed_at for one in facts.lines]
+    for line in facts.lines:
+        instants += filter(None, (line.shipped_at, line.cancelled_at))
+    instants += [one.received_at for one in facts.counts]
+    instants += [one.seen_at for one in facts.shown]
+    return max(instants)
+
+
 def _within(moments: Iterable[Moment], terms: Terms) -> Iterable[Moment]:
     return (one for one in moments if _inside(one.at, terms))
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from engine.shadow.types import Counted, Facts, OrderLine, Shown
 
-BEGIN = datetime(2026, 11, 11, tzinfo=UTC)
+BEGIN = datetime(2025, 11, 11, tzinfo=UTC)
 SHOPS = ("douyin", "mall", "tmall")
 
 
