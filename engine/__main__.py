@@ -425,7 +425,7 @@ def import_orders(
     """Import what another system sold, for the shadow report; no stock and no order changes.
 
     The file is CSV in UTF-8 with the columns channel_order_id, placed_at, quantity and sku or
-    item_id, and, as far as they are known, channel, sku_id, line, version, node, known_at,
+    item_id, and, as far as they are known, channel, sku_id, line_id, version, node, known_at,
     accepted_at, shipped_at, cancelled_at. A row is a line of an order; of a line the newest
     version counts.
     """

@@ -21,7 +21,7 @@ from engine.physical.types.stock import STOCK_QUANTITY_MAX
 from engine.shadow.types import OrderLine, Shown
 
 ORDER_COLUMNS: Final = (
-    "channel", "channel_order_id", "placed_at", "quantity", "sku", "item_id", "sku_id", "line",
+    "channel", "channel_order_id", "placed_at", "quantity", "sku", "item_id", "sku_id", "line_id",
     "version", "node", "known_at", "accepted_at", "shipped_at", "cancelled_at",
 )  # fmt: skip
 COUNT_COLUMNS: Final = (*counts.REQUIRED, *counts.OPTIONAL, "received_at", "safety")
@@ -79,7 +79,7 @@ def order(row: Row, channel: str, now: datetime) -> OrderLine | list[LineFault]:
     placed_at = reader.moment("placed_at")
     found = OrderLine(
         reader.name("channel", channel), reader.name("channel_order_id"),
-        reader.optional("line") or "/".join(filter(None, (item_id, sku_id))) or sku,
+        reader.optional("line_id") or "/".join(filter(None, (item_id, sku_id))) or sku,
         reader.optional("version"), item_id, sku_id, sku, reader.optional("node"),
         reader.pieces(1), placed_at, reader.later("known_at", placed_at),
         reader.later("accepted_at", placed_at), reader.later("shipped_at", placed_at),

@@ -24,6 +24,7 @@ from engine.shadow.types import Report, Terms
 
 _ROWS_MAX: Final = 20
 _EXPLAINED_MAX: Final = 3
+_WIDTH: Final = 160  # in a file or a pipe
 _LATEST: Final = datetime(2199, 12, 31, tzinfo=UTC)
 
 
@@ -94,7 +95,8 @@ def _write(path: Path, text: str) -> None:
 
 
 def _show(found: Report) -> None:
-    console = Console(soft_wrap=True)
+    wide = None if sys.stdout.isatty() else _WIDTH
+    console = Console(soft_wrap=True, width=wide)
     for section in sections(found):
         console.print(_table(section))
     for line in _lines(found):
@@ -109,7 +111,7 @@ def _lines(found: Report) -> list[str]:
         f"undersold: {found.undersold_unit_minutes:g} unit-minutes",
     )
     worst = [
-        f"{one.sku}, {one.channel}: {why.told}"
+        f"{one.sku}, {one.channel}: {WORDS[why.cause]}: {why.told}"
         for one in found.oversold[:_EXPLAINED_MAX]
         for why in one.why
     ]
