@@ -214,9 +214,7 @@ def _sliced(rows: Iterator[Row]) -> Iterator[list[Row]]:
         yield part
 
 
-def _rejected(
-    rows: Sequence[Row], faults: Sequence[RowFault], sheet: Sheet
-) -> Iterator[list[Any]]:
+def _rejected(rows: Sequence[Row], faults: Sequence[RowFault], sheet: Sheet) -> Iterator[list[Any]]:
     """Yield rejected rows as they were, behind what is wrong with them."""
     by_line: dict[int, list[RowFault]] = defaultdict(list)
     for fault in faults:

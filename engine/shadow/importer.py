@@ -6,7 +6,7 @@ same file again changes nothing.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Final, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from engine.catalogue import service as catalogue
 from engine.channels import service as channels
@@ -38,43 +38,49 @@ _COUNTS: Final = Sheet(files.count_rows, files.COUNT_COLUMNS, _COUNTED)
 _NUMBERS: Final = Sheet(files.number_rows, files.NUMBER_COLUMNS, _COUNTED)
 
 
+class _Run(NamedTuple):
+    """One file's import; `earlier` facts of a dry run would be there, were it none."""
+
+    tenant: Tenant
+    dry_run: bool
+    earlier: dict[Any, tuple[str, Any]]
+
+
 async def orders(settings: Settings, options: Options, channel: str) -> int:
     """Import order lines; `channel` is of rows that name none. Returns the exit code."""
-    now = _now()
-    tenant = Tenant(settings.tenant)
+    now, run = _now(), _Run(Tenant(settings.tenant), options.dry_run, {})
 
     async def keep(tx: Connection, rows: Sequence[Row]) -> _Outcome:
         told, faults = _sorted((row.line, files.order(row, channel, now)) for row in rows)
-        return await _keep_named(tx, tenant, LINES, told, faults)
+        return await _keep_named(tx, run, LINES, told, faults)
 
     return await importing.stream(settings, options, _ORDERS, keep)
 
 
 async def numbers(settings: Settings, options: Options, channel: str) -> int:
     """Import what shops showed; `channel` is of rows that name none. Returns the exit code."""
-    now = _now()
-    tenant = Tenant(settings.tenant)
+    now, run = _now(), _Run(Tenant(settings.tenant), options.dry_run, {})
 
     async def keep(tx: Connection, rows: Sequence[Row]) -> _Outcome:
         told, faults = _sorted((row.line, files.number(row, channel, now)) for row in rows)
-        return await _keep_named(tx, tenant, NUMBERS, told, faults)
+        return await _keep_named(tx, run, NUMBERS, told, faults)
 
     return await importing.stream(settings, options, _NUMBERS, keep)
 
 
 async def stock(settings: Settings, options: Options) -> int:
     """Import the history of counts. Returns the exit code."""
-    tenant, defaults = Tenant(settings.tenant), Defaults(_now())
+    defaults, run = Defaults(_now()), _Run(Tenant(settings.tenant), options.dry_run, {})
 
     async def keep(tx: Connection, rows: Sequence[Row]) -> _Outcome:
         told, faults = _sorted((row.line, files.count(row, defaults)) for row in rows)
         by_line = dict(told)
-        placed, more = await reading.place(tx, tenant, [one.read.told for _, one in told])
+        placed, more = await reading.place(tx, run.tenant, [one.read.told for _, one in told])
         facts = [
             (line.n, _counted(by_line[line.n], line.key, line.quantity, line.locked))
             for line in placed
         ]
-        return await _keep(tx, tenant, COUNTS, facts, [*faults, *more])
+        return await _keep(tx, run, COUNTS, facts, [*faults, *more])
 
     return await importing.stream(settings, options, _COUNTS, keep)
 
@@ -107,14 +113,14 @@ def _counted(row: CountRow, key: Key, quantity: int, locked: int) -> Counted:
 
 async def _keep_named(
     tx: Connection,
-    tenant: Tenant,
+    run: _Run,
     table: Table[Named],
     told: Sequence[tuple[int, Named]],
     faults: Sequence[LineFault],
 ) -> _Outcome:
     """Keep facts of channels and SKUs that exist."""
-    there = await channels.known(tx, tenant, {one.channel for _, one in told})
-    skus = await catalogue.owners_of(tx, tenant, {one.sku for _, one in told if one.sku})
+    there = await channels.known(tx, run.tenant, {one.channel for _, one in told})
+    skus = await catalogue.owners_of(tx, run.tenant, {one.sku for _, one in told if one.sku})
     unknown = [
         LineFault(n, "channel", f"there is no channel {one.channel!r}")
         for n, one in told
@@ -127,22 +133,27 @@ async def _keep_named(
     ]
     bad = {fault.n for fault in unknown}
     sound = [(n, one) for n, one in told if n not in bad]
-    return await _keep(tx, tenant, table, sound, [*faults, *unknown])
+    return await _keep(tx, run, table, sound, [*faults, *unknown])
 
 
 async def _keep(
     tx: Connection,
-    tenant: Tenant,
+    run: _Run,
     table: Table[Fact],
     told: Sequence[tuple[int, Fact]],
     faults: Sequence[LineFault],
 ) -> _Outcome:
-    await store.lock(tx, tenant)
+    await store.lock(tx, run.tenant)
     candidates = [
         Candidate(n, table.key_of(fact), getattr(fact, "version", ""), fact) for n, fact in told
     ]
-    there = await store.find(tx, tenant, table, {one.key for one in candidates})
+    there = await store.find(tx, run.tenant, table, {one.key for one in candidates})
     known = {table.key_of(fact): (getattr(fact, "version", ""), fact) for fact in there}
+    known |= {key: run.earlier[key] for one in candidates if (key := one.key) in run.earlier}
     found = keeping.sort(candidates, known)
-    await store.write(tx, tenant, table, list(found.write.values()))
+    if run.dry_run:
+        run.earlier.update(
+            (key, (getattr(fact, "version", ""), fact)) for key, fact in found.write.items()
+        )
+    await store.write(tx, run.tenant, table, list(found.write.values()))
     return found.counts, [*faults, *found.faults]

@@ -119,11 +119,20 @@ class Free:
 
 def _effect(sale: Sale, count: Counted, now: datetime) -> int:
     """Return what a sale, as far as it has come by now, adds to what was counted."""
-    units, *instants = sale.life
-    life = Assigned(units, *(at if at is not None and at <= now else None for at in instants))
+    told = sale.life
+    life = Assigned(
+        told.units,
+        _by(told.accepted_at, now),
+        _by(told.shipped_at, now),
+        _by(told.cancelled_at, now),
+    )
     share = folding.share(life, count.as_of)
     held = share.accepted_then if count.basis == "available" else 0
     return held - share.shipped_since - share.committed - share.handed_over
+
+
+def _by(at: datetime | None, now: datetime) -> datetime | None:
+    return at if at is not None and at <= now else None
 
 
 def _over(sale: Sale, count: Counted) -> bool:
