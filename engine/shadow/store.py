@@ -11,16 +11,21 @@ from engine.kernel.types import Tenant
 from engine.shadow.types import Counted, Facts, OrderLine, Shown
 
 SQL: Final = queries.load("engine.shadow")
-_TABLES: Final = ("lines", "counts", "numbers")
+_FORGET: Final = {
+    "order lines": SQL["forget_lines"],
+    "counts": SQL["forget_counts"],
+    "numbers": SQL["forget_numbers"],
+}
 
 Fact = TypeVar("Fact", bound=OrderLine | Counted | Shown)
 
 
 @dataclass(frozen=True, slots=True)
 class Table(Generic[Fact]):
-    """A kind of fact: the name its statements have, and what it is known by."""
+    """A kind of fact: the statements that find and write it, and what it is known by."""
 
-    name: str
+    find: str
+    write: str
     kind: Callable[..., Fact]
     key: tuple[str, ...]
 
@@ -29,11 +34,17 @@ class Table(Generic[Fact]):
         return tuple(getattr(fact, name) for name in self.key)
 
 
-LINES: Final = Table("lines", OrderLine, ("channel", "channel_order_id", "line"))
-COUNTS: Final = Table(
-    "counts", Counted, ("sku", "node", "owner", "condition", "batch", "as_of", "sequence")
+LINES: Final = Table(
+    SQL["find_lines"], SQL["write_lines"], OrderLine, ("channel", "channel_order_id", "line")
 )
-NUMBERS: Final = Table("numbers", Shown, ("channel", "item_id", "sku_id", "sku", "seen_at"))
+COUNTS: Final = Table(
+    SQL["find_counts"], SQL["write_counts"], Counted,
+    ("sku", "node", "owner", "condition", "batch", "as_of", "sequence"),
+)  # fmt: skip
+NUMBERS: Final = Table(
+    SQL["find_numbers"], SQL["write_numbers"], Shown,
+    ("channel", "item_id", "sku_id", "sku", "seen_at"),
+)  # fmt: skip
 
 
 async def lock(tx: Connection, tenant: Tenant) -> None:
@@ -46,14 +57,14 @@ async def find(
 ) -> list[Fact]:
     """Read those of these facts that are there."""
     columns = list(zip(*keys, strict=True)) or [()] * len(table.key)
-    rows = await tx.fetch(SQL[f"find_{table.name}"], tenant, *columns)
+    rows = await tx.fetch(table.find, tenant, *columns)
     return [table.kind(*row) for row in rows]
 
 
 async def write(tx: Connection, tenant: Tenant, table: Table[Fact], facts: Sequence[Fact]) -> None:
     """Write facts that are new or, of lines, newer."""
     if facts:
-        await tx.execute(SQL[f"write_{table.name}"], tenant, *zip(*facts, strict=True))
+        await tx.execute(table.write, tenant, *zip(*facts, strict=True))
 
 
 async def read(db: Connection, tenant: Tenant, until: datetime) -> Facts:
@@ -70,7 +81,7 @@ async def read(db: Connection, tenant: Tenant, until: datetime) -> Facts:
 async def forget(tx: Connection, tenant: Tenant) -> dict[str, int]:
     """Delete all facts of a tenant; return how many there were of each kind."""
     gone = {}
-    for name in _TABLES:
-        status = await tx.execute(SQL[f"forget_{name}"], tenant)
+    for name, statement in _FORGET.items():
+        status = await tx.execute(statement, tenant)
         gone[name] = int(status.rpartition(" ")[2])
     return gone

@@ -1,7 +1,7 @@
 """Nouns of the shadow: facts as another system told them, and what the report says of them."""
 
 from datetime import datetime
-from typing import Final, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from engine.kernel import codec
 from engine.physical.types.facts import Basis, Condition
@@ -10,9 +10,6 @@ Cause = Literal[
     "no_buffer", "same_units", "count_late", "quota_idle", "unmapped_link", "safety_ignored",
     "stale_number", "wrong_number", "beyond_number", "no_number",
 ]  # fmt: skip
-
-# An order's lines are known by these, whatever is told of them later.
-LINE_KEY: Final = ("channel", "channel_order_id", "line")
 
 
 class Link(NamedTuple):
