@@ -65,6 +65,8 @@ class _Replay:
         self._burn = Burn()
         self._found = Outcome(story)
         self._stands = self._found.stands
+        self._wanted_of: tuple[int, float] | None = None
+        self._wanted: dict[Link, int] = {}
         self._lost_track = 0  # units sold by links that stand for nothing
         for link, offer in sorted(story.offers.items()):
             self._stands[link] = Stand(offer)
@@ -159,20 +161,29 @@ class _Replay:
         stand.shown = stand.told = told.quantity
         stand.told_at, stand.others = at, 0
         stand.free_then = max(self._truth.units, 0)
-        stand.wanted_then = self._wanted(told.link, at)
-
-    def _wanted(self, link: Link, at: datetime) -> int | None:
-        if not self._known.counted:
-            return None
-        sellable = self._known.units - self._known.safety
-        rate = self._burn.rate(_POOL, to_ms(at) // 1_000)
-        return numbers.number(self._shelves[link], Reach("on_sale", sellable), rate, 0).published
+        stand.wanted_then = self._all_wanted(at).get(told.link)
 
     def _look(self, at: datetime) -> None:
+        """Compare what listings show with what would have been published, from now on."""
         free = max(self._truth.units, 0) if self._truth.counted else None
+        wanted = self._all_wanted(at)
         for link, stand in self._stands.items():
-            wanted = self._wanted(link, at)
-            stand.turn(at, wanted, free, self._terms, self._stands.values())
+            stand.turn(at, wanted.get(link), free, self._terms, self._stands.values())
+
+    def _all_wanted(self, at: datetime) -> dict[Link, int]:
+        """Return what would have been published, while it is known what was counted."""
+        known = self._known
+        if not known.counted:
+            return {}
+        of = known.units - known.safety, self._burn.rate(_POOL, to_ms(at) // 1_000)
+        if of != self._wanted_of:
+            sellable, rate = self._wanted_of = of
+            reach = Reach("on_sale", sellable)
+            self._wanted = {
+                link: numbers.number(shelf, reach, rate, 0).published
+                for link, shelf in self._shelves.items()
+            }
+        return self._wanted
 
 
 def _shelf(offer: Offer, terms: Terms) -> Shelf:
