@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from html import escape
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
 from engine.shadow.rules.reasons import WORDS
@@ -115,23 +117,17 @@ class _Scale:
 
 def _path(told: Sequence[tuple[datetime, int | None]], scale: _Scale) -> str:
     """Return a line of steps; of what lies on one pixel, the lowest and the highest are drawn."""
+    known = ((int(scale.x(at)), pieces) for at, pieces in told if pieces is not None)
     steps: list[str] = []
-    column, low, high, last = -1, 0, 0, 0
-    for at, pieces in told:
-        if pieces is None:
-            continue
-        x = int(scale.x(at))
-        if x != column:
-            steps.append(f"{'L' if steps else 'M'}{x} {scale.y(last if steps else pieces)}")
-            steps.append(f"L{x} {scale.y(pieces)}")
-            column, low, high = x, pieces, pieces
-        elif not low <= pieces <= high:
-            low, high = min(low, pieces), max(high, pieces)
-            steps.append(f"L{x} {scale.y(pieces)}")
-        last = pieces
-    if steps:
-        steps.append(f"L{column} {scale.y(last)}L{scale.x(scale.end)} {scale.y(last)}")
-    return "".join(steps)
+    last = 0
+    for x, group in groupby(known, key=itemgetter(0)):
+        some = [pieces for _, pieces in group]
+        places = [last if steps else some[0], min(some), max(some), some[-1]]
+        places = [y for n, y in enumerate(places) if n == 0 or y != places[n - 1]]
+        letter = "L" if steps else "M"
+        steps.append(letter + "L".join(f"{x} {scale.y(y)}" for y in places))
+        last = some[-1]
+    return "".join(steps) + (f"H{scale.x(scale.end)}" if steps else "")
 
 
 def _axis(scale: _Scale) -> str:
