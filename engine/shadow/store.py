@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
+from engine.catalogue import service as catalogue
 from engine.infra import queries
 from engine.infra.postgres import Connection
 from engine.kernel.types import Tenant
@@ -75,7 +76,13 @@ async def read(db: Connection, tenant: Tenant, until: datetime) -> Facts:
     mapped: dict[tuple[str, str, str], list[tuple[str, int]]] = {}
     for channel, item_id, sku_id, sku, units_per in await db.fetch(SQL["mapped_links"], tenant):
         mapped.setdefault((channel, item_id, sku_id), []).append((sku, units_per))
-    return Facts(lines, counts, shown, mapped)
+    skus = {sku for told in mapped.values() for sku, _ in told}
+    skus |= {one.sku for one in lines} | {one.sku for one in shown}
+    bundles = {
+        sku: [(part.sku, part.quantity) for part in parts]
+        for sku, parts in (await catalogue.components_of(db, tenant, skus)).items()
+    }
+    return Facts(lines, counts, shown, mapped, bundles)
 
 
 async def forget(tx: Connection, tenant: Tenant) -> dict[str, int]:

@@ -89,12 +89,17 @@ class Shown(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """All that was told, and by (channel, item_id, sku_id) the SKUs of links with their units."""
+    """All that was told, and what it is of.
+
+    `mapped` are by (channel, item_id, sku_id) the SKUs of links with their units, `bundles` by SKU
+    the components of one with theirs.
+    """
 
     lines: list[OrderLine]
     counts: list[Counted]
     shown: list[Shown]
     mapped: dict[tuple[str, str, str], list[tuple[str, int]]]
+    bundles: dict[str, list[tuple[str, int]]]
 
 
 class Terms(NamedTuple):

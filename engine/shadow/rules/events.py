@@ -30,12 +30,13 @@ Event: TypeAlias = "tuple[datetime, Kind, Any]"
 
 
 class Offer(NamedTuple):
-    """A link of a SKU and its units; `skus` is what it is mapped to."""
+    """A link of a SKU and its units; `skus` is what it is mapped to, `bundle` what it sells."""
 
     link: Link
     sku: str
     units_per: int
     skus: tuple[tuple[str, int], ...]
+    bundle: str = ""
 
 
 class Story(NamedTuple):
@@ -62,32 +63,41 @@ def stories(facts: Facts) -> dict[str, Story]:
     """Return the facts by SKU.
 
     A line of an unmapped link is of the SKU that it names itself, if it does; its units are gone,
-    whether somebody took them off or not. So are numbers.
+    whether somebody took them off or not. So are numbers. An order of a bundle takes units of each
+    of its components; what its listing shows is compared with none of them.
     """
     found: dict[str, Story] = {}
-    offers: dict[Link, Offer] = {}
-
-    def story_of(link: Link, said: str) -> Story | None:
-        offer = offers.get(link) or offers.setdefault(link, mapped(link, facts.mapped))
-        if not (sku := offer.sku or said):
-            return None
-        story = found.setdefault(sku, Story(sku, {}, [], [], []))
-        story.offers[link] = offer._replace(sku=sku)
-        return story
-
     for line in facts.lines:
-        if story := story_of(line.link, line.sku):
+        for story in _told_of(found, facts, line.link, line.sku):
             story.lines.append(line)
     for number in facts.shown:
-        if story := story_of(number.link, number.sku):
-            story.shown.append(number)
-    for count in _sellable(facts.counts):
-        found.setdefault(count.sku, Story(count.sku, {}, [], [], [])).counts.append(count)
+        for story in _told_of(found, facts, number.link, number.sku):
+            if not story.offers[number.link].bundle:
+                story.shown.append(number)
+    for count in facts.counts:
+        if count.condition == "good":
+            _story(found, count.sku).counts.append(count)
     return dict(sorted(found.items()))
 
 
-def _sellable(counts: Sequence[Counted]) -> Iterator[Counted]:
-    return (count for count in counts if count.condition == "good")
+def _told_of(found: dict[str, Story], facts: Facts, link: Link, said: str) -> list[Story]:
+    """Return the stories that something told of a link belongs to; `said` is the SKU it names."""
+    offer = mapped(link, facts.mapped)
+    sku = offer.sku or said
+    if not sku:
+        return []
+    parts = facts.bundles.get(sku)
+    of = [(part, sku, units * offer.units_per) for part, units in parts] if parts else []
+    told = []
+    for part, bundle, units_per in of or [(sku, "", offer.units_per)]:
+        story = _story(found, part)
+        story.offers[link] = offer._replace(sku=part, units_per=units_per, bundle=bundle)
+        told.append(story)
+    return told
+
+
+def _story(found: dict[str, Story], sku: str) -> Story:
+    return found.setdefault(sku, Story(sku, {}, [], [], []))
 
 
 def events(story: Story, *, melting: bool) -> list[Event]:
@@ -116,7 +126,18 @@ def _sale(n: int, line: OrderLine, offer: Offer) -> Sale:
     units = line.quantity * offer.units_per
     life = Assigned(units, accepted, line.shipped_at, cancelled)
     order = line.channel_order_id
-    return Sale(n, line.link, order, line.node, line.quantity, units, line.placed_at, life, known)
+    return Sale(
+        n,
+        line.link,
+        order,
+        line.node,
+        line.quantity,
+        units,
+        line.placed_at,
+        life,
+        known,
+        offer.bundle,
+    )
 
 
 def _melts(lines: Sequence[OrderLine]) -> Iterator[datetime]:

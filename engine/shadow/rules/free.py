@@ -33,6 +33,7 @@ class Sale(NamedTuple):
     placed_at: datetime
     life: Assigned
     mapped: bool
+    bundle: str = ""  # that it was sold in
 
 
 @dataclass(slots=True)

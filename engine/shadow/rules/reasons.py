@@ -54,7 +54,9 @@ def oversold(scene: Scene) -> Iterator[Told]:
         fewer = scene.known - scene.free
         yield "count_late", f"a count had found {fewer} units fewer, and was not received yet"
     if scene.stand is None:
-        yield "no_number", f"no number of {sale.link} was told before it"
+        told = f"no number of {sale.link} was told before it"
+        bundle = f"it was sold in {sale.bundle}, and numbers of bundles are not compared"
+        yield "no_number", bundle if sale.bundle else told
     elif sale.pieces > (scene.stand.shown or 0):
         told = f"{sale.link} showed {scene.stand.shown} and sold {sale.pieces}"
         yield "beyond_number", told

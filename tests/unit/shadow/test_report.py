@@ -267,3 +267,17 @@ def test_a_buffer_for_lag_makes_the_number_smaller():
     assert of(world).drift == []
     (drift,) = of(world, lag_seconds=5.0).drift
     assert (drift.worst, drift.at_end) == (15, 0)
+
+
+def test_a_bundle_takes_units_of_its_components():
+    """Two sets of two teas and a cup: four teas of three, two cups of five."""
+    world = World(mapped=links("SET", shops=["tmall"]))
+    world.bundles = {"SET": [("CUP", 1), ("TEA", 2)]}
+    world.counts = [count(0, 3, sku="TEA"), count(0, 5, sku="CUP")]
+    world.shown = [shown(0, 9, sku="SET")]
+    world.lines = [line("t-1", 60, 2, sku="SET")]
+    found = of(world)
+    (one,) = found.oversold
+    assert (one.sku, one.units, causes(one)) == ("TEA", 1, {"no_number"})
+    assert "sold in SET" in one.why[0].told
+    assert found.drift == found.uncounted == []

@@ -56,12 +56,13 @@ class World:
     counts: list = field(default_factory=list)
     shown: list = field(default_factory=list)
     mapped: dict = field(default_factory=dict)
+    bundles: dict = field(default_factory=dict)
     oversold: Counter = field(default_factory=Counter)  # by (sku, channel), units
     first: dict = field(default_factory=dict)  # by (sku, channel), the first order
 
     @property
     def facts(self):
-        return Facts(self.lines, self.counts, self.shown, self.mapped)
+        return Facts(self.lines, self.counts, self.shown, self.mapped, self.bundles)
 
 
 def syncing(seed, *, every_s, orders=400, units=100, sku="TEA", span_s=1_200):
