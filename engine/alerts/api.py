@@ -14,49 +14,25 @@ from engine.alerts.types.documents import (
     AlertRuleView,
     Severity,
 )
-from engine.infra.http.auth import Principal, principal_of, require_channel, require_unbound
+from engine.infra.http.auth import principal_of, require_channel
+from engine.infra.http.documents import Documents
 from engine.infra.http.openapi import PAGED, Operation, Query, operation
 from engine.infra.http.paging import read_page
-from engine.infra.http.resource import kept_response, match_of, rendered, saved_response
-from engine.infra.http.server import body_of, json_response, path_id, query_id
+from engine.infra.http.server import json_response, query_id
 from engine.infra.runtime import RUNTIME
-from engine.infra.versioned import Kept
-from engine.kernel import codec
-from engine.kernel.errors import NotFound, ValidationFailed
+from engine.kernel.errors import ValidationFailed
 from engine.kernel.types import Fault
 
-_decode: Final = codec.Decoder(AlertRuleFields)
+_RULES: Final = Documents(
+    "alert-rules", "rule", AlertRuleFields, AlertRuleView, AlertRulePage, service,
+    "Create or change a rule that says when stock is worth an alert", "an alert rule",
+    "alert rules",
+)  # fmt: skip
 _WORDS: Final = {
     "kind": get_args(AlertKind),
     "severity": get_args(Severity),
     "standing": ("true", "false"),
 }
-
-
-async def put_rule(request: web.Request) -> web.Response:
-    """Create or change a rule."""
-    principal = await _caller(request, "stock:write")
-    rule, fields = path_id(request, "rule"), await body_of(request, _decode)
-    saved = await service.put(
-        request.app[RUNTIME], principal.tenant, rule, fields, match_of(request), principal.key_id
-    )
-    return saved_response(saved, _shown(saved.kept), request.rel_url.raw_path)
-
-
-async def get_rule(request: web.Request) -> web.Response:
-    """Show a rule."""
-    principal = await _caller(request, "stock:read")
-    kept = await service.get(request.app[RUNTIME], principal.tenant, path_id(request, "rule"))
-    return kept_response(kept, _shown(kept))
-
-
-async def list_rules(request: web.Request) -> web.Response:
-    """List rules."""
-    principal = await _caller(request, "stock:read")
-    page = read_page(request.query, str)
-    after = page.after[0] if page.after else ""
-    rows = await service.page(request.app[RUNTIME], principal.tenant, after, page.limit + 1)
-    return json_response(page.answer(rows, lambda kept: [kept.id], _shown))
 
 
 async def list_alerts(request: web.Request) -> web.Response:
@@ -77,40 +53,13 @@ async def list_alerts(request: web.Request) -> web.Response:
 def routes() -> list[web.RouteDef]:
     """Return the routes of this slice."""
     return [
-        web.put("/v1/alert-rules/{rule}", put_rule),
-        web.get("/v1/alert-rules/{rule}", get_rule),
-        web.get("/v1/alert-rules", list_rules),
+        *_RULES.routes(),
         web.get("/v1/stock:alerts", list_alerts),
     ]
 
 
 OPERATIONS: Final[list[Operation]] = [
-    operation(
-        "PUT",
-        "/v1/alert-rules/{rule}",
-        "Create or change a rule that says when stock is worth an alert",
-        "stock:write",
-        request=AlertRuleFields,
-        responses={200: AlertRuleView, 201: AlertRuleView},
-        etag=True,
-    ),
-    operation(
-        "GET",
-        "/v1/alert-rules/{rule}",
-        "Show an alert rule",
-        "stock:read",
-        responses={200: AlertRuleView},
-        problems=[NotFound],
-        etag=True,
-    ),
-    operation(
-        "GET",
-        "/v1/alert-rules",
-        "List alert rules",
-        "stock:read",
-        responses={200: AlertRulePage},
-        query=PAGED,
-    ),
+    *_RULES.operations(),
     operation(
         "GET",
         "/v1/stock:alerts",
@@ -127,16 +76,6 @@ OPERATIONS: Final[list[Operation]] = [
         ],
     ),
 ]
-
-
-async def _caller(request: web.Request, scope: str) -> Principal:
-    principal = await principal_of(request, scope)
-    require_unbound(principal)
-    return principal
-
-
-def _shown(kept: Kept[AlertRuleFields]) -> dict[str, object]:
-    return rendered(kept, "rule")
 
 
 def _word(request: web.Request, name: str) -> str:
