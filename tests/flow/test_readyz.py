@@ -28,16 +28,35 @@ async def missing(api):
     return document["missing"]
 
 
-async def test_an_emptied_cell_says_what_postgres_knows_of_it(api, pg, eventually):
+async def test_an_emptied_cell_comes_back_by_itself(api, eventually):
     assert await missing(api) == {}
+    epoch = api.cell.epoch
     await api.cell.redis.flushall()
+
+    async def is_back():
+        assert api.cell.epoch > epoch
+        assert await missing(api) == {}
+        return True
+
+    await eventually(is_back, within_s=30)
+
+
+async def test_a_cell_whose_log_was_cut_too_far_says_so(api, pg, eventually):
+    assert await missing(api) == {}
+    cut = {"trimmed_to": "99999999999999-0", "run_id": "another"}
+    await api.cell.redis.hset(CELL, mapping=cut)
 
     async def refused():
         return await pg.fetchval("SELECT closed_reason FROM cells")
 
     reason = await eventually(refused, within_s=15)
-    assert reason.startswith("the cell is empty, but Postgres has recorded up to log id ")
-    assert await missing(api) == {"cell": f"the cell is closed: {reason}"}
+    assert "99999999999999-0" in reason
+
+    async def is_told():
+        assert await missing(api) == {"cell": f"the cell is closed: {reason}"}
+        return True
+
+    await eventually(is_told)
 
 
 async def test_an_emptied_cell_that_nobody_looked_at_was_not_never_opened(here, api):
