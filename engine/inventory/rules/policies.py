@@ -169,6 +169,8 @@ def _target_faults(policy: PolicyFields) -> Iterator[Fault]:
     given = [name for name in ("sku", "category", "brand") if getattr(policy, name)]
     for name in given:
         yield from _named(getattr(policy, name), f"/{name}")
+    if policy.owner:
+        yield from _named(policy.owner, "/owner")
     if len(given) + policy.every != 1:
         yield Fault("/sku", "exactly one of sku, category, brand and all: true must be given")
     if policy.shared and not policy.sku:

@@ -28,6 +28,7 @@ FAULTS = {
     "two targets": (of(sku="tea", brand="leaf"), "/sku"),
     "all and some": (of(sku="tea", every=True), "/sku"),
     "an unprintable name": (of(category="\x01"), "/category"),
+    "an owner with a NUL": (of(every=True, owner="a\x00"), "/owner"),
     "units of many SKUs": (of(every=True, shared=5), "/shared"),
     "a channel twice": (of(says(), says(), sku="tea"), "/channels/1/channel"),
     "a channel that cannot be": (of(says("a\x1f"), sku="tea"), "/channels/0/channel"),
