@@ -1,6 +1,8 @@
 """Explain why as many of a SKU are for sale as are."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from engine.catalogue import service as catalogue
 from engine.catalogue.types import SkuFields
@@ -9,6 +11,7 @@ from engine.explanations.rules import chain as chains
 from engine.explanations.rules import changes
 from engine.explanations.types import (
     Accounts,
+    Change,
     ChannelView,
     ComponentView,
     GroupView,
@@ -17,6 +20,7 @@ from engine.explanations.types import (
     Logical,
     NodeView,
     Physical,
+    Plan,
     PoolView,
     Reach,
     Shared,
@@ -26,7 +30,6 @@ from engine.explanations.types import (
 from engine.infra.postgres import Connection
 from engine.infra.runtime import Runtime
 from engine.infra.versioned import Kept
-from engine.inventory.rules import supply
 from engine.inventory.service import controls, looking
 from engine.inventory.service.looking import Looked
 from engine.kernel.clock import rfc3339, to_ms
@@ -34,7 +37,7 @@ from engine.kernel.types import Tenant
 from engine.logical.service import bases as logical
 from engine.logical.types.bases import NodeBase
 
-_CHANNELS_MAX = 1_000  # of one SKU, by campaigns
+_CHANNELS_MAX = 1_000  # of one bundle, by campaigns
 
 
 async def explain(
@@ -55,25 +58,23 @@ async def explain(
         runtime.pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        looked = await looking.look(runtime, connection, tenant, sku)
+        looked = await looking.look(runtime, connection, tenant, sku, channel)
         known = await _known(connection, tenant, sku, looked)
         without = await _without(connection, tenant, sku, looked, known) if whole else {}
         shown = await store.shown(connection, tenant, sku)
-    views = [
-        _channel(known, reach, without, shown.get(reach.channel, []), looked, whole=whole)
-        for reach in known.reaches
-        if channel in {"", reach.channel}
-    ]
+    # what a SKU with a thousand pools costs must not stand in the way of orders
+    views, groups = await asyncio.to_thread(_decided, known, without, shown, looked.at, whole=whole)
     return StockView(
         sku,
         known.stock.card.owner,
         rfc3339(to_ms(looked.at)),
         looked.log_id,
         _physical(known) if whole else None,
-        Logical(_groups(known, looked)) if whole else None,
+        Logical(groups) if whole else None,
         Shared(_pools(known)) if whole else None,
         views,
         [],
+        looked.more,
     )
 
 
@@ -129,24 +130,40 @@ async def _without(
     }
 
 
+def _decided(
+    known: Known,
+    without: Mapping[str, Sequence[NodeBase]],
+    shown: Mapping[str, list[ListingView]],
+    at: datetime,
+    *,
+    whole: bool,
+) -> tuple[list[ChannelView], list[GroupView]]:
+    plan = changes.planned(known.stock, at)
+    others = changes.alternatives(known, plan, without, at) if whole else []
+    views = []
+    for reach in known.reaches:
+        what = changes.changes(known, reach, plan, others, at) if whole else []
+        views.append(_channel(known, reach, plan, what, shown.get(reach.channel, []), whole=whole))
+    return views, _groups(known, plan)
+
+
 def _channel(
     known: Known,
     reach: Reach,
-    without: Mapping[str, Sequence[NodeBase]],
+    plan: Plan,
+    what: list[Change],
     listings: list[ListingView],
-    looked: Looked,
     *,
     whole: bool,
 ) -> ChannelView:
-    found = chains.chain(known, reach, looked.at)
-    what = changes.changes(known, reach, without, looked.at) if whole else []
+    found = chains.chain(known, reach, plan)
     return ChannelView(
         reach.channel,
         reach.campaign,
         found.start if whole else found.sellable,
         found.terms if whole else [],
         found.sellable,
-        changes.binding(found.terms, what),
+        changes.binding(found.terms, what, known.gates.get(reach.campaign, ())) if whole else None,
         what,
         [] if reach.campaign else listings,
     )
@@ -164,8 +181,8 @@ def _physical(known: Known) -> Physical:
     return Physical(counted, sum(one.on_hand for one in known.nodes), nodes)
 
 
-def _groups(known: Known, looked: Looked) -> list[GroupView]:
-    shorts = supply.plan(known.stock, looked.at).shorts
+def _groups(known: Known, plan: Plan) -> list[GroupView]:
+    shorts = plan.outcome.shorts
     return [
         GroupView(group, base.sellable, base.assigned, shorts.get(group, 0))
         for group, base in sorted((known.stock.bases or {}).items())

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from engine.inventory.rules.supply import Outcome
 from engine.inventory.types import Dimensions
 from engine.inventory.types.supply import Stock
 from engine.kernel import codec
@@ -39,6 +40,16 @@ class Known(NamedTuple):
     accounts: Mapping[Dimensions, Accounts]
     reaches: Sequence[Reach]
     gates: Mapping[str, Sequence[tuple[str, str]]]
+
+
+class Plan(NamedTuple):
+    """What a SKU comes to at one instant, made once for all of its channels.
+
+    `credit` are units that may be sold of pools although they are not there.
+    """
+
+    outcome: Outcome
+    credit: Mapping[Dimensions, int]
 
 
 class Term(codec.Answer, frozen=True):
@@ -168,7 +179,7 @@ class StockView(codec.Answer, frozen=True):
 
     For a key that is bound to a channel, the other layers are null and terms are left out. A bundle
     has no stock of its own: `binding` is the component of which there is least, to be explained by
-    itself.
+    itself. `more`: channels in campaigns are left out, because there are many; ask for one channel.
     """
 
     sku: str
@@ -180,3 +191,4 @@ class StockView(codec.Answer, frozen=True):
     shared: Shared | None
     channel: list[ChannelView]
     components: list[ComponentView]
+    more: bool = False

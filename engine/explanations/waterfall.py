@@ -51,6 +51,9 @@ def waterfall(view: StockView) -> Iterator[str]:
     for one in view.channel:
         yield ""
         yield from _channel(one, counted=bool(view.physical and view.physical.counted))
+    if view.more:
+        yield ""
+        yield "and more: ask for one channel"
 
 
 def _channel(one: ChannelView, *, counted: bool) -> Iterator[str]:

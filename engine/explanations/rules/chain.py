@@ -16,10 +16,9 @@ one.
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import NamedTuple
 
-from engine.explanations.types import Known, Layer, Reach, Term
+from engine.explanations.types import Known, Layer, Plan, Reach, Term
 from engine.inventory.rules import supply
 from engine.inventory.types import Dimensions
 from engine.inventory.types.supply import Base, Pool
@@ -45,8 +44,8 @@ class Chain(NamedTuple):
     sellable: int
 
 
-def chain(known: Known, reach: Reach, now: datetime) -> Chain:
-    """Return the chain of one channel."""
+def chain(known: Known, reach: Reach, plan: Plan) -> Chain:
+    """Return the chain of one channel; `plan` is what its SKU comes to now."""
     groups = {pool.node_group for pool, _ in reach.draws}
     if known.stock.bases is None:
         start = sum(pool.free + pool.used for pool in known.stock.pools)
@@ -60,7 +59,7 @@ def chain(known: Known, reach: Reach, now: datetime) -> Chain:
         bases = known.stock.bases
         first = _physical(known.nodes)
         first += _other_groups({group: base.sellable for group, base in bases.items()}, groups)
-    steps = [*first, *_shared(known, groups, bases, now), *_channel(known, reach, groups)]
+    steps = [*first, *_shared(known, groups, bases, plan), *_channel(known, reach, groups)]
     terms, left = [], start
     for step in steps:
         if step.units:
@@ -82,8 +81,15 @@ def sellable(known: Known, reach: Reach) -> int:
     """Return what the channel may sell, by what its pools have."""
     if known.gates.get(reach.campaign):
         return 0
-    free = {pool.name: pool.free for pool in known.stock.pools if not pool.ended}
-    return sum(_within(free.get(name, 0), left) for name, left in reach.draws)
+    return drawn({pool.name: pool.free for pool in known.stock.pools if not pool.ended}, reach)
+
+
+def drawn(free: Mapping[Dimensions, int], reach: Reach, more: int = 0) -> int:
+    """Return what may be drawn of pools with so many free units, were caps so much higher."""
+    return sum(
+        within(free.get(name, 0), None if left is None else left + more)
+        for name, left in reach.draws
+    )
 
 
 def pool_name(name: Dimensions) -> str:
@@ -120,7 +126,7 @@ def _other_groups(units: Mapping[str, int], groups: set[str]) -> list[Step]:
 
 
 def _shared(
-    known: Known, groups: set[str], bases: Mapping[str, Base], now: datetime
+    known: Known, groups: set[str], bases: Mapping[str, Base], plan: Plan
 ) -> Iterator[Step]:
     pools = [pool for pool in known.stock.pools if pool.name.node_group in groups]
     accounts = [known.accounts[pool.name] for pool in pools]
@@ -133,8 +139,7 @@ def _shared(
     yield Step("shared", "owed", -owed)
     if not counted:
         return
-    outcome = supply.plan(known.stock, now)
-    credit = supply.credits_of(known.stock, now)
+    outcome, credit = plan
     lent = sum(units for name, units in credit.items() if name.node_group in groups)
     short = sum(units for group, units in outcome.shorts.items() if group in groups)
     moved = sum(pool.moved for pool in pools)
@@ -165,14 +170,15 @@ def _channel(known: Known, reach: Reach, groups: set[str]) -> Iterator[Step]:
         elif pool.name.node_group in groups:
             yield Step("channel", "pool", pool.free, pool_name(pool.name))
     for pool in mine:
-        within = _within(pool.free, caps[pool.name])
-        yield Step("channel", "cap", pool.free - within, pool_name(pool.name))
-        left += within
+        units = within(pool.free, caps[pool.name])
+        yield Step("channel", "cap", pool.free - units, pool_name(pool.name))
+        left += units
     for kind, about in known.gates.get(reach.campaign, ())[:1]:
         yield Step("channel", kind, left, about)
 
 
-def _within(units: int, left: int | None) -> int:
+def within(units: int, left: int | None) -> int:
+    """Return how many of these units a cap lets through, of which so much is left."""
     return units if left is None else max(0, min(units, left))
 
 

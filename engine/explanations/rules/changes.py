@@ -1,35 +1,88 @@
-"""What one change would free: the layers' own rules, asked again with it."""
+"""What one change would free: the layers' own rules, asked again with it.
+
+To plan a SKU costs as much as it has pools. What does not depend on the channel is planned once for
+all of them (`alternatives`); moves are tried while `_PLANNED_POOLS_MAX` pools are not planned yet.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Final, NamedTuple
 
-from engine.explanations.rules.chain import pool_name, sellable
-from engine.explanations.types import Change, Known, Reach, Term
+from engine.explanations.rules.chain import drawn, pool_name, sellable
+from engine.explanations.types import Change, ChangeKind, Known, Plan, Reach, Term
 from engine.inventory.rules import supply
+from engine.inventory.types import Dimensions
+from engine.inventory.types.supply import Pool, Stock
 from engine.logical.types.bases import NodeBase
 
-_SHOWN_MAX = 20
+_SHOWN_MAX: Final = 20
+_PLANNED_POOLS_MAX: Final = 20_000  # 2 s; a SKU has a dozen
+
+Free = Mapping[Dimensions, int]
+
+
+class Alternative(NamedTuple):
+    """A change that is the same for all channels, and what the pools would have free."""
+
+    change: ChangeKind
+    about: str
+    term: str
+    says: str
+    free: Free
+
+
+def planned(stock: Stock, now: datetime) -> Plan:
+    """Return what a SKU comes to."""
+    return Plan(supply.plan(stock, now), supply.credits_of(stock, now))
+
+
+def alternatives(
+    known: Known, plan: Plan, without: Mapping[str, Sequence[NodeBase]], now: datetime
+) -> list[Alternative]:
+    """Return what other rules and nodes come to; `without` are the nodes without each rule."""
+    kinds = {term.rule: term.kind for node in known.nodes for term in node.terms if term.rule}
+    found = [
+        Alternative(
+            "disable_rule", rule, kinds.get(rule, ""), f"disable stock rule {rule}",
+            _free(known, plan, nodes, now),
+        )
+        for rule, nodes in without.items()
+    ]  # fmt: skip
+    for node in known.nodes:
+        if not node.counts:
+            nodes = [one._replace(counts=True) if one is node else one for one in known.nodes]
+            says = f"let node {node.node} count: it is {node.why_not.replace('_', ' ')}"
+            free = _free(known, plan, nodes, now)
+            found.append(Alternative("count_node", node.node, node.why_not, says, free))
+    return found
 
 
 def changes(
-    known: Known, reach: Reach, without: Mapping[str, Sequence[NodeBase]], now: datetime
+    known: Known, reach: Reach, plan: Plan, others: Sequence[Alternative], now: datetime
 ) -> list[Change]:
-    """Return what would free units, most first; `without` are the nodes without each rule.
+    """Return what would free units, most first.
 
     Each is alone: two together may free more or less than their sum.
     """
-    before = sellable(known, reach)
-    found = [
-        change for change in _candidates(known, reach, without, now, before) if change.frees > 0
-    ]
+    if gates := known.gates.get(reach.campaign, ()):
+        candidates = _open(known, reach, gates)
+    else:
+        candidates = _candidates(known, reach, plan, others, now)
+    found = [change for change in candidates if change.frees > 0]
     found.sort(key=lambda one: (-one.frees, one.change, one.about))
     return found[:_SHOWN_MAX]
 
 
-def binding(terms: Sequence[Term], found: Sequence[Change]) -> Term | None:
-    """Return the term that keeps most units back; of equal ones the first of the chain."""
-    if not found:
-        return None
+def binding(
+    terms: Sequence[Term], found: Sequence[Change], gates: Sequence[tuple[str, str]] = ()
+) -> Term | None:
+    """Return the term that keeps most units back; of equal ones the first of the chain.
+
+    A closed gate keeps all of them, also where none of the changes here would open it.
+    """
+    for term in reversed(terms):
+        if (term.kind, term.about) in gates[:1]:
+            return term
     best = [one for one in found if one.frees == found[0].frees]
     for term in terms:
         if any(one.term == term.kind and one.about in {term.about, ""} for one in best):
@@ -38,28 +91,16 @@ def binding(terms: Sequence[Term], found: Sequence[Change]) -> Term | None:
 
 
 def _candidates(
-    known: Known,
-    reach: Reach,
-    without: Mapping[str, Sequence[NodeBase]],
-    now: datetime,
-    before: int,
+    known: Known, reach: Reach, plan: Plan, others: Sequence[Alternative], now: datetime
 ) -> Iterator[Change]:
-    if gates := known.gates.get(reach.campaign, ()):
-        yield from _open(known, reach, gates)
-        return
-    for rule, nodes in without.items():
-        kind = next(
-            (term.kind for node in known.nodes for term in node.terms if term.rule == rule), ""
-        )
-        frees = _replanned(known, reach, nodes, now) - before
-        yield Change("disable_rule", rule, frees, kind, f"disable stock rule {rule}")
-    for node in known.nodes:
-        if not node.counts:
-            nodes = [one._replace(counts=True) if one is node else one for one in known.nodes]
-            frees = _replanned(known, reach, nodes, now) - before
-            says = f"let node {node.node} count: it is {node.why_not.replace('_', ' ')}"
-            yield Change("count_node", node.node, frees, node.why_not, says)
-    yield from _from_pools(known, reach)
+    free = {pool.name: pool.free for pool in known.stock.pools if not pool.ended}
+    before = drawn(free, reach)
+    for one in others:
+        yield Change(
+            one.change, one.about, drawn(one.free, reach) - before, one.term, one.says
+        )  # fmt: skip
+    yield from _caps(free, reach, before)
+    yield from _moves(known, reach, plan, now, before)
 
 
 def _open(known: Known, reach: Reach, gates: Sequence[tuple[str, str]]) -> Iterator[Change]:
@@ -70,38 +111,71 @@ def _open(known: Known, reach: Reach, gates: Sequence[tuple[str, str]]) -> Itera
         yield Change("resume", about, frees, kind, f"resume {about}")
 
 
-def _from_pools(known: Known, reach: Reach) -> Iterator[Change]:
-    groups = {name.node_group for name, _ in reach.draws}
-    drawn = dict(reach.draws)
-    own = any(name.channel for name in drawn)
-    for pool in known.stock.pools:
-        if pool.ended or pool.free <= 0 or pool.name.node_group not in groups:
-            continue
-        name = pool_name(pool.name)
-        if pool.name in drawn:
-            cap = drawn[pool.name]
-            if cap is not None and cap < pool.free:
-                frees = pool.free - max(0, cap)
-                yield Change("raise_cap", name, frees, "cap", f"raise shared_cap by {frees}")
-        elif own:
-            confirmed = pool.name.channel in known.stock.external
-            after = ", once it confirmed the lower number" if confirmed else ""
-            says = f"move {pool.free} units from {name}{after}"
-            yield Change("move_units", name, pool.free, "pool", says)
+def _caps(free: Free, reach: Reach, before: int) -> Iterator[Change]:
+    """A cap is of each shared pool that the channel draws from; more may be drawn than it says."""
+    for name, left in reach.draws:
+        if left is not None and (units := free.get(name, 0) - left) > 0:
+            frees = drawn(free, reach, units) - before
+            yield Change(
+                "raise_cap", pool_name(name), frees, "cap", f"raise shared_cap by {units}"
+            )  # fmt: skip
 
 
-def _replanned(known: Known, reach: Reach, nodes: Sequence[NodeBase], now: datetime) -> int:
-    """Return what the channel could sell if the nodes' chains were these."""
-    bases = known.stock.bases
-    if bases is None and not any(node.counts for node in nodes):
-        return sellable(known, reach)
-    changed = known.stock._replace(bases=supply.by_group(nodes))
-    now_units, then = supply.plan(known.stock, now).units, supply.plan(changed, now).units
-    pools = []
-    for pool in known.stock.pools:
-        if pool.ended or pool.name not in then:
-            pools.append(pool)
-            continue
-        was = now_units[pool.name].units if pool.name in now_units else pool.given
-        pools.append(pool._replace(free=max(0, pool.free + then[pool.name].units - was)))
-    return sellable(known._replace(stock=known.stock._replace(pools=pools)), reach)
+def _moves(
+    known: Known, reach: Reach, plan: Plan, now: datetime, before: int
+) -> Iterator[Change]:  # fmt: skip
+    """Units of a pool that the channel does not draw from, to one of its own in the same group."""
+    pools = [pool for pool in known.stock.pools if not pool.ended]
+    drawn_from = {name for name, _ in reach.draws}
+    own: dict[str, Pool] = {}
+    for pool in pools:
+        if pool.name in drawn_from and pool.name.channel:
+            own.setdefault(pool.name.node_group, pool)
+    lenders = [
+        pool
+        for pool in sorted(pools, key=lambda one: (-one.free, one.name))
+        if pool.free > 0 and pool.name not in drawn_from and pool.name.node_group in own
+    ]
+    room = _PLANNED_POOLS_MAX // (len(pools) * len(known.reaches) or 1)
+    for pool in lenders[: min(room, _SHOWN_MAX)]:
+        frees = drawn(_moved(known, plan, pool, own[pool.name.node_group], now), reach) - before
+        name, external = pool_name(pool.name), pool.name.channel in known.stock.external
+        after = ", once it confirmed the lower number" if external else ""
+        says = f"move {pool.free} units from {name}{after}"
+        yield Change("move_units", name, frees, "pool", says)
+
+
+def _moved(known: Known, plan: Plan, source: Pool, target: Pool, now: datetime) -> Free:
+    """Return what pools would have if all free units of one were moved to another and stayed."""
+    units = source.free
+    by = {source.name: -units, target.name: units}
+    pools = [
+        pool._replace(moved=pool.moved + by[pool.name], free=pool.free + by[pool.name])
+        if pool.name in by
+        else pool
+        for pool in known.stock.pools
+    ]
+    return _replanned(known.stock._replace(pools=pools), plan, now)
+
+
+def _free(known: Known, plan: Plan, nodes: Sequence[NodeBase], now: datetime) -> Free:
+    """Return what pools would have if the nodes' chains were these."""
+    if known.stock.bases is None and not any(node.counts for node in nodes):
+        return {pool.name: pool.free for pool in known.stock.pools if not pool.ended}
+    changed = supply.plan(known.stock._replace(bases=supply.by_group(nodes)), now)
+    return _after(known.stock, plan, changed)
+
+
+def _replanned(stock: Stock, plan: Plan, now: datetime) -> Free:
+    return _after(stock, plan, supply.plan(stock, now))
+
+
+def _after(stock: Stock, plan: Plan, then: supply.Outcome) -> Free:
+    """Return what pools have once the cell has another plan than it has now."""
+    free = {}
+    for pool in stock.pools:
+        if not pool.ended:
+            was, wanted = plan.outcome.units.get(pool.name), then.units.get(pool.name)
+            difference = wanted.units - (was.units if was else pool.given) if wanted else 0
+            free[pool.name] = max(0, pool.free + difference)
+    return free

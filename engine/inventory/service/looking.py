@@ -18,7 +18,7 @@ from engine.kernel.types import Tenant
 from engine.logical.service import bases as logical
 from engine.logical.types.bases import NodeBase
 
-_OFFERS_MAX = 1_000  # of one SKU: channels by campaigns
+_OFFERS_MAX = 100  # of one SKU: channels by campaigns
 
 
 class Offered(NamedTuple):
@@ -30,7 +30,10 @@ class Offered(NamedTuple):
 
 
 class Looked(NamedTuple):
-    """A SKU as recorded up to `log_id`. `accounts` are (held, sold, owed); `paused` (scope, id)."""
+    """A SKU as recorded up to `log_id`. `accounts` are (held, sold, owed); `paused` (scope, id).
+
+    `more`: there are more offers than are read at once.
+    """
 
     at: datetime
     log_id: str
@@ -39,10 +42,13 @@ class Looked(NamedTuple):
     accounts: Mapping[Dimensions, tuple[int, int, int]]
     offers: Sequence[Offered]
     paused: set[tuple[str, str]]
+    more: bool
 
 
-async def look(runtime: Runtime, db: Connection, tenant: Tenant, sku: str) -> Looked:
-    """Read it; to be called inside a transaction that sees one snapshot.
+async def look(
+    runtime: Runtime, db: Connection, tenant: Tenant, sku: str, channel: str = ""
+) -> Looked:
+    """Read it, offers of one channel or all; to be called in a transaction with one snapshot.
 
     Raises:
         Overloaded: a channel's draws are capped, and the cell, which counts them, does not answer.
@@ -52,8 +58,8 @@ async def look(runtime: Runtime, db: Connection, tenant: Tenant, sku: str) -> Lo
     stock = (await read(db, tenant, [sku], {sku: Counted(by_group(nodes), None)}))[sku]
     names = {pool.id: pool.name for pool in stock.pools}
     by_id = await recorded.accounts(db, tenant, sku)
-    listed = await recorded.stock(db, tenant, "", sku, ("", "", ""), _OFFERS_MAX)
-    rows = [row for row in listed if not row.components]
+    listed = await recorded.stock(db, tenant, channel, sku, ("", "", ""), _OFFERS_MAX + 1)
+    rows = [row for row in listed[:_OFFERS_MAX] if not row.components]
     draws = [rules.draws_of(row.body) for row in rows]
     drawn = await counted(runtime, rows, draws)
     offers = [
@@ -72,4 +78,4 @@ async def look(runtime: Runtime, db: Connection, tenant: Tenant, sku: str) -> Lo
     ]
     paused = await recorded.paused(db, tenant, sku, [row.campaign for row in rows])
     accounts = {names[pool]: one for pool, one in by_id.items()}
-    return Looked(at, log_id, nodes, stock, accounts, offers, paused)
+    return Looked(at, log_id, nodes, stock, accounts, offers, paused, len(listed) > _OFFERS_MAX)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from engine.campaigns.types import CampaignSku
 from engine.explanations.rules.chain import chain, sellable
-from engine.explanations.rules.changes import binding, changes
+from engine.explanations.rules.changes import alternatives, binding, changes, planned
 from engine.explanations.types import Accounts, Known, Reach
 from engine.inventory.rules import supply
 from engine.inventory.types import Dimensions, PolicyChannel, PolicyFields
@@ -79,7 +79,7 @@ def test_terms_sum_up_exactly_and_each_says_what_it_left(world):
     (reach,) = known.reaches
     if known.stock.bases is None and any(pool.free < 0 for pool in known.stock.pools):
         return
-    found = chain(known, reach, NOW)
+    found = chain(known, reach, planned(known.stock, NOW))
     left = found.start
     for term in found.terms:
         left -= term.units
@@ -96,12 +96,88 @@ def test_terms_sum_up_exactly_and_each_says_what_it_left(world):
 def test_the_binding_term_is_one_of_the_chain_and_frees_most(world):
     known, _ = world
     (reach,) = known.reaches
-    found = changes(known, reach, {}, NOW)
+    plan = planned(known.stock, NOW)
+    found = changes(known, reach, plan, alternatives(known, plan, {}, NOW), NOW)
     assert [one.frees for one in found] == sorted((one.frees for one in found), reverse=True)
-    term = binding(chain(known, reach, NOW).terms, found)
+    gates = known.gates[""]
+    term = binding(chain(known, reach, plan).terms, found, gates)
     assert (term is not None) == bool(found)
-    if term is not None:
+    if term is not None and gates:
+        assert (term.kind, term.about) == gates[0]
+    elif term is not None:
         assert (
             term.kind == next(one.term for one in found if one.frees == found[0].frees)
             or len([one for one in found if one.frees == found[0].frees]) > 1
         )
+
+
+def known_of(says, pools, draws, gates=(), groups=("",), base=100):
+    """One SKU with these entries of its policy, and pools as ((channel, group), free units)."""
+    policy = Policy("p", 1, PolicyFields("tea", channels=says, node_groups=list(groups)))
+    names = {place: SHARED._replace(channel=place[0], node_group=place[1]) for place, _ in pools}
+    counts = True
+    places = [NodeBase(f"n{group}", group, counts, "", base, (), base, 0) for group in groups]
+    stock = Stock(
+        "main", Card("tea"),
+        [Pool(repr(place), names[place], given=free, free=free) for place, free in pools],
+        [policy], (), supply.by_group(places),
+    )  # fmt: skip
+    reach = Reach("mall", "", [(names[place], left) for place, left in draws])
+    return Known(
+        stock, places, {name: Accounts(0, 0, 0) for name in names.values()}, [reach], {"": gates}
+    )
+
+
+def told(known):
+    (reach,) = known.reaches
+    plan = planned(known.stock, NOW)
+    others = alternatives(known, plan, {}, NOW)
+    return [
+        (one.change, one.about, one.frees, one.says)
+        for one in changes(known, reach, plan, others, NOW)
+    ]
+
+
+def test_a_cap_below_what_was_drawn_has_to_rise_by_more_than_it_frees():
+    says = [PolicyChannel("mall", shared_cap=3)]  # of which 8 were drawn when it was higher
+    known = known_of(
+        says, [(("mall", ""), 0), (("", ""), 100)], [(("mall", ""), None), (("", ""), -5)]
+    )
+    assert told(known) == [("raise_cap", "shared", 100, "raise shared_cap by 105")]
+
+
+def test_a_cap_is_of_each_shared_pool():
+    says = [PolicyChannel("mall", shared_cap=10)]
+    known = known_of(
+        says,
+        [(("mall", "e"), 0), (("", "e"), 30), (("", "w"), 25)],
+        [(("mall", "e"), None), (("", "e"), 10), (("", "w"), 10)],
+        groups=("e", "w"), base=30,
+    )  # fmt: skip
+    assert told(known)[0] == ("raise_cap", "shared @e", 35, "raise shared_cap by 20")
+
+
+def test_what_a_cap_of_its_own_would_take_back_is_not_to_be_moved():
+    says = [PolicyChannel("mall", quota=10, cap=10), PolicyChannel("app", quota=90)]
+    pools = [(("mall", ""), 10), (("app", ""), 90), (("", ""), 0)]
+    assert told(known_of(says, pools, [(("mall", ""), None)])) == []
+    says[0] = PolicyChannel("mall", quota=10, cap=30)
+    (one,) = told(known_of(says, pools, [(("mall", ""), None)]))
+    assert one[:3] == ("move_units", "app", 20)
+
+
+def test_units_of_another_group_are_not_to_be_moved():
+    says = [PolicyChannel("mall", quota=10, draw_order=["own"])]
+    pools = [(("mall", "e"), 10), (("", "e"), 0), (("", "w"), 50)]
+    known = known_of(says, pools, [(("mall", "e"), None)], groups=("e", "w"), base=10)
+    assert told(known) == []
+
+
+def test_a_closed_gate_binds_whether_or_not_it_can_be_opened():
+    says = [PolicyChannel("mall", quota=10)]
+    pools = [(("mall", ""), 10), (("", ""), 90)]
+    known = known_of(says, pools, [(("mall", ""), None)], gates=(("not_begun", "d11"),))
+    (reach,) = known.reaches
+    terms = chain(known, reach, planned(known.stock, NOW)).terms
+    found = binding(terms, [], known.gates[""])
+    assert (found.kind, found.units, found.left) == ("not_begun", 10, 0)
