@@ -3,7 +3,8 @@
 Change what pools were given, by numbered deltas; the first grant of a pool makes it.
 
 More units repay what is owed first. Fewer units take at most what is available: what could not be
-taken is answered, logged, and stays granted. Runs even when memory is full.
+taken is answered, logged, and stays granted. A pool that has ended passes what it gets to its
+successor. Runs even when memory is full.
 
 Called by  engine/inventory/store.py
 Cost       O(grants); grants <= CLAIMS_PER_CALL_MAX
@@ -36,6 +37,17 @@ for _, claim in ipairs(claims) do
 end
 load_pools(wanted)
 
+-- It was meant for a pool that ended meanwhile, from which nothing is sold: its successor gets it.
+local function pass_on(id)
+  local target, units = heir(id), pools[id][AVAILABLE]
+  if target ~= id then
+    post(id, AVAILABLE, -units)
+    post(id, GRANTED, -units)
+    post(target, GRANTED, units)
+    free(target, units)
+  end
+end
+
 local function judge(claim)
   local id, seq, delta = claim[1], claim[2], claim[3]
   local pool = pools[id] or { 0, 0, 0, 0, 0, 0, "", 0 }
@@ -51,6 +63,7 @@ local function judge(claim)
   if delta > 0 then
     post(id, GRANTED, delta)
     free(id, delta)
+    pass_on(id)
   else
     applied = -math.min(-delta, pool[AVAILABLE])
     post(id, GRANTED, applied)

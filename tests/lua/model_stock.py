@@ -223,6 +223,11 @@ class Stock:
         if delta >= 0:
             known.granted += delta
             self.free(pool, delta)
+            if (heir := self.heir(pool)) != pool:
+                units, known.available = known.available, 0
+                known.granted -= units
+                self.pools[heir].granted += units
+                self.free(heir, units)
             return ["GRANTED", delta]
         taken = min(-delta, known.available)
         known.granted -= taken

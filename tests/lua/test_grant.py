@@ -34,6 +34,16 @@ async def test_a_shrink_takes_what_is_free(stocked: World) -> None:
     assert await stocked.grant("p", 2) == ["GRANTED", 2], "what was short counts as done"
 
 
+async def test_what_comes_after_the_end_goes_to_the_successor(stocked: World) -> None:
+    assert await stocked.call("move", ["end:p", "p", "q", -1, 1, "end"]) == [["MOVED", 10]]
+    before = (await stocked.pool("q"))[0]
+    assert await stocked.grant("p", 4) == ["GRANTED", 4]
+    assert await stocked.pool("p") == [0, 0, 0, 0, 0]
+    assert (await stocked.pool("q"))[0] == before + 4
+    assert (await stocked.events("G"))[-1][3] == [["p", 0, 0, 0, 0, 0], ["q", 4, 0, 4, 0, 0]]
+    assert await stocked.grant("p", -4) == ["SHORT", 4], "it is not taken back from there"
+
+
 async def test_nothing_granted_is_a_grant(world: World) -> None:
     assert await world.grant("p", 0) == ["GRANTED", 0]
     assert await world.pool("p") == [0, 0, 0, 0, 0]

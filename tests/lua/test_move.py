@@ -45,9 +45,11 @@ async def test_an_ended_pool_has_a_successor_and_sells_nothing(stocked: World) -
     assert await stocked.call("move", ["m1", "p", "q", -1, 1, "over"]) == [["MOVED", 10]]
     ended = (await stocked.unpacked("pools"))["p"]
     assert (ended[ENDED], ended[SUCCESSOR]) == (1, "q")
+    before = await stocked.pool("q")
     await stocked.grant("p", 3)
     assert (await stocked.reserve(claim("o1")))[0][0] == "SOLD_OUT"
-    assert await stocked.call("move", ["m2", "p", "q", -1, 0, "late grant"]) == [["MOVED", 3]]
+    assert await stocked.call("move", ["m2", "p", "q", -1, 0, "late grant"]) == [["MOVED", 0]]
+    assert (await stocked.pool("q"))[0] == before[0] + 3
 
 
 async def test_ends_make_no_circle(stocked: World) -> None:

@@ -19,7 +19,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from engine.explanations.types import Known, Layer, Plan, Reach, Term
-from engine.inventory.rules import supply
 from engine.inventory.types import Dimensions
 from engine.inventory.types.supply import Base, Pool
 from engine.logical.types.bases import NodeBase
@@ -144,21 +143,14 @@ def _shared(
     short = sum(units for group, units in outcome.shorts.items() if group in groups)
     moved = sum(pool.moved for pool in pools)
     base = sum(one.sellable for group, one in bases.items() if group in groups)
-    target = sum(_target(pool, outcome) for pool in pools)
+    waves = sum(units for group, units in outcome.waves.items() if group in groups)
+    should = base - sold - held + owed + lent + short + moved - waves
     actual = sum(pool.free for pool in pools)
-    before = base - sold - held + owed
     yield Step("shared", "credit", -lent)
     yield Step("shared", "short", -short)
     yield Step("shared", "moved", -moved)
-    yield Step("shared", "waves", before + lent + short + moved - target)
-    yield Step("shared", "on_its_way", target - actual)
-
-
-def _target(pool: Pool, outcome: supply.Outcome) -> int:
-    """Return the free units that a pool is to have by the present plan."""
-    if pool.ended or pool.name not in outcome.units:
-        return pool.free
-    return outcome.units[pool.name].units + pool.moved - pool.used
+    yield Step("shared", "waves", waves)
+    yield Step("shared", "on_its_way", should - actual)
 
 
 def _channel(known: Known, reach: Reach, groups: set[str]) -> Iterator[Step]:

@@ -29,14 +29,16 @@ _WAVES: Final = "\x1fwaves"
 class Outcome:
     """What it comes to. `units` is what all grants of a pool should amount to.
 
-    `shorts` are units by group that orders have and the nodes do not; `excess` those that a
-    marketplace's pool has beyond its policy. `again` asks to plan once more when the cell has done
-    this: it takes units away that may be sold just now, and gives elsewhere only what it has.
+    `shorts` are units by group that orders have and the nodes do not, `waves` those that campaigns
+    get later; `excess` those that a marketplace's pool has beyond its policy. `again` asks to plan
+    once more when the cell has done this: it takes units away that may be sold just now, and gives
+    elsewhere only what it has.
     """
 
     units: dict[Dimensions, Wanted] = field(default_factory=dict)
     offers: dict[str, Offer] = field(default_factory=dict)
     shorts: dict[str, int] = field(default_factory=dict)
+    waves: dict[str, int] = field(default_factory=dict)
     excess: dict[Dimensions, int] = field(default_factory=dict)
     again: bool = False
     next_at: datetime | None = None
@@ -212,6 +214,7 @@ def _count_group(frame: _Frame, group: str, base: Base, outcome: Outcome) -> Non
     target = {name: allotment.granted[key] for key, name in by_key.items()}
     if allotment.short:
         outcome.shorts[group] = allotment.short
+    outcome.waves[group] = sum(n for key, n in allotment.granted.items() if key not in by_key)
     outcome.excess |= {by_key[key]: n for key, n in allotment.kept_back.items()}
     outcome.again = _hold_back(pools, target) or outcome.again
     for name, one in pools.items():
