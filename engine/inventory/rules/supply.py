@@ -11,7 +11,7 @@ stock: too little is for sale rather than too much.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from engine.inventory.rules import offer_field
@@ -23,6 +23,7 @@ from engine.inventory.types.supply import Base, Card, Claim, Policy, Pool, Stock
 from engine.logical.types.bases import NodeBase
 
 _WAVES: Final = "\x1fwaves"
+_DRIFTS: Final = timedelta(seconds=5)  # so long shares may stay as sales left them
 
 
 @dataclass(slots=True)
@@ -75,6 +76,8 @@ def plan(stock: Stock, now: datetime) -> Outcome:
         outcome = Outcome()
     outcome.offers = frame.offers
     moments = [at for claim in stock.claims for at, _ in claim.waves if at > now]
+    if outcome.next_at is not None:
+        moments.append(outcome.next_at)
     if (at := resolving.next_instant(stock.policies, stock.card, now)) is not None:
         moments.append(at)
     outcome.next_at = min(moments, default=None)
@@ -216,11 +219,36 @@ def _count_group(frame: _Frame, group: str, base: Base, outcome: Outcome) -> Non
         outcome.shorts[group] = allotment.short
     outcome.waves[group] = sum(n for key, n in allotment.granted.items() if key not in by_key)
     outcome.excess |= {by_key[key]: n for key, n in allotment.kept_back.items()}
+    drifting = {frame.name(group)} | {name for name, one in frame.own.items() if one.ratio}
+    if _settle(pools, target, drifting):
+        outcome.next_at = frame.now + _DRIFTS
     outcome.again = _hold_back(pools, target) or outcome.again
     for name, one in pools.items():
         if not one.ended:
             reason, reference = _for(frame, name)
             outcome.units[name] = Wanted(target[name] - one.moved, reason, reference)
+
+
+def _settle(
+    pools: Mapping[Dimensions, Pool],
+    target: dict[Dimensions, int],
+    drifting: Collection[Dimensions],
+) -> bool:
+    """Give what lies here and take nothing, where only ratios drift; True if they wait for that.
+
+    Each sale moves the shares of ratios. To take what a share is too large, and to plan again what
+    was taken, would go on for as long as orders come.
+    """
+    now = {name: one.given + one.moved for name, one in pools.items() if not one.ended}
+    losing = {name for name, had in now.items() if target[name] < had}
+    lacking = {name: over for name, had in now.items() if (over := target[name] - had) > 0}
+    room = sum(target[name] - had for name, had in now.items())
+    if not losing or losing - drifting or not 0 <= sum(lacking.values()) - room <= room:
+        return False
+    given = parts(room, {_key(name): over for name, over in lacking.items()})
+    for name, had in now.items():
+        target[name] = had + given.get(_key(name), 0)
+    return True
 
 
 def _hold_back(pools: Mapping[Dimensions, Pool], target: dict[Dimensions, int]) -> bool:

@@ -260,3 +260,28 @@ def test_never_more_is_given_than_there_is_while_pools_and_stock_change(seed):
         )
         if not found.again:
             base += rng.randint(-10, 10)
+
+
+def test_shares_that_sales_move_are_not_followed_without_end():
+    """The cell carries out each plan, and the shared pool sells meanwhile."""
+    policy = PolicyFields("tea", 0, [PolicyChannel("mall", ratio=0.3), PolicyChannel("app")])
+    pools = {name: Pool(name.channel or "s", name) for name in (SHARED, MALL, APP)}
+    sold, rounds, at = 0, 0, NOW
+    for base in (1_000, 1_050, 900):
+        again, rounds = True, 0
+        while again:
+            found = supply.plan(counted(base, policy, pools=list(pools.values())), at)
+            for name, wanted in found.units.items():
+                one = pools[name]
+                change = max(wanted.units - one.given, -one.free)
+                pools[name] = one._replace(given=one.given + change, free=one.free + change)
+            shared = pools[SHARED]
+            went = min(7, shared.free)
+            sold += went
+            pools[SHARED] = shared._replace(free=shared.free - went, used=shared.used + went)
+            assert sum(one.given for one in pools.values()) <= base
+            again, rounds = found.again, rounds + 1
+            assert rounds < 5
+        late = found.next_at
+    assert late == NOW + timedelta(seconds=5), "what is out of proportion is looked at once more"
+    assert sum(one.given for one in pools.values()) == 900
