@@ -6,7 +6,7 @@ More units repay what is owed first. Fewer units take at most what is available:
 taken is answered, logged, and stays granted. A pool that has ended passes what it gets to its
 successor. Runs even when memory is full.
 
-Called by  engine/inventory/store.py
+Called by  engine/inventory/service/publish.py
 Cost       O(grants); grants <= CLAIMS_PER_CALL_MAX
 
 KEYS[1]    tg:{c}:cell      hash    epoch, phase, monotonic time

@@ -5,7 +5,7 @@ Move free units between two pools while orders run, once per move id.
 With end_from the first pool is over: the second becomes its successor, and whatever comes back to
 the first from then on goes there. Runs even when memory is full.
 
-Called by  engine/inventory/store.py
+Called by  engine/inventory/service/controls.py
 Cost       O(moves); moves <= CLAIMS_PER_CALL_MAX
 
 KEYS[1]    tg:{c}:cell      hash    epoch, phase, monotonic time

@@ -2,7 +2,7 @@
 --[[
 Stop the sale of a campaign or a SKU, or let it go on: effective with the next claim.
 
-Called by  engine/inventory/store.py
+Called by  engine/inventory/service/controls.py
 Cost       O(pauses); pauses <= CLAIMS_PER_CALL_MAX
 
 KEYS[1]    tg:{c}:cell      hash    epoch, phase, monotonic time

@@ -2,7 +2,7 @@
 --[[
 Tell the cell its rules: windows, limits, deadlines, and which pools an offer draws from.
 
-Called by  engine/inventory/store.py
+Called by  engine/inventory/service/publish.py
 Cost       O(rules); rules <= CLAIMS_PER_CALL_MAX
 
 KEYS[1]    tg:{c}:cell      hash    epoch, phase, monotonic time

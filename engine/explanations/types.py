@@ -66,7 +66,9 @@ class Term(codec.Answer, frozen=True):
 
 
 class Change(codec.Answer, frozen=True):
-    """One thing that could be done, and how many more units the channel could sell at once.
+    """One thing that could be done, and how many more units the channel could sell after it.
+
+    That is reckoned to where it stays: a floor or cap takes some of what is moved back again.
 
     `kind` and `about` as in the term that it would change, `term`.
     """

@@ -13,6 +13,7 @@ from engine.explanations.types import Change, ChangeKind, Known, Plan, Reach, Te
 from engine.inventory.rules import supply
 from engine.inventory.types import Dimensions
 from engine.inventory.types.supply import Pool, Stock
+from engine.kernel.limits import QUANTITY_MAX
 from engine.logical.types.bases import NodeBase
 
 _SHOWN_MAX: Final = 20
@@ -138,16 +139,17 @@ def _moves(
     ]
     room = _PLANNED_POOLS_MAX // (len(pools) * len(known.reaches) or 1)
     for pool in lenders[: min(room, _SHOWN_MAX)]:
-        frees = drawn(_moved(known, plan, pool, own[pool.name.node_group], now), reach) - before
+        units = min(pool.free, QUANTITY_MAX)  # of one move
+        to = own[pool.name.node_group]
+        frees = drawn(_moved(known, plan, pool, to, units, now), reach) - before
         name, external = pool_name(pool.name), pool.name.channel in known.stock.external
         after = ", once it confirmed the lower number" if external else ""
-        says = f"move {pool.free} units from {name}{after}"
+        says = f"move {units} units from {name}{after}"
         yield Change("move_units", name, frees, "pool", says)
 
 
-def _moved(known: Known, plan: Plan, source: Pool, target: Pool, now: datetime) -> Free:
-    """Return what pools would have if all free units of one were moved to another and stayed."""
-    units = source.free
+def _moved(known: Known, plan: Plan, source: Pool, target: Pool, units: int, now: datetime) -> Free:
+    """Return what pools would have once free units of one were moved to another, and stayed."""
     by = {source.name: -units, target.name: units}
     pools = [
         pool._replace(moved=pool.moved + by[pool.name], free=pool.free + by[pool.name])

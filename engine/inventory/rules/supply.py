@@ -232,7 +232,7 @@ def _count_group(frame: _Frame, group: str, base: Base, outcome: Outcome) -> Non
 def _settle(
     pools: Mapping[Dimensions, Pool],
     target: dict[Dimensions, int],
-    drifting: Collection[Dimensions],
+    drifting: set[Dimensions],
 ) -> bool:
     """Give what lies here and take nothing, where only ratios drift; True if they wait for that.
 

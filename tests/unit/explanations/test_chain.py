@@ -166,6 +166,13 @@ def test_what_a_cap_of_its_own_would_take_back_is_not_to_be_moved():
     assert one[:3] == ("move_units", "app", 20)
 
 
+def test_no_more_is_to_be_moved_than_one_move_may():
+    says = [PolicyChannel("mall", quota=0), PolicyChannel("app", quota=2_000_000)]
+    pools = [(("mall", ""), 0), (("app", ""), 2_000_000), (("", ""), 0)]
+    (one,) = told(known_of(says, pools, [(("mall", ""), None)], base=2_000_000))
+    assert one == ("move_units", "app", 1_000_000, "move 1000000 units from app")
+
+
 def test_units_of_another_group_are_not_to_be_moved():
     says = [PolicyChannel("mall", quota=10, draw_order=["own"])]
     pools = [(("mall", "e"), 10), (("", "e"), 0), (("", "w"), 50)]
