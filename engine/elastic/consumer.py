@@ -8,7 +8,7 @@ import structlog
 from engine.elastic.rules import LOOK_S
 from engine.elastic.service.carrying import carry_out
 from engine.elastic.service.deciding import Position, decide
-from engine.elastic.service.movers import Direct, Mover
+from engine.elastic.service.movers import Mover, Publishing
 from engine.infra.cell import Cell
 from engine.infra.postgres import UNAVAILABLE
 from engine.infra.runtime import Runtime
@@ -24,7 +24,7 @@ class Rebalancer:
 
     def __init__(self, runtime: Runtime, cell: Cell, mover: Mover | None = None) -> None:
         self._runtime, self._cell = runtime, cell
-        self._mover = mover or Direct(runtime)
+        self._mover = mover or Publishing(runtime)
         self._last = Position()
 
     async def run(self) -> None:

@@ -1,4 +1,5 @@
--- Tables: elastic_seen, elastic_lendings (engine/infra/migrations/0017_elastic.sql);
+-- Tables: elastic_seen, elastic_lendings (engine/infra/migrations/0017_elastic.sql,
+-- …/0023_elastic.sql);
 -- read besides: campaigns, channels (…/0002_reference.sql), pools, pauses, cells (…/0001_spine.sql).
 
 -- name: recorded_to
@@ -39,7 +40,7 @@ WITH changed AS (
 )
 
 SELECT
-  p.tenant, p.campaign, p.sku, p.channel, p.pool_id, p.granted, p.available,
+  p.tenant, p.campaign, p.sku, p.channel, p.node_group, p.pool_id, p.granted, p.available,
   p.held + p.sold AS used,
   s.used AS seen_used, s.available AS seen_available, s.units, s.seconds, s.at, s.needy,
   s.borrowed_at, s.note,
@@ -48,7 +49,7 @@ SELECT
     SELECT FROM elastic_lendings AS l
     WHERE l.cell = $1 AND l.state = 'requested'
       AND l.tenant = p.tenant AND l.campaign = p.campaign AND l.sku = p.sku
-      AND l.source = p.channel
+      AND l.source = p.channel AND l.node_group = p.node_group
   ) AS draining
 FROM unnest($4::text[]) AS w (pool_id)
 JOIN pools AS p ON p.pool_id = w.pool_id
@@ -70,7 +71,7 @@ WHERE p.cell = $1
     WHERE l.cell = $1 AND l.state = 'decided'
       AND l.tenant = p.tenant AND l.campaign = p.campaign AND l.sku = p.sku
   )
-ORDER BY p.sku, p.channel;
+ORDER BY p.sku, p.node_group, p.channel;
 
 -- name: note_seen
 -- $1 pool ids, $2 used, $3 available, $4 units, $5 seconds, $6 at, $7 needy, $8 borrowed_at, $9 notes
@@ -96,18 +97,19 @@ LEFT JOIN elastic_lendings AS l ON l.tenant = $1 AND l.campaign = $2 AND l.sku =
 GROUP BY w.sku;
 
 -- name: write_lending
--- $1 cell, $2 tenant, $3 campaign, $4 sku, $5 n, $6 move_id, $7 source, $8 target, $9 units, $10 how,
--- $11 keep, $12 reason, $13 figures, $14 state, $15 decided_at
+-- $1 cell, $2 tenant, $3 campaign, $4 sku, $5 node_group, $6 n, $7 move_id, $8 source, $9 target,
+-- $10 units, $11 how, $12 keep, $13 reason, $14 figures, $15 state, $16 decided_at
 INSERT INTO elastic_lendings (
-  cell, tenant, campaign, sku, n, move_id, source, target, units, how, keep, reason, figures, state,
-  decided_at
+  cell, tenant, campaign, sku, node_group, n, move_id, source, target, units, how, keep, reason,
+  figures, state, decided_at
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::jsonb, $14, $15);
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14::jsonb, $15, $16);
 
 -- name: open_lendings
 -- $1 cell, $2 limit
 SELECT
-  state, tenant, campaign, sku, n, move_id, source, target, units, how, keep, reason, figures
+  state, tenant, campaign, sku, node_group, n, move_id, source, target, units, how, keep, reason,
+  figures
 FROM elastic_lendings
 WHERE cell = $1 AND state IN ('decided', 'requested')
 ORDER BY id
@@ -133,7 +135,8 @@ INSERT INTO events (at, kind, actor, data) VALUES (now(), $1, $2, $3::json);
 -- name: list_lendings
 -- $1 tenant, $2 campaign, $3 before id, $4 limit
 SELECT
-  id, sku, source, target, units, how, state, reason, detail, move_id, figures, decided_at, done_at
+  id, sku, node_group, source, target, units, how, state, reason, detail, move_id, figures,
+  decided_at, done_at
 FROM elastic_lendings
 WHERE tenant = $1 AND campaign = $2 AND id < $3
 ORDER BY id DESC
@@ -142,7 +145,7 @@ LIMIT $4;
 -- name: list_shops
 -- $1 tenant, $2 campaign, $3 pool ids
 SELECT
-  p.tenant, p.campaign, p.sku, p.channel, p.pool_id, p.granted, p.available,
+  p.tenant, p.campaign, p.sku, p.channel, p.node_group, p.pool_id, p.granted, p.available,
   p.held + p.sold AS used,
   s.used AS seen_used, s.available AS seen_available, s.units, s.seconds, s.at, s.needy,
   s.borrowed_at, s.note,
@@ -150,7 +153,7 @@ SELECT
 FROM pools AS p
 JOIN elastic_seen AS s ON s.pool_id = p.pool_id
 WHERE p.tenant = $1 AND p.campaign = $2 AND p.pool_id = ANY($3::text[]) AND NOT p.ended
-ORDER BY p.sku, p.channel;
+ORDER BY p.sku, p.node_group, p.channel;
 
 -- name: shown_pools
 -- $1 tenant, $2 campaign

@@ -104,6 +104,7 @@ class Held(NamedTuple):
     campaign: str
     sku: str
     channel: str
+    node_group: str
     pool_id: str
     granted: int
     available: int
@@ -121,11 +122,15 @@ class Look(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """One lending of a campaign; `n` counts those of its SKU, so that none is decided twice."""
+    """One lending of a campaign; `n` counts those of its SKU, so that none is decided twice.
+
+    Both pools are of the stock of one group of nodes.
+    """
 
     tenant: Tenant
     campaign: str
     sku: str
+    node_group: str
     n: int
     move_id: str
     lending: Lending
@@ -136,6 +141,7 @@ class ShopView(codec.Answer, frozen=True):
 
     sku: str
     channel: str
+    node_group: str
     available: int
     granted: int
     rate_per_second: float
@@ -148,6 +154,7 @@ class LendingView(codec.Answer, frozen=True):
     """One decision and what became of it."""
 
     sku: str
+    node_group: str
     source: str
     target: str
     units: int

@@ -173,21 +173,73 @@ async def test_what_is_only_observed_is_not_done(here, eventually):
     assert await events(api) == []
 
 
-async def test_a_marketplace_lends_nothing_as_long_as_nobody_can_ask_it(here, eventually):
-    await here.worker(*OTHERS)
-    api = await here.api()
-    await open_sale(api, eventually, mini={"authority": "external"})
+@pytest.mark.parametrize("accepted", [True, False])
+async def test_a_marketplace_lends_only_what_it_has_confirmed(here, eventually, accepted):
+    api = await beside_a_marketplace(here, eventually)
     rebalancer = Rebalancer(api.process, api.cell)
     await rebalancer.look()
     await buy(api, range(19), 5)
     await folded(api, eventually, 95)
     await rebalancer.look()
-    page = await shown(api)
-    assert page["items"] == []
-    mall, mini = page["shops"]
-    assert (mall["channel"], mall["needs"]) == ("mall", True)
-    assert "mini: a marketplace, which cannot be asked" in mall["note"]
-    assert mini["note"] == ""
+    (one,) = (await shown(api))["items"]
+    assert (one["how"], one["state"], one["units"]) == ("drain", "requested", 20)
+    asked = await published(api, eventually, 80)
+    await rebalancer.look()
+    assert [row["granted"] for row in await pools(api)] == [100, 100], "asked is not lent"
+    assert await events(api) == []
+    await told(api, "ack", {**asked, "accepted": accepted})
+
+    async def ended():
+        await rebalancer.look()
+        (one, *_) = reversed((await shown(api))["items"])
+        return one if one["state"] in {"done", "refused"} else None
+
+    one = await eventually(ended, within_s=20)
+    if accepted:
+        assert (one["state"], one["units"]) == ("done", 20)
+        assert [told["units"] for told in await events(api)] == [20]
+        await eventually(lambda: moved_to(api, [120, 80]), within_s=20)
+    else:
+        assert (one["state"], one["detail"]) == ("refused", "not_reducible")
+        assert await events(api) == []
+        assert [row["granted"] for row in await pools(api)] == [100, 100]
+    await certificate(api)
+
+
+async def beside_a_marketplace(here, eventually):
+    """A sale of which one shop is a marketplace that has confirmed what it shows."""
+    await here.worker(*OTHERS, "shelver")
+    api = await here.api()
+    await open_sale(api, eventually, mini={"authority": "external"})
+    link = {"channel": "mini", "item_id": "1", "sku_id": "s"}
+    body = {"listings": [link | {"sku": "A", "units_per": 1}]}
+    answer = await api.call("POST", "/v1/listings", body)
+    assert answer.status == 200, answer.document
+    settings = {"item_id": "1", "sku_id": "s", "lag_seconds": 0}
+    await told(api, "settings", settings, method="PUT")
+    await told(api, "ack", {**(await published(api, eventually, 100)), "accepted": True})
+    return api
+
+
+async def moved_to(api, granted):
+    return [row["granted"] for row in await pools(api)] == granted
+
+
+async def published(api, eventually, units):
+    """The listing's number, once it says so many units."""
+
+    async def it_says():
+        answer = await api.call("GET", "/v1/publications")
+        rows = [one for one in answer.document["items"] if one["published"] == units]
+        return {name: rows[0][name] for name in ("item_id", "sku_id", "number")} if rows else None
+
+    return await eventually(it_says, within_s=20)
+
+
+async def told(api, verb, item, method="POST"):
+    body = {"channel": "mini", "items": [item]}
+    answer = await api.call(method, f"/v1/publications:{verb}", body)
+    assert answer.status == 200, answer.document
 
 
 async def test_a_lender_that_sold_meanwhile_keeps_its_floor(here, eventually, monkeypatch):

@@ -6,7 +6,7 @@ and the one that goes on decides the same.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from engine.elastic import rules
 from engine.elastic.store import lendings, pools
@@ -17,6 +17,7 @@ from engine.kernel.ids import fingerprint
 
 DUTY: Final = "rebalancer"
 _NO_DRAIN: Final = "a marketplace, which cannot be asked for units here"
+_Place: TypeAlias = tuple[str, str]  # SKU and group of nodes: units do not change their place
 
 
 class Position(NamedTuple):
@@ -60,12 +61,12 @@ async def _decide_sale(
     tx: Connection, cell: str, sale: Sale, now: datetime, *, drains: bool
 ) -> bool:
     looks: list[Look] = []
-    ruled: dict[str, Ruling] = {}
-    for sku, held in (await pools.changed(tx, cell, sale)).items():
-        bounds = rules.bounds_of(sale.elastic, sale.quotas.get(sku, {}))
+    ruled: dict[_Place, Ruling] = {}
+    for place, held in (await pools.changed(tx, cell, sale)).items():
+        bounds = rules.bounds_of(sale.elastic, sale.quotas.get(place[0], {}))
         shops = [_shop(sale, bounds, one, now, drains=drains) for one in held]
-        ruled[sku] = rules.decide(shops, bounds, (sale.ends_at - now).total_seconds())
-        looks += _looks(held, shops, ruled[sku], now)
+        ruled[place] = rules.decide(shops, bounds, (sale.ends_at - now).total_seconds())
+        looks += _looks(held, shops, ruled[place], now)
     await pools.note(tx, looks)
     decisions = await _numbered(tx, sale, ruled)
     state: State = "observed" if sale.elastic.observe_only else "decided"
@@ -73,15 +74,19 @@ async def _decide_sale(
     return any(ruling.again for ruling in ruled.values())
 
 
-async def _numbered(tx: Connection, sale: Sale, ruled: Mapping[str, Ruling]) -> Sequence[Decision]:
+async def _numbered(
+    tx: Connection, sale: Sale, ruled: Mapping[_Place, Ruling]
+) -> Sequence[Decision]:
     """Give each lending its number and, made of it, the id under which it is done once."""
-    skus = [sku for sku, ruling in ruled.items() if ruling.lendings]
+    skus = {sku for (sku, _), ruling in ruled.items() if ruling.lendings}
     last = await lendings.last_numbers(tx, sale.tenant, sale.campaign, skus) if skus else {}
-    return [
-        Decision(sale.tenant, sale.campaign, sku, n, _move_id(sale, sku, n), lending)
-        for sku in skus
-        for n, lending in enumerate(ruled[sku].lendings, start=last[sku] + 1)
-    ]
+    numbered = []
+    for (sku, group), ruling in ruled.items():
+        for lending in ruling.lendings:
+            last[sku] += 1
+            named = (sale.tenant, sale.campaign, sku, group, last[sku])
+            numbered.append(Decision(*named, _move_id(sale, sku, last[sku]), lending))
+    return numbered
 
 
 def _move_id(sale: Sale, sku: str, n: int) -> str:

@@ -4,12 +4,11 @@ from typing import Final, Protocol
 
 from engine.elastic.types import Decision
 from engine.infra.runtime import Runtime
-from engine.inventory.service import controls
+from engine.inventory.service import controls as inventory
 from engine.inventory.types import MoveFields, PoolName
-from engine.kernel.errors import InConflict
+from engine.publications.service import controls as publications
 
 ACTOR: Final = "rebalancer"
-_NOBODY_ASKED: Final = "is a marketplace, which cannot be asked for units here"
 
 
 class Mover(Protocol):
@@ -39,25 +38,30 @@ class Mover(Protocol):
         ...
 
 
-class Direct:
-    """Moves by the script `move`; no marketplace can be asked yet."""
+class Publishing:
+    """Moves as people's: at once, or as a drain where a marketplace shows the units."""
 
-    drains: bool = False
+    drains: bool = True
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
     async def move(self, decision: Decision) -> int:
         """Move the units; the lender's floor is kept by the script itself."""
-        return await controls.move(self._runtime, decision.tenant, wanted(decision), ACTOR)
+        return await inventory.move(self._runtime, decision.tenant, wanted(decision), ACTOR)
 
     async def request_drain(self, decision: Decision) -> None:
-        """Refuse: nobody can be asked."""
-        raise InConflict(f"{decision.lending.source} {_NOBODY_ASKED}")
+        """Have the marketplace show less; what no listing shows is moved at once."""
+        await publications.move(self._runtime, decision.tenant, wanted(decision), ACTOR)
 
     async def drained(self, decision: Decision) -> int | str | None:
-        """Refuse what another version asked for."""
-        return f"{decision.lending.source} {_NOBODY_ASKED}"
+        """Tell what became of it."""
+        found = await publications.get_move(self._runtime, decision.tenant, decision.move_id)
+        if found.drain is None:
+            return found.moved
+        if found.drain.state == "refused":
+            return f"{found.reason}: {found.told}" if found.told else found.reason
+        return found.drain.units if found.drain.state == "done" else None
 
 
 def wanted(decision: Decision) -> MoveFields:
@@ -67,7 +71,7 @@ def wanted(decision: Decision) -> MoveFields:
         decision.move_id,
         decision.sku,
         lending.units,
-        PoolName(lending.source, decision.campaign),
-        PoolName(lending.target, decision.campaign),
+        PoolName(lending.source, decision.campaign, decision.node_group),
+        PoolName(lending.target, decision.campaign, decision.node_group),
         lending.keep,
     )

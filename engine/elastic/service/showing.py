@@ -52,9 +52,9 @@ def shown(row: Mapping[str, Any]) -> LendingView:
     """Render a decision."""
     done_at = row["done_at"]
     return LendingView(
-        row["sku"], row["source"], row["target"], row["units"], row["how"], row["state"],
-        row["reason"], row["detail"], row["move_id"], codec.decode_json(row["figures"]),
-        rfc3339(to_ms(row["decided_at"])), done_at and rfc3339(to_ms(done_at)),
+        row["sku"], row["node_group"], row["source"], row["target"], row["units"], row["how"],
+        row["state"], row["reason"], row["detail"], row["move_id"],
+        codec.decode_json(row["figures"]), rfc3339(to_ms(row["decided_at"])), done_at and rfc3339(to_ms(done_at)),
     )  # fmt: skip
 
 
@@ -71,6 +71,7 @@ def _views(
             ShopView(
                 one.sku,
                 one.channel,
+                one.node_group,
                 one.available,
                 one.granted,
                 round(rate, 4),

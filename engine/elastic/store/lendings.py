@@ -29,7 +29,7 @@ async def write(
         SQL["write_lending"],
         [
             (
-                cell, *one[:5], one.lending.source, one.lending.target, one.lending.units,
+                cell, *one[:6], one.lending.source, one.lending.target, one.lending.units,
                 one.lending.how, one.lending.keep, one.lending.reason,
                 codec.encode(one.lending.figures).decode(), state, at,
             )
@@ -71,5 +71,7 @@ def _decision(row: Any) -> Decision:
         row["source"], row["target"], row["units"], row["how"], row["keep"], row["reason"],
         codec.decode_json(row["figures"]),
     )  # fmt: skip
-    named = (row["tenant"], row["campaign"], row["sku"], row["n"], row["move_id"])
-    return Decision(*named, lending)
+    return Decision(
+        row["tenant"], row["campaign"], row["sku"], row["node_group"], row["n"], row["move_id"],
+        lending,
+    )  # fmt: skip

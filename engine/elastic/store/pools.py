@@ -34,13 +34,16 @@ async def running_sales(tx: Connection, known: Iterable[Sale]) -> list[Sale]:
     return [sale for row in rows if (sale := _sale(row, named))]
 
 
-async def changed(tx: Connection, cell: str, sale: Sale) -> dict[str, list[Held]]:
-    """Return, by SKU, all its pools where one changed or is in need and nothing is under way."""
+async def changed(tx: Connection, cell: str, sale: Sale) -> dict[tuple[str, str], list[Held]]:
+    """Return, by SKU and group of nodes, all pools of SKUs of which one changed or is in need.
+
+    SKUs of which something is under way are not among them.
+    """
     rows = await tx.fetch(SQL["changed_pools"], cell, sale.tenant, sale.campaign, sale.pools)
-    by_sku: dict[str, list[Held]] = {}
+    found: dict[tuple[str, str], list[Held]] = {}
     for row in rows:
-        by_sku.setdefault(row["sku"], []).append(_held(row))
-    return by_sku
+        found.setdefault((row["sku"], row["node_group"]), []).append(_held(row))
+    return found
 
 
 async def note(tx: Connection, looks: Sequence[Look]) -> None:
@@ -87,8 +90,9 @@ def _sale(row: Any, known: Mapping[tuple[Tenant, str, int], Sale]) -> Sale | Non
 
 def _held(row: Any) -> Held:
     return Held(
-        row["tenant"], row["campaign"], row["sku"], row["channel"], row["pool_id"],
-        row["granted"], row["available"], row["used"], row["external"], row["draining"],
+        row["tenant"], row["campaign"], row["sku"], row["channel"], row["node_group"],
+        row["pool_id"], row["granted"], row["available"], row["used"], row["external"],
+        row["draining"],
         None if row["seen_used"] is None else _seen(row),
     )  # fmt: skip
 

@@ -1,13 +1,10 @@
 """A look at the pools: what it reads, what it notes, and what it decides once."""
 
-from types import SimpleNamespace
-
 import msgspec
 import pytest
 
 from engine.elastic.service.carrying import carry_out
 from engine.elastic.service.deciding import Position, decide
-from engine.elastic.service.movers import Direct
 from engine.infra import postgres
 from engine.kernel.errors import Closed, InConflict
 
@@ -199,6 +196,38 @@ async def test_a_sale_that_is_over_or_does_not_lend_is_left_alone(books, pg):
     assert await pg.fetchval("SELECT count(*) FROM elastic_seen") == 0
 
 
+async def test_units_stay_with_the_nodes_of_their_group(books, pg):
+    await books.open(mall=100, mini=100)
+    await pg.execute("UPDATE pools SET node_group = 'north' WHERE channel = 'mini'")
+    await in_need(books)
+    assert await books.lendings() == []
+    seen = await pg.fetchval("SELECT note FROM elastic_seen WHERE pool_id = 'S0-mall'")
+    assert seen == "no shop has units to spare"
+    await pg.execute("UPDATE pools SET node_group = 'north'")
+    await books.sell("S0-mall", 1)
+    await books.look()
+    (one,) = await books.lendings()
+    assert (one["source"], one["target"], one["node_group"]) == ("mini", "mall", "north")
+
+
+async def test_two_groups_of_a_sku_lend_apart_and_are_numbered_together(books, pg, pool):
+    await books.open(mall=100, mini=100, toko=100, wemo=100)
+    await pg.execute("UPDATE pools SET node_group = 'north' WHERE channel IN ('toko', 'wemo')")
+    await books.look()
+    await books.later()
+    for one in ("S0-mall", "S0-toko"):
+        await books.sell(one, 95)
+    await books.look()
+    mover = Told()
+    await carry_out(pool, "1", mover)
+    found = {one["node_group"]: one for one in await books.lendings()}
+    assert {group: (one["source"], one["target"]) for group, one in found.items()} == {
+        "": ("mini", "mall"), "north": ("wemo", "toko"),
+    }  # fmt: skip
+    assert sorted(one["n"] for one in found.values()) == [1, 2]
+    assert len({*mover.moved}) == 2
+
+
 async def test_one_process_decides_at_a_time(books):
     await books.open(mall=100, mini=100)
     assert await books.look(owner="w1")
@@ -216,14 +245,3 @@ async def test_a_campaign_that_cannot_be_read_is_passed_by(books, pg):
         " starts_at, ends_at, returns, pools FROM campaigns"
     )
     assert [one.campaign for one in (await books.look()).sales] == ["sale"]
-
-
-async def test_a_marketplace_that_cannot_be_asked_is_said_to_be_one(books, pool):
-    await books.open(mall=100, tmall=100)
-    await in_need(books, drains=True)
-    await carry_out(pool, "1", Direct(None))
-    (one,) = await books.lendings()
-    assert (one["state"], one["detail"]) == (
-        "refused", "tmall is a marketplace, which cannot be asked for units here",
-    )  # fmt: skip
-    assert await Direct(None).drained(SimpleNamespace(lending=SimpleNamespace(source="tmall")))
