@@ -151,8 +151,9 @@ JOIN pools AS p
 
 -- name: pools_of_skus
 -- `given` is what all grants amount to, `folded` those that are folded; the rest of what a pool has
--- came beside them. One statement, so that pools and grants are of one position of the log. OFFSET
--- keeps it to one look into the index a SKU, whatever Postgres knows of the tables.
+-- came beside them, `drained` of it by the engine's own drains. One statement, so that pools and
+-- grants are of one position of the log. OFFSET keeps it to one look into the index a SKU, whatever
+-- Postgres knows of the tables.
 -- $1 tenant, $2 skus
 SELECT
   p.pool_id, p.owner, p.sku, p.channel, p.campaign, p.node_group, p.ended, p.granted, p.available,
@@ -161,7 +162,13 @@ SELECT
   coalesce(s.units, 0) + g.folded AS folded,
   coalesce(s.seq, 0) AS summed_seq,
   greatest(coalesce(s.seq, 0), g.folded_seq) AS folded_seq,
-  greatest(coalesce(s.seq, 0), g.last_seq) AS last_seq
+  greatest(coalesce(s.seq, 0), g.last_seq) AS last_seq,
+  (
+    SELECT coalesce(sum(CASE WHEN d.target = p.pool_id THEN d.units ELSE -d.units END), 0)::bigint
+    FROM drains AS d
+    WHERE (d.source = p.pool_id OR d.target = p.pool_id)
+      AND d.actor = 'engine' AND d.moving AND d.state <> 'refused'
+  ) AS drained
 FROM unnest($2::text[]) AS w (sku)
 CROSS JOIN LATERAL (
   SELECT * FROM pools WHERE tenant = $1 AND sku = w.sku AND listing = '' OFFSET 0

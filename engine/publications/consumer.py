@@ -22,6 +22,7 @@ from engine.publications.service.shelving import Shelver
 _DUTY: Final = "shelver"
 _LOOK_SECONDS: Final = 0.2
 _RENEW_SECONDS: Final = 1.0
+_EXCESS_SECONDS: Final = 1.0
 _BACKOFF_SECONDS: Final = 0.5
 
 _log = structlog.get_logger(__name__)
@@ -55,6 +56,7 @@ async def _connected(runtime: Runtime) -> None:
 
 async def _work(runtime: Runtime, cell: Cell, db: Connection) -> None:
     shelves, mine_at, begun = Shelver(cell, runtime.clock), float("-inf"), False
+    excess_at = float("-inf")
     while True:
         await cell.wait_open()
         raise_if_cancelled()
@@ -72,6 +74,9 @@ async def _work(runtime: Runtime, cell: Cell, db: Connection) -> None:
             begun = True
         await shelves.notice(db)
         more = await shelves.shelve(db)
+        if now - excess_at >= _EXCESS_SECONDS:
+            excess_at = now
+            await draining.drain_excess(runtime, db)
         if shelves.draining:
             await draining.advance(runtime, db)
         if not more:

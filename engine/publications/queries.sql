@@ -1,6 +1,6 @@
 -- Tables: publications, publication_changes, drains
--- (engine/infra/migrations/0012_publications.sql), listings (…/0007_listings.sql), channels, skus,
--- campaigns, pool_moves (…/0002_reference.sql), pools, ledger, pauses, cells, events
+-- (engine/infra/migrations/0012_publications.sql), pool_excess (…/0010_supply.sql), listings
+-- (…/0007_listings.sql), channels, skus, campaigns, pool_moves (…/0002_reference.sql), pools, ledger, pauses, cells, events
 -- (…/0001_spine.sql).
 
 -- name: look
@@ -392,6 +392,24 @@ SELECT
 FROM publications AS s
 WHERE s.tenant = $1 AND s.channel = $2
   AND (s.item_id, s.sku_id) IN (SELECT * FROM unnest($3::text[], $4::text[]));
+
+-- name: excess
+-- Pools of marketplaces with more than their policy says, of which no drain is under way, nor was
+-- refused a moment ago. $1 actor of such drains, $2 seconds, $3 limit
+SELECT x.units, p.tenant, p.owner, p.sku, p.channel, p.campaign, p.node_group
+FROM pool_excess AS x
+JOIN pools AS p ON p.pool_id = x.pool_id
+WHERE NOT EXISTS (
+  SELECT FROM drains AS d
+  WHERE d.source = x.pool_id AND d.actor = $1
+    AND (d.ended_at IS NULL OR d.ended_at > now() - make_interval(secs => $2))
+)
+  AND EXISTS (
+    SELECT FROM listings AS l
+    WHERE l.tenant = p.tenant AND l.channel = p.channel AND l.sku = p.sku AND NOT l.removed
+  )
+ORDER BY x.since, x.pool_id
+LIMIT $3;
 
 -- name: drain_of_pool
 -- A drain that the engine began by itself and that has not ended. $1 source, $2 actor

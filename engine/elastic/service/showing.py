@@ -54,7 +54,8 @@ def shown(row: Mapping[str, Any]) -> LendingView:
     return LendingView(
         row["sku"], row["node_group"], row["source"], row["target"], row["units"], row["how"],
         row["state"], row["reason"], row["detail"], row["move_id"],
-        codec.decode_json(row["figures"]), rfc3339(to_ms(row["decided_at"])), done_at and rfc3339(to_ms(done_at)),
+        codec.decode_json(row["figures"]), rfc3339(to_ms(row["decided_at"])),
+        done_at and rfc3339(to_ms(done_at)),
     )  # fmt: skip
 
 

@@ -273,7 +273,7 @@ def _claimants(frame: _Frame, one: Pool) -> Iterator[Claimant]:
     name, now, key = one.name, frame.now, _key(one.name)
     sticky = name.channel in frame.stock.external and not one.ended
     known = Claimant(
-        key, used=one.used, free=one.free, moved=one.moved, sticky=sticky,
+        key, used=one.used, free=one.free, moved=one.moved - one.drained, sticky=sticky,
         shared=name == frame.name(name.node_group),
     )  # fmt: skip
     if one.ended:

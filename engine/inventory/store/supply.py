@@ -56,7 +56,7 @@ async def pools(
         found[row["sku"]].append(
             Pool(
                 row["pool_id"], name, row["last_seq"], row["given"], moved, row["available"],
-                row["used"], row["ended"],
+                row["used"], row["ended"], row["drained"],
             )
         )  # fmt: skip
         if row["folded_seq"] - row["summed_seq"] >= _SUM_FROM:

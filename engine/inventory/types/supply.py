@@ -39,7 +39,10 @@ class Base(NamedTuple):
 
 
 class Pool(NamedTuple):
-    """A pool as recorded. `given` is what its grants amount to, `moved` what came beside them."""
+    """A pool as recorded. `given` is what its grants amount to, `moved` what came beside them.
+
+    `drained` of that was brought there, or away, because a policy said so: nobody's wish.
+    """
 
     id: str
     name: Dimensions
@@ -49,6 +52,7 @@ class Pool(NamedTuple):
     free: int = 0
     used: int = 0  # held and sold, less owed
     ended: bool = False
+    drained: int = 0
 
 
 class Claim(NamedTuple):

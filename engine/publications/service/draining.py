@@ -24,6 +24,8 @@ from engine.publications.types import Drain, DrainReason, DrainState
 
 WITHIN_SECONDS: Final = 120.0  # as TIDEGATE_MOVE_SECONDS, for who has no settings at hand
 _ENGINE: Final = "engine"
+_REFUSED_SECONDS: Final = 60.0  # before what a shop refused is tried again; after a drain, planned
+_EXCESS_MAX: Final = 50
 
 _log = structlog.get_logger(__name__)
 
@@ -82,11 +84,22 @@ async def drain(
     if not await drains.is_drained(tx, pool.tenant, pool.channel, pool.sku):
         return None
     move_id = f"drain-{token(8)}"
-    wanted = MoveFields(move_id, pool.sku, units, PoolName(pool.channel, pool.campaign), PoolName())
+    wanted = MoveFields(
+        move_id, pool.sku, units, PoolName(pool.channel, pool.campaign, pool.node_group),
+        PoolName(node_group=pool.node_group),
+    )  # fmt: skip
     await request(
         tx, pool.tenant, wanted, (source, target), actor=_ENGINE, within_s=within_s, reason=reason
     )
     return move_id
+
+
+async def drain_excess(runtime: Runtime, db: Connection) -> None:
+    """Begin to drain what marketplaces' pools have beyond their policies."""
+    for pool, units in await drains.excess(db, _ENGINE, _REFUSED_SECONDS, _EXCESS_MAX):
+        async with db.transaction():
+            within_s = runtime.settings.move_seconds
+            await drain(db, pool, units, "supply_policy", within_s)
 
 
 async def advance(runtime: Runtime, db: Connection) -> None:

@@ -7,7 +7,7 @@ import msgspec
 
 from engine.infra import queries
 from engine.infra.postgres import Connection
-from engine.inventory.types import MoveFields
+from engine.inventory.types import Dimensions, MoveFields
 from engine.kernel import codec
 from engine.publications.store.looking import Key
 from engine.publications.types import (
@@ -112,6 +112,23 @@ async def confirmed(db: Connection, drain: Drain) -> list[Confirmed]:
     )  # fmt: skip
     by_link = {(row["item_id"], row["sku_id"]): _confirmed(row) for row in rows}
     return [by_link[item_id, sku_id] for item_id, sku_id, _ in drain.listings]
+
+
+async def excess(
+    db: Connection, actor: str, pause_s: float, limit: int
+) -> list[tuple[Dimensions, int]]:
+    """Return pools that have more than their policy says, and by how many units."""
+    rows = await db.fetch(SQL["excess"], actor, pause_s, limit)
+    return [
+        (
+            Dimensions(
+                row["tenant"], row["owner"], row["sku"], row["channel"], row["campaign"],
+                row["node_group"],
+            ),
+            row["units"],
+        )
+        for row in rows
+    ]  # fmt: skip
 
 
 async def of_pool(tx: Connection, source: str, actor: str) -> str | None:
