@@ -1,6 +1,6 @@
 -- Tables: publications, publication_changes, drains
 -- (engine/infra/migrations/0012_publications.sql), pool_excess (…/0010_supply.sql), listings
--- (…/0007_listings.sql), channels, skus, campaigns, pool_moves (…/0002_reference.sql), pools, ledger, pauses, cells, events
+-- (…/0007_listings.sql), bundles (…/0016_bundles.sql), channels, skus, campaigns, pool_moves (…/0002_reference.sql), pools, ledger, pauses, cells, events
 -- (…/0001_spine.sql).
 
 -- name: look
@@ -14,6 +14,11 @@ SELECT
     WHERE xid >= pg_snapshot_xmin($2::text::pg_snapshot)
       AND NOT pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
   ) AS listed,
+  EXISTS (
+    SELECT FROM bundles
+    WHERE xid >= pg_snapshot_xmin($2::text::pg_snapshot)
+      AND NOT pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
+  ) AS bundled,
   EXISTS (SELECT FROM publication_changes) AS changed,
   EXISTS (SELECT FROM publications) AS any_published,
   EXISTS (SELECT FROM drains WHERE ended_at IS NULL) AS draining,
@@ -34,6 +39,21 @@ FROM listings
 WHERE xid >= pg_snapshot_xmin($1::text::pg_snapshot)
   AND NOT pg_visible_in_snapshot(xid, $1::text::pg_snapshot);
 
+-- name: changed_bundles
+-- $1 as above
+SELECT tenant, sku
+FROM bundles
+WHERE xid >= pg_snapshot_xmin($1::text::pg_snapshot)
+  AND NOT pg_visible_in_snapshot(xid, $1::text::pg_snapshot);
+
+-- name: bundles_with
+-- Bundles of which one of these SKUs is a component. $1 tenants, $2 skus
+SELECT DISTINCT b.tenant, b.sku
+FROM unnest($1::text[], $2::text[]) AS a (tenant, sku)
+JOIN bundles AS b
+  ON b.tenant = a.tenant
+  AND b.components @> jsonb_build_array(jsonb_build_object('sku', a.sku));
+
 -- name: take_changes
 DELETE FROM publication_changes RETURNING tenant, channel, sku;
 
@@ -53,7 +73,14 @@ SELECT sku FROM publications WHERE tenant = $1 AND channel = $2;
 SELECT DISTINCT p.sku
 FROM pools AS p
 WHERE p.tenant = $1 AND p.campaign = $2
-  AND EXISTS (SELECT FROM publications AS s WHERE s.tenant = p.tenant AND s.sku = p.sku);
+  AND (
+    EXISTS (SELECT FROM publications AS s WHERE s.tenant = p.tenant AND s.sku = p.sku)
+    OR (p.tenant, p.sku) IN (
+      SELECT b.tenant, part ->> 'sku'
+      FROM bundles AS b
+      CROSS JOIN jsonb_array_elements(b.components) AS part
+    )
+  );
 
 -- name: every_sku
 SELECT DISTINCT l.tenant, l.sku
@@ -64,7 +91,7 @@ UNION
 SELECT tenant, sku FROM publications;
 
 -- name: moved_pools
--- Pools of published SKUs that the log moved behind one position and up to another, with the units
+-- Pools of published SKUs, or of parts of bundles, that the log moved behind one position and up to another, with the units
 -- that were taken from them by second of cell time. The first bound is for the index: ids of one
 -- millisecond are not in the order of their texts.
 -- $1 cell, $2 ms from which to look, as text, $3 $4 behind which position, $5 $6 up to which
@@ -81,7 +108,14 @@ FROM (
 JOIN pools AS p ON p.pool_id = l.pool_id
 WHERE (l.ms, l.n) > ($3::bigint, $4::bigint)
   AND (l.ms, l.n) <= ($5::bigint, $6::bigint)
-  AND EXISTS (SELECT FROM publications AS s WHERE s.tenant = p.tenant AND s.sku = p.sku)
+  AND (
+    EXISTS (SELECT FROM publications AS s WHERE s.tenant = p.tenant AND s.sku = p.sku)
+    OR (p.tenant, p.sku) IN (
+      SELECT b.tenant, part ->> 'sku'
+      FROM bundles AS b
+      CROSS JOIN jsonb_array_elements(b.components) AS part
+    )
+  )
 GROUP BY p.tenant, p.sku, l.pool_id, l.second
 ORDER BY l.second;
 
@@ -98,7 +132,7 @@ WITH links AS (
   JOIN publications AS s ON s.tenant = a.tenant AND s.sku = a.sku
 )
 SELECT
-  k.tenant, k.channel, k.item_id, k.sku_id, m.skus, m.units,
+  k.tenant, k.channel, k.item_id, k.sku_id, m.skus, m.units, b.components,
   s.number, s.state, s.sku, s.units_per, s.published, s.buffer, s.reach, s.lag_measured,
   s.reducible, s.fixed_buffer, s.lag_told, s.share,
   extract(epoch FROM now() - s.published_at)::double precision AS age_s
@@ -110,6 +144,8 @@ CROSS JOIN LATERAL (
   WHERE l.tenant = k.tenant AND l.channel = k.channel AND l.item_id = k.item_id
     AND l.sku_id = k.sku_id AND NOT l.removed
 ) AS m
+LEFT JOIN bundles AS b
+  ON b.tenant = k.tenant AND b.sku = m.skus[1] AND cardinality(m.skus) = 1
 LEFT JOIN publications AS s
   ON s.tenant = k.tenant AND s.channel = k.channel AND s.item_id = k.item_id
     AND s.sku_id = k.sku_id
@@ -167,14 +203,20 @@ WHERE s.number = excluded.number - 1
 RETURNING s.tenant, s.channel, s.item_id, s.sku_id, s.number;
 
 -- name: stop_sku
--- Publish 0 on every listing of a SKU that does not stand at it. $1 tenant, $2 sku
+-- Publish 0 on every listing of a SKU, or of a bundle with it, that does not stand at it.
+-- $1 tenant, $2 sku
 INSERT INTO publications AS s (
   tenant, channel, item_id, sku_id, number, state, sku, units_per, published
 )
 SELECT l.tenant, l.channel, l.item_id, l.sku_id, 1, 'paused', min(l.sku), min(l.units_per), 0
 FROM listings AS l
 JOIN channels AS c ON c.tenant = l.tenant AND c.channel = l.channel
-WHERE l.tenant = $1 AND l.sku = $2 AND NOT l.removed
+WHERE l.tenant = $1 AND NOT l.removed
+  AND (l.sku = $2 OR l.sku IN (
+    SELECT b.sku
+    FROM bundles AS b
+    WHERE b.tenant = $1 AND b.components @> jsonb_build_array(jsonb_build_object('sku', $2::text))
+  ))
   AND c.document ->> 'authority' = 'external'
 GROUP BY l.tenant, l.channel, l.item_id, l.sku_id
 ORDER BY l.tenant, l.channel, l.item_id, l.sku_id
@@ -185,10 +227,15 @@ SET
   state = 'paused', published = 0, buffer = 0;
 
 -- name: listings_of_sku
--- $1 tenant, $2 sku
+-- Those of bundles with it, too. $1 tenant, $2 sku
 SELECT channel, item_id, sku_id, number, published, acked_number, acked_at
 FROM publications
-WHERE tenant = $1 AND sku = $2
+WHERE tenant = $1
+  AND (sku = $2 OR sku IN (
+    SELECT b.sku
+    FROM bundles AS b
+    WHERE b.tenant = $1 AND b.components @> jsonb_build_array(jsonb_build_object('sku', $2::text))
+  ))
 ORDER BY channel, item_id, sku_id;
 
 -- name: list_publications
@@ -301,7 +348,13 @@ SELECT
     WHERE tenant = $1 AND channel = $2 AND document ->> 'authority' = 'external'
   )
   AND EXISTS (
-    SELECT FROM listings WHERE tenant = $1 AND channel = $2 AND sku = $3 AND NOT removed
+    SELECT FROM listings
+    WHERE tenant = $1 AND channel = $2 AND NOT removed
+      AND (sku = $3 OR sku IN (
+        SELECT b.sku
+        FROM bundles AS b
+        WHERE b.tenant = $1 AND b.components @> jsonb_build_array(jsonb_build_object('sku', $3::text))
+      ))
   );
 
 -- name: find_move
@@ -340,7 +393,12 @@ RETURNING move_id;
 -- $1 tenant, $2 channel, $3 sku
 SELECT EXISTS (
   SELECT FROM publications
-  WHERE tenant = $1 AND channel = $2 AND sku = $3 AND NOT reducible
+  WHERE tenant = $1 AND channel = $2 AND NOT reducible
+    AND (sku = $3 OR sku IN (
+      SELECT b.sku
+      FROM bundles AS b
+      WHERE b.tenant = $1 AND b.components @> jsonb_build_array(jsonb_build_object('sku', $3::text))
+    ))
 );
 
 -- name: open_drains
@@ -406,7 +464,16 @@ WHERE NOT EXISTS (
 )
   AND EXISTS (
     SELECT FROM listings AS l
-    WHERE l.tenant = p.tenant AND l.channel = p.channel AND l.sku = p.sku AND NOT l.removed
+    WHERE l.tenant = p.tenant AND l.channel = p.channel AND NOT l.removed
+      AND (
+        l.sku = p.sku
+        OR l.sku IN (
+          SELECT b.sku
+          FROM bundles AS b
+          WHERE b.tenant = p.tenant
+            AND b.components @> jsonb_build_array(jsonb_build_object('sku', p.sku))
+        )
+      )
   )
 ORDER BY x.since, x.pool_id
 LIMIT $3;

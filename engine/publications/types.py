@@ -53,7 +53,10 @@ class Number(NamedTuple):
 
 
 class Shelf(NamedTuple):
-    """A link with the SKUs that it stands for now, and what was published of it; None: nothing."""
+    """A link with the SKUs that it stands for now, and what was published of it; None: nothing.
+
+    `parts` are what the one SKU is a bundle of: SKUs and units of each in one bundle.
+    """
 
     link: Link
     skus: tuple[tuple[str, int], ...]
@@ -62,6 +65,7 @@ class Shelf(NamedTuple):
     last: Number | None = None
     measured_s: float | None = None
     age_s: float = 0.0
+    parts: tuple[tuple[str, int], ...] = ()
 
     @property
     def lag_s(self) -> float:
@@ -72,12 +76,17 @@ class Shelf(NamedTuple):
 
 
 class Reach(NamedTuple):
-    """What a channel can sell of a SKU now: units, what these pools owe, and the pools."""
+    """What a channel can sell of a SKU now: units, what these pools owe, and the pools.
+
+    Of a bundle: how many can be made; `parts` are what it can sell of each component, and how many
+    units of it are in one.
+    """
 
     state: State
     sellable: int = 0
     owed: int = 0
     pools: tuple[str, ...] = ()
+    parts: tuple[tuple["Reach", int], ...] = ()
 
 
 class Drain(NamedTuple):

@@ -5,7 +5,7 @@ of one must not see it sold out while another has it, and each sale lowers all o
 the units divided instead gives each listing its `share`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import ceil
 from typing import Final
 
@@ -33,6 +33,20 @@ def number(shelf: Shelf, reach: Reach, burn: float, draining: int) -> Number:
     buffer = ceil(burn * shelf.lag_s) + shelf.settings.buffer
     shown = max(0, there - buffer) * shelf.settings.share // (SHARE_WHOLE * units_per)
     return Number("on_sale", sku, units_per, shown, buffer, there)
+
+
+def of_parts(parts: Iterable[tuple[Reach, int, float, int]], lag_s: float) -> tuple[Reach, float]:
+    """Return for a bundle how many can be made of the part that binds, and how fast they go.
+
+    Parts are what is there of each, its units in one bundle, what its pools lose a second, and what
+    is on its way out of them.
+    """
+    found = [
+        ((one.sellable - one.owed - draining) // per, burn / per, one)
+        for one, per, burn, draining in parts
+    ]
+    there, burn, one = min(found, key=lambda part: part[0] - ceil(part[1] * lag_s))
+    return Reach(one.state, there, 0, one.pools), burn
 
 
 def smallest(reaches: Sequence[Reach]) -> Reach:

@@ -1,7 +1,7 @@
 """What the cell would sell through a channel now, from its own rules, pools and counters."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -9,16 +9,27 @@ from engine.inventory import rules as inventory
 from engine.publications.types import Reach
 
 _SEPARATOR: Final = inventory.SEPARATOR
+_IS_BUNDLE: Final = 6  # where an offer says so (lua/README.md)
+Draws: TypeAlias = Sequence[tuple[str, int]]  # pools and caps
 _list: Final = msgspec.msgpack.Decoder(list[Any]).decode
 
 
 class Asked(NamedTuple):
-    """A SKU in a channel, and the campaigns in which the channel has a pool of it."""
+    """A SKU in a channel, and the campaigns in which the channel has a pool of it.
+
+    `parts` are what a bundle is made of, its own SKU having no pool.
+    """
 
     tenant: str
     channel: str
     sku: str
     campaigns: tuple[str, ...] = ()
+    parts: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def drawn(self) -> tuple[tuple[str, int], ...]:
+        """The SKUs that one of it draws, and how many units of each."""
+        return self.parts or ((self.sku, 1),)
 
 
 class Pool(NamedTuple):
@@ -33,9 +44,9 @@ def pause_field(tenant: str, scope: str, name: str) -> str:
     return _SEPARATOR.join(("pause", tenant, scope, name))
 
 
-def offer_field(one: Asked, campaign: str) -> str:
-    """Name the rule by which a channel sells a SKU; campaign "" is every day."""
-    return _SEPARATOR.join(("offer", one.tenant, campaign, one.channel, one.sku))
+def offer_field(one: Asked, campaign: str, sku: str = "") -> str:
+    """Name the rule by which a channel sells it, or a part of it; campaign "" is every day."""
+    return _SEPARATOR.join(("offer", one.tenant, campaign, one.channel, sku or one.sku))
 
 
 def campaign_field(tenant: str, campaign: str) -> str:
@@ -45,54 +56,72 @@ def campaign_field(tenant: str, campaign: str) -> str:
 
 def fields_of(one: Asked) -> Iterable[str]:
     """Yield every rule that says what is sold of it."""
-    yield pause_field(one.tenant, "sku", one.sku)
-    yield offer_field(one, "")
     for campaign in one.campaigns:
         yield campaign_field(one.tenant, campaign)
         yield pause_field(one.tenant, "campaign", campaign)
-        yield offer_field(one, campaign)
+    for sku in {one.sku, *(sku for sku, _ in one.parts)}:
+        yield pause_field(one.tenant, "sku", sku)
+        yield offer_field(one, "", sku)
+        for campaign in one.campaigns:
+            yield offer_field(one, campaign, sku)
 
 
-def in_force(
-    one: Asked, rules: Mapping[str, bytes], now_ms: int
-) -> tuple[bool, list[list[tuple[str, int]]]]:
-    """Return whether all sale of it is paused, and the draws of the offers that are in force.
+def in_force(one: Asked, rules: Mapping[str, bytes], now_ms: int) -> tuple[bool, list[list[Draws]]]:
+    """Return whether all sale of it is paused, and the offers in force: draws by what is `drawn`.
 
     Campaigns that run replace what is sold every day: orders of such a day name the campaign.
     """
-    if pause_field(one.tenant, "sku", one.sku) in rules:
+    if any(pause_field(one.tenant, "sku", sku) in rules for sku in (one.sku, *dict(one.parts))):
         return True, []
     running, paused = [], False
     for campaign in one.campaigns:
-        window, offer = rules.get(campaign_field(one.tenant, campaign)), offer_field(one, campaign)
-        if window is None or offer not in rules:
+        window = rules.get(campaign_field(one.tenant, campaign))
+        if window is None or not _is_sold(one, rules.get(offer_field(one, campaign))):
             continue
         _, starts_at, ends_at, *_ = _list(window)
-        draws = inventory.draws_of(rules[offer])
-        if not starts_at <= now_ms < ends_at or not draws:
+        if not starts_at <= now_ms < ends_at:
             continue
         if pause_field(one.tenant, "campaign", campaign) in rules:
             paused = True
         else:
-            running.append(draws)
+            running.append(_draws(one, campaign, rules))
     if paused or running:
         return paused and not running, running
-    everyday = rules.get(offer_field(one, ""))
-    draws = inventory.draws_of(everyday) if everyday else []
-    return False, [draws] if draws else []
+    everyday = _draws(one, "", rules)
+    return False, [everyday] if all(everyday) else []
 
 
 def reach(
-    one: Asked,
-    draws: Sequence[tuple[str, int]],
-    pools: Mapping[str, Pool],
-    counted: Mapping[str, int],
+    one: Asked, offer: Sequence[Draws], pools: Mapping[str, Pool], counted: Mapping[str, int]
 ) -> Reach:
     """Return what an offer has for its channel now."""
+    found = [_reach(one, draws, pools, counted) for draws in offer]
+    if not one.parts:
+        return found[0]
+    parts = tuple((part, per) for part, (_, per) in zip(found, one.parts, strict=True))
+    units = min((part.sellable - part.owed) // per for part, per in parts)
+    return Reach("on_sale", units, 0, tuple(pool for part in found for pool in part.pools), parts)
+
+
+def _reach(
+    one: Asked, draws: Draws, pools: Mapping[str, Pool], counted: Mapping[str, int]
+) -> Reach:
     known = {pool: pools[pool].available for pool, _ in draws if pool in pools}
     units = sum(inventory.sellable(one.channel, draws, known, counted))
     owed = sum(pools[pool].owed for pool in known)
     return Reach("on_sale", units, owed, tuple(pool for pool, _ in draws))
+
+
+def _is_sold(one: Asked, offer: bytes | None) -> bool:
+    """Tell whether a campaign sells it: a bundle only if that names it, for it draws nothing."""
+    if offer is None:
+        return False
+    return any(_list(offer)[_IS_BUNDLE:]) if one.parts else bool(inventory.draws_of(offer))
+
+
+def _draws(one: Asked, campaign: str, rules: Mapping[str, bytes]) -> list[Draws]:
+    told = (rules.get(offer_field(one, campaign, sku)) for sku, _ in one.drawn)
+    return [inventory.draws_of(body) if body else [] for body in told]
 
 
 def capped(channel: str, draws: Iterable[tuple[str, int]]) -> Iterable[str]:

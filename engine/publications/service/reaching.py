@@ -19,14 +19,16 @@ async def reaches(cell: Cell, asked: Collection[Asked]) -> dict[tuple[str, str, 
     rules = await cellside.read(cell, "rules", fields)
     now_ms = cell.now_ms()
     force = {one: offers.in_force(one, rules, now_ms) for one in asked}
-    drawn = [(one, draws) for one, (_, all_of) in force.items() for draws in all_of]
+    drawn = [
+        (one, draws) for one, (_, all_of) in force.items() for offer in all_of for draws in offer
+    ]
     have = await pools(cell, {pool for _, draws in drawn for pool, _ in draws})
     capped = {field for one, draws in drawn for field in offers.capped(one.channel, draws)}
     told = await cellside.read(cell, "counters", capped)
     counted = {field: int(value) for field, value in told.items()}
     found = {}
     for one, (paused, all_of) in force.items():
-        least = numbers.smallest([offers.reach(one, draws, have, counted) for draws in all_of])
+        least = numbers.smallest([offers.reach(one, offer, have, counted) for offer in all_of])
         found[one.tenant, one.channel, one.sku] = Reach("paused") if paused else least
     return found
 

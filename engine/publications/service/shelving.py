@@ -46,6 +46,8 @@ class Shelver:
         seen = await looking.look(db, self.cell.id, self.snapshot, _TURNING_S)
         if seen.listed:
             self._soon(await looking.changed_listings(db, self.snapshot))
+        if seen.bundled:
+            self._soon(await looking.changed_bundles(db, self.snapshot))
         if seen.changed:
             for tenant, channel, sku in await looking.take_changes(db):
                 keys = [Key(tenant, sku)]
@@ -70,10 +72,13 @@ class Shelver:
         keys = [key for key, at in self.due.items() if at <= now][:_SKUS_MAX]
         if not keys:
             return False
-        open_drains = await drains.standing(db, keys) if self.draining else []
-        found = await shelves.shelves(db, keys)
-        reaches = await self._reaches(db, keys, found)
-        later = await self._write(db, found, reaches, open_drains)
+        bundles = await shelves.bundles_with(db, keys)
+        found = await shelves.shelves(db, {*keys, *bundles})
+        parts = {Key(one.link.tenant, sku) for one in found for sku, _ in one.parts}
+        # before what is there: a drain that ends between is counted twice rather than not at all
+        open_drains = await drains.standing(db, {*keys, *parts}) if self.draining else []
+        reaches = await self._reaches(db, {*keys, *parts}, found)
+        later = await self._write(db, found, reaches, open_drains, {*keys})
         for key in keys:
             if self.due[key] <= now:
                 del self.due[key]
@@ -97,12 +102,14 @@ class Shelver:
         self, db: Connection, keys: Collection[Key], found: Iterable[Shelf]
     ) -> dict[tuple[str, str, str], Reach]:
         wanted = {
-            (shelf.link.tenant, shelf.link.channel, shelf.skus[0][0])
+            (shelf.link.tenant, shelf.link.channel, shelf.skus[0][0]): shelf.parts
             for shelf in found
             if len(shelf.skus) == 1
         }
         campaigns = await shelves.campaigns_of(db, keys)
-        asked = [Asked(*one, campaigns.get(one, ())) for one in wanted]
+        asked = [
+            Asked(*one, _campaigns(one, parts, campaigns), parts) for one, parts in wanted.items()
+        ]
         return await reaching.reaches(self.cell, asked)
 
     async def _write(
@@ -111,8 +118,12 @@ class Shelver:
         found: Iterable[Shelf],
         reaches: Mapping[tuple[str, str, str], Reach],
         open_drains: Collection[Drain],
+        keys: Collection[Key],
     ) -> dict[Key, float]:
-        """Write numbers that changed; return SKUs that have to be looked at again, and when."""
+        """Write numbers that changed; return SKUs that have to be looked at again, and when.
+
+        `keys` are the SKUs of which all listings are among these, and so known to a drain.
+        """
         listed = self._sorted(found, reaches, open_drains)
         async with db.transaction():
             written = await shelves.publish(db, listed.changed)
@@ -122,7 +133,8 @@ class Shelver:
                 else:  # somebody wrote to it just now
                     listed.wait(shelf, wanted, _AFTER_LOOK_S)
             for one in open_drains:
-                if one.state == "requested" and not listed.waits_for(one):
+                known = one.state == "requested" and Key(one.tenant, one.sku) in keys
+                if known and not listed.waits_for(one):
                     await drains.mark_draining(db, one, listed.numbers_for(one))
         return listed.later
 
@@ -135,7 +147,8 @@ class Shelver:
         now_s, made = self.cell.now_ms() // 1_000, _Sorted()
         for shelf in found:
             wanted, rate = self._wanted(shelf, reaches, open_drains, now_s)
-            urgent = any(_is_of(one, shelf.link, wanted) for one in open_drains)
+            made.drawn[shelf.link] = {wanted.sku, *(sku for sku, _ in shelf.parts)}
+            urgent = any(made.is_of(one, shelf.link) for one in open_drains)
             wait_s = numbers.waits_s(shelf, wanted, urgent=urgent)
             if rate:
                 made.look(Key(shelf.link.tenant, wanted.sku), _BURNING_S)
@@ -156,9 +169,17 @@ class Shelver:
     ) -> tuple[Number, float]:
         sku = shelf.skus[0][0] if len(shelf.skus) == 1 else ""
         reach = reaches.get((shelf.link.tenant, shelf.link.channel, sku), Reach("not_on_sale"))
+        if not reach.parts:
+            rate, draining = self._leaving(reach, open_drains, now_s)
+            return numbers.number(shelf, reach, rate, draining), rate
+        leaving = [(*part, *self._leaving(part[0], open_drains, now_s)) for part in reach.parts]
+        least, rate = numbers.of_parts(leaving, shelf.lag_s)
+        return numbers.number(shelf, least, rate, 0), max(burn for _, _, burn, _ in leaving)
+
+    def _leaving(self, reach: Reach, open_drains: Iterable[Drain], now_s: int) -> tuple[float, int]:
+        """Return what its pools lose a second, and what is on its way out of them."""
         rate = sum(self.burn.rate(pool, now_s) for pool in reach.pools)
-        draining = sum(one.units for one in open_drains if one.source in reach.pools)
-        return numbers.number(shelf, reach, rate, draining), rate
+        return rate, sum(one.units for one in open_drains if one.source in reach.pools)
 
     def _soon(self, keys: Iterable[Key]) -> None:
         for key in keys:
@@ -172,13 +193,19 @@ class Shelver:
 class _Sorted:
     """Listings by what is to be done: to be written, right as they are, or not yet to be told.
 
-    `later` are SKUs that have to be looked at again, and after how many seconds.
+    `later` are SKUs that have to be looked at again, and after how many seconds; `drawn` are those
+    that a sale of the listing draws: a bundle's components, too.
     """
 
     changed: list[tuple[Shelf, Number]] = field(default_factory=list)
     standing: dict[Link, tuple[Number, int]] = field(default_factory=dict)
     waiting: list[tuple[Link, Number]] = field(default_factory=list)
     later: dict[Key, float] = field(default_factory=dict)
+    drawn: dict[Link, set[str]] = field(default_factory=dict)
+
+    def is_of(self, drain: Drain, link: Link) -> bool:
+        same = (drain.tenant, drain.channel) == (link.tenant, link.channel)
+        return same and drain.sku in self.drawn[link]
 
     def look(self, key: Key, seconds: float) -> None:
         self.later[key] = min(seconds, self.later.get(key, seconds))
@@ -188,19 +215,28 @@ class _Sorted:
         self.look(Key(shelf.link.tenant, wanted.sku), seconds)
 
     def waits_for(self, drain: Drain) -> bool:
-        return any(_is_of(drain, link, wanted) for link, wanted in self.waiting)
+        return any(self.is_of(drain, link) for link, _ in self.waiting)
 
     def numbers_for(self, drain: Drain) -> list[tuple[str, str, int]]:
         """What shops have to confirm: numbers that do not count the drain's units any more."""
         return [
             (link.item_id, link.sku_id, number)
             for link, (wanted, number) in sorted(self.standing.items())
-            if _is_of(drain, link, wanted) and wanted.state != "unmapped"
+            if self.is_of(drain, link) and wanted.state != "unmapped"
         ]
 
 
-def _is_of(drain: Drain, link: Link, number: Number) -> bool:
-    return (drain.tenant, drain.channel, drain.sku) == (link.tenant, link.channel, number.sku)
+def _campaigns(
+    one: tuple[str, str, str],
+    parts: Iterable[tuple[str, int]],
+    known: Mapping[tuple[str, str, str], tuple[str, ...]],
+) -> tuple[str, ...]:
+    """Return the campaigns in which a channel has pools of a SKU, or of what it is made of."""
+    tenant, channel, sku = one
+    drawn = [sku, *(part for part, _ in parts)]
+    return tuple(
+        sorted({name for each in drawn for name in known.get((tenant, channel, each), ())})
+    )
 
 
 def _position(log_id: str) -> tuple[int, int]:

@@ -23,6 +23,7 @@ class Look(NamedTuple):
     last_id: str
     snapshot: str
     listed: bool
+    bundled: bool
     changed: bool
     any_published: bool
     draining: bool
@@ -44,8 +45,9 @@ async def look(db: Connection, cell: str, snapshot: str, turning_s: float) -> Lo
     row = await db.fetchrow(SQL["look"], cell, snapshot, turning_s)
     assert row is not None, "a SELECT without FROM has one row"
     return Look(
-        row["last_id"], row["snapshot"], row["listed"], row["changed"], row["any_published"],
-        row["draining"], frozenset(tuple(one.split("\x1f")) for one in row["pauses"]),
+        row["last_id"], row["snapshot"], row["listed"], row["bundled"], row["changed"],
+        row["any_published"], row["draining"],
+        frozenset(tuple(one.split("\x1f")) for one in row["pauses"]),
         [tuple(one.split("\x1f")) for one in row["turning"]],
     )  # fmt: skip
 
@@ -53,6 +55,11 @@ async def look(db: Connection, cell: str, snapshot: str, turning_s: float) -> Lo
 async def changed_listings(db: Connection, snapshot: str) -> list[Key]:
     """Return SKUs of mappings that a snapshot did not see."""
     return [Key(*row) for row in await db.fetch(SQL["changed_listings"], snapshot)]
+
+
+async def changed_bundles(db: Connection, snapshot: str) -> list[Key]:
+    """Return bundles whose components changed, as far as a snapshot did not see it."""
+    return [Key(*row) for row in await db.fetch(SQL["changed_bundles"], snapshot)]
 
 
 async def take_changes(db: Connection) -> list[tuple[str, str, str]]:

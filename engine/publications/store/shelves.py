@@ -29,6 +29,11 @@ async def shelves(db: Connection, keys: Collection[Key]) -> list[Shelf]:
     return [_shelf(row) for row in await db.fetch(SQL["shelves"], *_columns(keys))]
 
 
+async def bundles_with(db: Connection, keys: Collection[Key]) -> list[Key]:
+    """Return the bundles of which one of these SKUs is a component."""
+    return [Key(*row) for row in await db.fetch(SQL["bundles_with"], *_columns(keys))]
+
+
 async def campaigns_of(
     db: Connection, keys: Collection[Key]
 ) -> dict[tuple[str, str, str], tuple[str, ...]]:
@@ -108,8 +113,10 @@ async def write_events(
 def _shelf(row: Any) -> Shelf:
     link = Link(row["tenant"], row["channel"], row["item_id"], row["sku_id"])
     skus = tuple(zip(row["skus"] or (), row["units"] or (), strict=True))
+    made_of = codec.decode_json(row["components"]) if row["components"] else ()
+    parts = tuple((one["sku"], one["quantity"]) for one in made_of)
     if row["number"] is None:
-        return Shelf(link, skus, Settings())
+        return Shelf(link, skus, Settings(), parts=parts)
     return Shelf(
         link,
         skus,
@@ -121,6 +128,7 @@ def _shelf(row: Any) -> Shelf:
         ),
         row["lag_measured"],
         row["age_s"],
+        parts,
     )  # fmt: skip
 
 

@@ -127,3 +127,11 @@ def test_burn_is_the_fastest_of_a_minute_and_shorter_times():
     assert burn.rate("q", 121) == 0
     assert burn.rate("p", 161) == pytest.approx(3 / 60)
     assert burn.rate("p", 181) == 0
+
+
+def test_of_a_bundle_the_part_counts_that_lasts_shortest():
+    full, scarce = Reach("on_sale", 100, 10, ("a",)), Reach("on_sale", 40, 0, ("b",))
+    found, burn = numbers.of_parts([(full, 2, 0.0, 10), (scarce, 1, 0.5, 0)], 30.0)
+    assert (found.sellable, found.pools, burn) == (40, ("b",), 0.5)
+    found, burn = numbers.of_parts([(full, 2, 8.0, 30), (scarce, 1, 0.0, 0)], 2.0)
+    assert (found.sellable, found.pools, burn) == (30, ("a",), 4.0)

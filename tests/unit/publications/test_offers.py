@@ -45,16 +45,57 @@ CASES = {
 
 @pytest.mark.parametrize(("rules", "now_ms", "found"), CASES.values(), ids=CASES)
 def test_in_force(rules, now_ms, found):
-    assert offers.in_force(ONE, rules, now_ms) == found
+    assert offers.in_force(ONE, rules, now_ms) == (found[0], [[draws] for draws in found[1]])
     assert set(rules) <= set(offers.fields_of(ONE)), "and the cell is asked for them all"
 
 
 def test_caps_and_debts_of_an_offer_count():
     pools = {"own": Pool(3, 1), "shared": Pool(20, 2)}
     (field,) = offers.capped("tmall", EVERY)
-    found = offers.reach(ONE, EVERY, pools, {field: 1})
+    found = offers.reach(ONE, [EVERY], pools, {field: 1})
     assert (found.sellable, found.owed, found.pools) == (7, 3, ("own", "shared"))
-    assert offers.reach(ONE, EVERY, {}, {}).sellable == 0, "pools that the cell does not have"
+    assert offers.reach(ONE, [EVERY], {}, {}).sellable == 0, "pools that the cell does not have"
+
+
+SET = Asked("main", "tmall", "SET", ("d11",), (("A", 2), ("B", 1)))
+
+
+def of_part(sku, campaign, *draws):
+    return {offers.offer_field(SET, campaign, sku): PACK([1, list(draws), 0, 0])}
+
+
+PARTS = of_part("A", "", ("a", -1)) | of_part("B", "", ("b", -1))
+IN_D11 = of_part("A", "d11", ("a-c", -1)) | of_part("B", "d11", ("b-c", -1)) | {
+    offers.campaign_field("main", "d11"): PACK([1, 100, 200, 0, 0, [], 0])
+}  # fmt: skip
+NAMED = {offers.offer_field(SET, "d11"): PACK([1, [], 3, 0, 0, "", 1])}
+NO_MORE = {offers.offer_field(SET, "d11"): PACK([2, [], 0, 0, 0, ""])}
+DAILY, SALE = [[("a", -1)], [("b", -1)]], [[("a-c", -1)], [("b-c", -1)]]
+OF_B = {offers.pause_field("main", "sku", "B"): PACK([1, "me", ""])}
+OF_SET = {offers.pause_field("main", "sku", "SET"): PACK([1, "me", ""])}
+# fmt: off
+BUNDLED = {
+    "every day":                     (PARTS, (False, [DAILY])),
+    "a part is not sold here":       (of_part("A", "", ("a", -1)), (False, [])),
+    "a campaign names it":           (PARTS | IN_D11 | NAMED, (False, [SALE])),
+    "only its parts are in it":      (PARTS | IN_D11, (False, [DAILY])),
+    "the campaign dropped it":       (PARTS | IN_D11 | NO_MORE, (False, [DAILY])),
+    "paused":                        (PARTS | OF_SET, (True, [])),
+    "a part is paused":              (PARTS | OF_B, (True, [])),
+}
+# fmt: on
+
+
+@pytest.mark.parametrize(("rules", "found"), BUNDLED.values(), ids=BUNDLED)
+def test_a_bundle_is_sold_where_its_parts_are(rules, found):
+    assert offers.in_force(SET, rules, 150) == found
+    assert set(rules) <= set(offers.fields_of(SET)), "and the cell is asked for them all"
+
+
+def test_of_a_bundle_there_are_as_many_as_of_the_part_that_binds():
+    found = offers.reach(SET, DAILY, {"a": Pool(9, 2), "b": Pool(40, 0)}, {})
+    assert (found.sellable, found.owed, found.pools) == (3, 0, ("a", "b"))
+    assert offers.reach(SET, DAILY, {"a": Pool(9, 0)}, {}).sellable == 0
 
 
 def test_a_pool_that_ended_has_nothing_for_sale():
