@@ -1,4 +1,5 @@
--- Tables: channels (engine/infra/migrations/0002_reference.sql).
+-- Tables: channels (engine/infra/migrations/0002_reference.sql); read besides: pools
+-- (…/0001_spine.sql).
 
 -- name: get_channel
 -- $1 tenant, $2 channel
@@ -61,6 +62,12 @@ WHERE c.tenant = done.tenant AND c.channel = done.channel;
 UPDATE channels
 SET published_version = planned_version
 WHERE published_version < planned_version;
+
+-- name: skus_with_pools
+-- $1 tenant, $2 channel
+SELECT DISTINCT sku
+FROM pools
+WHERE tenant = $1 AND channel = $2 AND NOT ended;
 
 -- name: authorities
 -- What ingest keeps in memory of every channel.

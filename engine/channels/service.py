@@ -20,12 +20,21 @@ __all__ = ["Unplanned", "get", "known", "mark_planned", "mark_published", "page"
 async def put(
     runtime: Runtime, tenant: Tenant, channel: str, fields: ChannelFields, match: Match, actor: str
 ) -> Saved[ChannelFields]:
-    """Create or change a channel and wake the publisher."""
+    """Create or change a channel and wake the publisher.
+
+    Whether it is a marketplace is an input of the plan of every SKU that it has pools of.
+    """
     rules.check(fields)
     async with runtime.pool.acquire() as connection, connection.transaction():
+        before = await store.Channels().lock(connection, tenant, channel)
         saved = await versioned.put(
             connection, store.Channels(), tenant, channel, fields, match=match, actor=actor
         )
+        if before is not None and before.value.authority != fields.authority:
+            await publishing.change_inputs(connection, tenant)
+            await publishing.changed(
+                connection, tenant, await store.skus_with_pools(connection, tenant, channel)
+            )
         await publishing.wake(connection)
         return saved
 

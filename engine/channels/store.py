@@ -68,6 +68,11 @@ async def page(
     return [kept for row in rows if (kept := _kept(row))]
 
 
+async def skus_with_pools(tx: Connection, tenant: Tenant, channel: str) -> list[str]:
+    """Return the SKUs of which a channel has pools of its own."""
+    return [row["sku"] for row in await tx.fetch(SQL["skus_with_pools"], tenant, channel)]
+
+
 async def known(db: Connection, tenant: Tenant, channels: Iterable[str]) -> set[str]:
     """Return those of these channels that exist."""
     rows = await db.fetch(SQL["known_channels"], tenant, list(channels))

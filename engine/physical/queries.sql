@@ -45,6 +45,30 @@ SELECT DISTINCT tenant, sku
 FROM stock_keys
 WHERE tenant = $1 AND node = $2;
 
+-- name: lock_node_scopes
+-- Nobody makes keys at it until the transaction ends. $1 tenant, $2 node
+SELECT owner
+FROM stock_scopes
+WHERE tenant = $1 AND node = $2
+ORDER BY owner
+FOR NO KEY UPDATE;
+
+-- name: lock_node_balances
+-- In the order of lock_balances. $1 tenant, $2 node
+SELECT b.key_id
+FROM stock_balances AS b
+WHERE b.key_id IN (SELECT k.key_id FROM stock_keys AS k WHERE k.tenant = $1 AND k.node = $2)
+ORDER BY b.key_id
+FOR NO KEY UPDATE;
+
+-- name: ever_assigned
+-- Less what was cancelled. $1 tenant, $2 node
+SELECT EXISTS (
+  SELECT FROM stock_keys AS k
+  JOIN stock_balances AS b ON b.key_id = k.key_id
+  WHERE k.tenant = $1 AND k.node = $2 AND b.committed + b.handed_over + b.shipped > 0
+);
+
 -- name: known_nodes
 -- $1 tenant, $2 nodes; none is ever removed.
 SELECT node

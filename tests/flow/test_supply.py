@@ -8,6 +8,8 @@ import msgspec
 import pytest
 
 from engine.infra import keys
+from engine.physical.service import assignments
+from engine.physical.types.facts import Assignment
 from tests.fault.engines import certificate, house, id_of
 
 RATIO = {"sku": "tea", "channels": [{"channel": "mall", "ratio": 0.25}, {"channel": "app"}]}
@@ -198,6 +200,64 @@ async def test_groups_of_nodes_are_shared_apart_and_drawn_from_in_order(shop, ev
     assert await shop.buy("1", 7, sku="oolong") == 202
     await eventually(lambda: are(("east", "", 2, 1), ("east", "mall", 0, 2), ("west", "", 0, 4)))
     assert await shop.buy("2", 3, sku="oolong") == "sold_out"
+    await certificate(shop.api)
+
+
+async def assigned(shop, order, units):
+    name = Assignment(order, 1, "N", 1)
+    async with shop.api.process.pool.acquire() as db, db.transaction():
+        wanted = [assignments.Wanted(name, "", "tea", units)]
+        await assignments.assign(db, "main", wanted, datetime.now(UTC))
+    return name
+
+
+@pytest.mark.parametrize("change", [{"group": "east"}, {"controlled_by": "supplier"}])
+async def test_a_node_that_orders_got_units_of_stays_where_it_is(shop, eventually, change):
+    await shop.put("/v1/supply-policies/tea", RATIO)
+    await shop.count(8)
+    await eventually(shop.has(mall=2, shared=6))
+    assert await shop.buy("1", 3, "app") == 202
+    etag = (await shop.api.call("GET", "/v1/nodes/N")).headers["ETag"]
+    name = await assigned(shop, "1", 3)
+    answer = await shop.api.call("PUT", "/v1/nodes/N", {"name": "N", **change}, If_Match=etag)
+    (field,) = change
+    assert (answer.status, answer.code) == (409, "conflict"), answer.document
+    assert f"make a new node with the other {field}" in answer.document["detail"]
+    assert (await shop.api.call("GET", "/v1/nodes/N")).headers["ETag"] == etag
+    body = {"name": "the same", "enabled": True}
+    await shop.put("/v1/nodes/N", body, If_Match=etag)  # anything else may change
+    async with shop.api.process.pool.acquire() as db, db.transaction():
+        await assignments.cancel(db, "main", [name], datetime.now(UTC))
+    etag = (await shop.api.call("GET", "/v1/nodes/N")).headers["ETag"]
+    await shop.put("/v1/nodes/N", {"name": "N", **change}, If_Match=etag)
+
+
+async def test_a_channel_that_becomes_a_marketplace_is_planned_as_one(shop, eventually):
+    policy = {"sku": "tea", "channels": [{"channel": "mall", "quota": 6}, {"channel": "app"}]}
+    await shop.put("/v1/supply-policies/tea", policy)
+    await shop.count(10)
+    await eventually(shop.has(mall=6, shared=4))
+    etag = (await shop.api.call("GET", "/v1/channels/mall")).headers["ETag"]
+    external = {"name": "mall", "authority": "external"}
+    await shop.put("/v1/channels/mall", external, If_Match=etag)
+    assert await shop.pg.fetchval("SELECT count(*) FROM stock_changes WHERE sku = 'cup'") == 0
+
+    async def planned():
+        return not await shop.pg.fetchval("SELECT count(*) FROM stock_changes")
+
+    await eventually(planned)
+    policy["channels"][0]["quota"] = 1
+    etag = (await shop.api.call("GET", "/v1/supply-policies/tea")).headers["ETag"]
+    await shop.put("/v1/supply-policies/tea", policy, If_Match=etag)
+
+    async def excess():
+        return await shop.pg.fetchval("SELECT sum(units) FROM pool_excess") == 5
+
+    await eventually(excess)
+    assert await shop.free("mall") == 6, "its buyers see them"
+    etag = (await shop.api.call("GET", "/v1/channels/mall")).headers["ETag"]
+    await shop.put("/v1/channels/mall", {"name": "mall"}, If_Match=etag)
+    await eventually(shop.has(mall=1, shared=9))  # nothing but the channel has changed
     await certificate(shop.api)
 
 

@@ -6,12 +6,13 @@ from aiohttp import web
 
 from engine.infra.http.documents import Documents
 from engine.infra.http.openapi import Operation
+from engine.kernel.errors import InConflict
 from engine.physical.service import nodes as service
 from engine.physical.types.nodes import NodeFields, NodePage, NodeView
 
 _NODES: Final = Documents(
     "nodes", "node", NodeFields, NodeView, NodePage, service,
-    "Create or change a node", "a node", "nodes",
+    "Create or change a node", "a node", "nodes", problems=[InConflict],
 )  # fmt: skip
 OPERATIONS: Final[list[Operation]] = _NODES.operations()
 

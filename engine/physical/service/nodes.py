@@ -1,18 +1,22 @@
 """Keep and find nodes."""
 
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from engine.infra import versioned
+from engine.infra.postgres import Connection
 from engine.infra.runtime import Runtime
 from engine.infra.versioned import Kept, Match, Saved
 from engine.kernel import codec
-from engine.kernel.errors import NotFound, ValidationFailed
+from engine.kernel.errors import InConflict, NotFound, ValidationFailed
 from engine.kernel.types import Tenant
 from engine.physical.rules import addresses
 from engine.physical.store import nodes as store
 from engine.physical.types.nodes import NodeFields
+
+_PLACES: Final = ("group", "controlled_by")
 
 
 async def put(
@@ -22,6 +26,8 @@ async def put(
 
     Raises:
         ValidationFailed: also for an address that routing could not go by.
+        InConflict: another group, or another who controls it, after orders were given units of it:
+            these count where they were sold, and would be missing there.
     """
     codec.plain_text(fields.name, "/name", 512)
     codec.plain_text(fields.owner, "/owner", 128)
@@ -40,6 +46,8 @@ async def put(
         saved = await versioned.put(
             connection, store.Nodes(), tenant, node, fields, match=match, actor=actor
         )
+        if before is not None and (whose := _moved(before.value, fields)):
+            await _require_unassigned(connection, tenant, node, whose)
         if before is not None and _standing(before.value) != _standing(fields):
             await store.changed(connection, tenant, node)
         return saved
@@ -67,6 +75,21 @@ async def page(runtime: Runtime, tenant: Tenant, after: str, limit: int) -> list
 def _standing(node: NodeFields) -> tuple[object, ...]:
     """Return what decides which stock of it may be sold, and with whose."""
     return node.enabled, node.controlled_by, node.group, node.timezone
+
+
+def _moved(before: NodeFields, fields: NodeFields) -> str:
+    """Return the field by which its stock would become that of other pools, "" for none."""
+    changed = (name for name in _PLACES if getattr(before, name) != getattr(fields, name))
+    return next(changed, "")
+
+
+async def _require_unassigned(tx: Connection, tenant: Tenant, node: str, field: str) -> None:
+    if await store.ever_assigned(tx, tenant, node):
+        raise InConflict(
+            f"orders were given units of this node, and count towards its present {field}: make a"
+            f" new node with the other {field}, move what is left there by stock movements, and"
+            " switch this one off (enabled: false)"
+        )
 
 
 def _check_timezone(name: str) -> None:

@@ -66,6 +66,13 @@ async def changed(tx: Connection, tenant: Tenant, node: str) -> None:
     await publishing.wake(tx)
 
 
+async def ever_assigned(tx: Connection, tenant: Tenant, node: str) -> bool:
+    """Tell whether units of a node are, or were, an order's; none becomes one meanwhile."""
+    await tx.execute(SQL["lock_node_scopes"], tenant, node)
+    await tx.execute(SQL["lock_node_balances"], tenant, node)
+    return bool(await tx.fetchval(SQL["ever_assigned"], tenant, node))
+
+
 async def hear(db: "Connection | Pool", tenant: Tenant, names: Iterable[str]) -> None:
     """Note that these nodes told something of their stock, to within a few seconds.
 
