@@ -110,11 +110,15 @@ WHERE k.tenant = $1 AND b.on_hand > 0 AND lying.days >= $2
 GROUP BY k.sku, k.node, k.batch;
 
 -- name: note_sales
--- What was ever bought of each SKU that has pools; a change of it begins its time anew. $1 tenant
+-- What was ever bought of each SKU that has pools, or stock that no channel sells; a change of it
+-- begins its time anew. $1 tenant
 INSERT INTO stock_sales AS s (tenant, sku, sold)
 SELECT tenant, sku, sum(sold)::bigint
-FROM pools
-WHERE tenant = $1
+FROM (
+  SELECT tenant, sku, sold FROM pools WHERE tenant = $1
+  UNION ALL
+  SELECT DISTINCT tenant, sku, 0::bigint FROM stock_keys WHERE tenant = $1
+) AS known
 GROUP BY tenant, sku
 ON CONFLICT (tenant, sku) DO UPDATE
 SET sold = excluded.sold, since = now()

@@ -2,7 +2,9 @@
 
 import pytest
 
-from engine.alerts.service.watching import SLOW, look
+from engine.alerts.service.watching import QUICK, SLOW, look
+from engine.inventory.service import controls
+from engine.kernel.errors import Overloaded
 from tests.fault.engines import ADMIN, house
 from tests.fault.marketplace import TMALL, line, snapshot, sync
 
@@ -81,6 +83,59 @@ async def test_few_then_none_then_some_again(api, eventually, pg):
     assert sorted(told[2:]) == [("stock_alert_over", "low"), ("stock_alert_over", "sold_out")]
 
 
+async def quiet(api):
+    """A whole look that began from now on has told nothing."""
+    async with api.process.pool.acquire() as db:
+        await look(api.process, db, QUICK)
+    assert await said(api) == []
+
+
+async def test_a_campaign_that_does_not_run_is_not_sold_out(api, eventually, pg):
+    later = CAMPAIGN | {
+        "starts_at": "2098-01-01T00:00:00Z", "skus": [{"sku": "tea"}], "channels": ["mall"],
+        "waves": [{"at": "2098-02-01T00:00:00Z", "sku": "tea", "quota": {"mall": 4}}],
+    }  # fmt: skip
+    await put(api, "/v1/supply-policies/tea", {"sku": "tea", "shared": 9, "channels": [
+        {"channel": "mall"}]})  # fmt: skip
+    await put(api, "/v1/campaigns/sale", later)
+    sql = "SELECT count(*) = 3 AND sum(available) = 9 FROM pools"
+    await eventually(lambda: pg.fetchval(sql), within_s=20)
+    await quiet(api)
+    # what was sold out when it ended needs nobody any more
+    await pg.execute("UPDATE campaigns SET starts_at = now() - interval '1 day'")
+    await eventually(becomes(api, ("sold_out", "tea", 0, "")), within_s=20)
+    await pg.execute("UPDATE campaigns SET ends_at = now() - interval '1 hour', returns = false")
+    await eventually(becomes(api), within_s=20)
+
+
+async def test_what_a_channel_sells_no_more_is_not_sold_out(api, eventually, pg):
+    policy = {"sku": "tea", "shared": 9, "channels": [{"channel": "mall", "quota": 3}]}
+    await put(api, "/v1/supply-policies/tea", policy)
+    sql = "SELECT sum(available) = $1 FROM pools"
+    await eventually(lambda: pg.fetchval(sql, 12), within_s=20)
+    etag = (await api.call("GET", "/v1/supply-policies/tea")).headers["ETag"]
+    nobody = policy | {"channels": []}
+    await put(api, "/v1/supply-policies/tea", nobody, status=200, If_Match=etag)
+    await eventually(lambda: pg.fetchval(sql, 9), within_s=20)
+    await quiet(api)
+
+
+async def test_while_the_cell_is_away_the_rest_is_still_measured(api, eventually, pg, monkeypatch):
+    await put(api, "/v1/campaigns/sale", CAMPAIGN)
+    await api.buy("1", ("tea", 4), campaign="sale", channel="mall")
+    await eventually(becomes(api, ("sold_out", "tea", 0, "")), within_s=20)
+
+    async def away(*_args):
+        raise Overloaded("away")
+
+    monkeypatch.setattr(controls, "scarce", away)
+    await pg.execute("UPDATE pools SET owed = 1 WHERE sku = 'tea'")
+    async with api.process.pool.acquire() as db:
+        await look(api.process, db, QUICK)
+    assert sorted(await said(api)) == [("owed", "tea", 1, ""), ("sold_out", "tea", 0, "")]
+    await pg.execute("UPDATE pools SET owed = 0 WHERE sku = 'tea'")
+
+
 async def test_what_was_never_for_sale_is_not_sold_out(api, eventually):
     await put(api, "/v1/supply-policies/tea", {"sku": "tea", "channels": [{"channel": "mall"}]})
     (told,) = await sync(api, snapshot("7", 1, "paid", line("cup")))
@@ -133,6 +188,16 @@ async def test_what_lies_too_long_or_is_not_bought(api, pg):
     await pg.execute("UPDATE pools SET sold = sold + 1, granted = granted + 1")
     await look(api.process, pg, SLOW)
     assert [kind for kind, *_ in await said(api)] == ["aging"]
+
+
+async def test_what_no_channel_sells_is_not_bought_either(api, pg):
+    await put(api, "/v1/nodes/N", {"name": "N"})
+    assert (await api.call("POST", "/v1/inventory/counts", COUNT)).status == 200
+    await put(api, "/v1/alert-rules/slow", {"kind": "slow_mover", "days": 7})
+    await look(api.process, pg, SLOW)
+    await pg.execute("UPDATE stock_sales SET since = now() - interval '8 days'")
+    await look(api.process, pg, SLOW)
+    assert await said(api) == [("slow_mover", "tea", 8, "slow")]
 
 
 async def test_rules_over_http(api):

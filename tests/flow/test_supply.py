@@ -261,6 +261,36 @@ async def test_a_channel_that_becomes_a_marketplace_is_planned_as_one(shop, even
     await certificate(shop.api)
 
 
+async def test_a_channel_whose_pools_changed_their_group_has_one_row(shop, eventually):
+    await shop.put("/v1/nodes/E", {"name": "E", "group": "east"})
+    policy = {"sku": "tea", "channels": [{"channel": "mall", "quota": 3}, {"channel": "app"}]}
+    await shop.put("/v1/supply-policies/tea", policy)
+    await shop.count(10)
+    await shop.count(5, node="E")
+    await eventually(shop.has(mall=3, shared=7))
+    etag = (await shop.api.call("GET", "/v1/supply-policies/tea")).headers["ETag"]
+    east = policy | {"node_groups": ["east"]}
+    await shop.put("/v1/supply-policies/tea", east, If_Match=etag)
+
+    async def rows(query=""):
+        answer = await shop.api.call("GET", f"/v1/stock?sku=tea{query}")
+        return answer.document
+
+    async def there():
+        found = (await rows())["items"]
+        assert {one["channel"]: (one["own"], one["shared"]) for one in found} == {
+            "app": (0, 2), "mall": (3, 2),
+        }  # fmt: skip
+        assert [one["channel"] for one in found] == ["app", "mall"]
+        return True
+
+    await eventually(there)
+    assert await shop.pg.fetchval("SELECT count(*) FROM pools WHERE channel = 'mall'") == 2
+    first = await rows("&limit=1")
+    second = await rows(f"&limit=1&cursor={first['next_cursor']}")
+    assert [one["items"][0]["channel"] for one in (first, second)] == ["app", "mall"]
+
+
 async def test_a_rule_that_begins_takes_units_off_sale_in_its_time(shop, eventually):
     await shop.put("/v1/supply-policies/tea", {"sku": "tea", "channels": [{"channel": "app"}]})
     await shop.count(20)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import structlog
+
 from engine.alerts.rules import documents, judging
 from engine.alerts.store import documents as rules_store
 from engine.alerts.store import measured, standing
@@ -13,6 +15,7 @@ from engine.infra import outbox
 from engine.infra.postgres import Connection
 from engine.infra.runtime import Runtime
 from engine.inventory.service import controls as inventory
+from engine.kernel.errors import Overloaded
 from engine.kernel.types import Tenant
 from engine.listings import service as listings
 
@@ -22,27 +25,36 @@ QUICK: Final[tuple[AlertKind, ...]] = (
 )  # fmt: skip
 SLOW: Final[tuple[AlertKind, ...]] = ("aging", "slow_mover")
 
+_FOR_SALE: Final[tuple[AlertKind, ...]] = ("low", "sold_out")
 _PAGE: Final = 1_000
 _ACTOR: Final = "watcher"
+
+_log = structlog.get_logger(__name__)
 
 
 async def look(runtime: Runtime, db: Connection, kinds: Sequence[AlertKind]) -> int:
     """Measure, judge, and write down what began and what is over; return how many did.
 
     An event tells of each (`stock_alert`, `stock_alert_over`). Safe to repeat, and beside another.
-
-    Raises:
-        Overloaded: a channel's draws are capped, and the cell, which counts them, does not answer.
+    Where draws are capped, which the cell counts, and it does not answer, alerts of what is for
+    sale stay as they are.
     """
     changes = 0
     for tenant in await measured.tenants(db):
         told = await rules_store.rules(db, tenant)
         rules = [documents.compiled(kept.id, kept.value) for kept in told]
-        facts = [fact for kind in kinds for fact in await _facts(runtime, db, tenant, kind, rules)]
+        facts: list[Fact] = []
+        known = list(kinds)
+        for kind in kinds:
+            try:
+                facts += await _facts(runtime, db, tenant, kind, rules)
+            except Overloaded as away:
+                _log.warning("alerts_not_measured", kinds=_FOR_SALE, reason=away.detail)
+                known = [one for one in known if one not in _FOR_SALE]
         cards = await measured.cards(db, tenant, (fact.subject.sku for fact in facts))
         found = judging.judge(facts, cards, rules)
         async with db.transaction():
-            changes += await _keep(db, tenant, kinds, found)
+            changes += await _keep(db, tenant, known, found)
     return changes
 
 

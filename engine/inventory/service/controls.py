@@ -155,10 +155,11 @@ async def stock(
 async def scarce(
     runtime: Runtime, db: Connection, tenant: Tenant, units: int, after: Sequence[Any], limit: int
 ) -> tuple[list[StockItem], list[str] | None]:
-    """Return what channels may sell where their own pools have at most so many free units.
+    """Return what channels may sell where a pool of their own has at most so many free units.
 
-    Shared units they may draw are counted in, so some have more; bundles are not among them. Beside
-    it: after what the next page goes on, None at the end.
+    Shared units they may draw are counted in, so some have more; bundles are not among them, nor
+    what a channel does not sell any more, or in a campaign that does not run now. Beside it: after
+    what the next page goes on, None at the end.
 
     Raises:
         Overloaded: as `stock` does.
@@ -169,7 +170,9 @@ async def scarce(
     drawn_by = await counted(runtime, rows, draws)
     last = rows[-1] if len(rows) == limit else None
     return [
-        _item(row, offer, available, drawn_by) for row, offer in zip(rows, draws, strict=True)
+        _item(row, offer, available, drawn_by)
+        for row, offer in zip(rows, draws, strict=True)
+        if offer
     ], ([*_place(last)] if last else None)
 
 
@@ -184,7 +187,7 @@ def _item(
     counted: Mapping[str, int],
 ) -> StockItem:
     units = rules.sellable(row.channel, offer, available, counted)
-    own = sum(n for n, (pool, _cap) in zip(units, offer, strict=True) if pool == row.pool_id)
+    own = sum(n for n, (pool, _cap) in zip(units, offer, strict=True) if pool in row.pools)
     total = sum(units)
     return StockItem(row.sku, row.channel, row.campaign, total, own, total - own)
 

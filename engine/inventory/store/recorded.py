@@ -1,6 +1,6 @@
 """What people do to pools by hand, and what Postgres has recorded of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -19,12 +19,12 @@ _components: Final = msgspec.json.Decoder(list[Component]).decode
 
 
 class StockRow(NamedTuple):
-    """A channel's pool and the offer that the cell serves from it, or a bundle's components."""
+    """A channel's own pools with the offer that the cell serves there, or a bundle's components."""
 
     sku: str
     channel: str
     campaign: str
-    pool_id: str
+    pools: Collection[str]
     body: bytes
     components: list[Component]
 
@@ -50,7 +50,7 @@ async def paused_since(db: Connection, tenant: Tenant, scope: Scope, name: str) 
 async def stock(
     db: Connection, tenant: Tenant, channel: str, sku: str, after: Sequence[Any], limit: int
 ) -> list[StockRow]:
-    """Read channels' pools in the order (sku, channel, campaign); "" is any channel or SKU."""
+    """Read what channels sell, in the order (sku, channel, campaign); "" is any channel or SKU."""
     rows = await db.fetch(SQL["list_stock"], tenant, channel, sku, *after, limit)
     return [_stock_row(row) for row in rows]
 
@@ -67,7 +67,7 @@ async def stock_of(
 async def offers_below(
     db: Connection, tenant: Tenant, units: int, after: Sequence[Any], limit: int
 ) -> list[StockRow]:
-    """Read, in the same order, the pools of channels that have at most so many free units."""
+    """Read, in the same order, what channels sell now from pools of at most so many free units."""
     rows = await db.fetch(SQL["offers_below"], tenant, units, *after, limit)
     return [_stock_row(row) for row in rows]
 
@@ -102,5 +102,5 @@ async def recorded_to(db: Connection, cell: str) -> tuple[datetime, str]:
 def _stock_row(row: asyncpg.Record) -> StockRow:
     components = _components(row["components"])
     return StockRow(
-        row["sku"], row["channel"], row["campaign"], row["pool_id"], row["body"], components
+        row["sku"], row["channel"], row["campaign"], row["pools"], row["body"], components
     )
