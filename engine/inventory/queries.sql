@@ -545,6 +545,17 @@ FROM grants AS g
 JOIN pools AS p ON p.pool_id = g.pool_id
 WHERE g.applied IS NULL AND g.delta < 0 AND p.tenant = $1 AND p.sku = ANY($2::text[]);
 
+-- name: unsettled_skus
+-- $1 tenant, $2 skus
+SELECT sku FROM stock_changes WHERE tenant = $1 AND sku = ANY($2::text[])
+UNION
+SELECT sku FROM stock_instants WHERE tenant = $1 AND sku = ANY($2::text[]) AND at <= now()
+UNION
+SELECT p.sku
+FROM grants AS g
+JOIN pools AS p ON p.pool_id = g.pool_id
+WHERE g.applied IS NULL AND p.tenant = $1 AND p.sku = ANY($2::text[]);
+
 -- name: take_changed
 -- $1 tenant, $2 skus
 DELETE FROM stock_changes

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from engine import settings as settings_of
+from engine.assurance.reconciling import planned as comparing_plans
 from engine.assurance.reconciling.checks import CHECKS
 from engine.assurance.reconciling.reconciler import Reconciler
 from engine.infra import keys
@@ -265,6 +266,97 @@ async def test_a_repaired_drift_is_gone_with_the_next_pass(scene, kind):
     assert await scene.pg.fetchval("SELECT resolved_at FROM drifts") is not None
     assert await scene.pg.fetchval(COUNT, "drift_resolved", kind) == 1
     await certificate(scene.api)
+
+
+async def count(api, units):
+    """Have SKU A counted at a node of ours, with these units."""
+    await api.call("PUT", "/v1/nodes/N", {"name": "N"})
+    lines = [{"sku": "A", "quantity": units}]
+    body = {"report": "r", "node": "N", "basis": "on_hand", "as_of": "2026-01-01T00:00:00Z"}
+    answer = await api.call("POST", "/v1/inventory/counts", body | {"lines": lines})
+    assert answer.status == 200, answer.document
+
+
+async def planned(scene):
+    await eventually(
+        lambda: scene.pg.fetchval("SELECT count(*) = 0 FROM stock_changes"), within_s=20
+    )
+    await scene.at_rest()
+
+
+async def policy(scene, **says):
+    etag = (await scene.api.call("GET", "/v1/supply-policies/A")).headers["ETag"]
+    body = {"sku": "A", "shared": 50, "channels": [{"channel": "mall", **says}]}
+    answer = await scene.api.call("PUT", "/v1/supply-policies/A", body, If_Match=etag)
+    assert answer.status == 200, answer.document
+
+
+# what the pools should have is put aside, by so many units, without a word to the planner
+DECLARED = "UPDATE supply_policies SET planned = jsonb_set(planned, '{shared}', '57')"
+SOLD = "UPDATE campaign_skus SET document = jsonb_set(document, '{quota,mall}', '107')"
+COUNTED = "UPDATE stock_balances SET counted = counted + 7"
+
+
+@pytest.mark.parametrize(
+    ("stock", "says", "inject", "subjects"),
+    [
+        (0, {}, DECLARED, {"shared"}),
+        (0, {}, SOLD, {"campaign"}),
+        (200, {}, COUNTED, {"shared"}),
+        (200, {}, SOLD, {"campaign", "shared"}),
+        (200, {"ratio": 0.4}, COUNTED, {"all"}),
+        (200, {"floor": 9, "priority": 1}, COUNTED, {"all"}),
+        (60, {"quota": 80}, COUNTED, {"all"}),  # too few for all quotas
+    ],
+)
+async def test_pools_that_are_not_as_planned_are_planned_anew(scene, stock, says, inject, subjects):
+    if says:
+        await policy(scene, **says)
+    if stock:
+        await count(scene.api, stock)
+    await planned(scene)
+    for n in range(10, 14):  # sales that what the pools should have may follow, or not
+        assert (await scene.api.buy(str(n), ("A", 2))).status == 202
+    await scene.at_rest()
+    assert await scene.kinds() == set(), "the control"
+    await scene.pg.execute(inject + ("" if inject == COUNTED else " WHERE sku = 'A'"))
+    assert await scene.kinds(repair=False, without={"plans"}) <= {"balance_off"}
+    passed = await scene.check(repair=False, only=["plans"])
+    words = {"shared": "the shared units", "campaign": "channel mall in campaign",
+             "all": "all pools together"}  # fmt: skip
+    found = [drift for _, drift, _ in passed.drifts]
+    assert {(one.kind, one.units) for one in found} == {("policy_drift", 7)}
+    assert len(found) == len(subjects)
+    assert all(any(words[one] in drift.detail for drift in found) for one in subjects)
+    await scene.check(only=["plans"])
+    assert await scene.pg.fetchval(COUNT, "drift_found", "policy_drift") == len(subjects)
+    await planned(scene)
+    await scene.check()
+    assert await scene.pg.fetchval(COUNT, "drift_resolved", "policy_drift") == len(subjects)
+    assert (await scene.check(only=["plans"])).drifts == []
+    await certificate(scene.api)
+
+
+async def test_what_waits_to_be_planned_is_no_drift(scene):
+    await scene.here.stop("publisher")
+    await policy(scene, quota=5)
+    await scene.pg.execute("INSERT INTO stock_changes (tenant, sku) VALUES ('main', 'A')")
+    await scene.pg.execute(DECLARED)
+    found = (await scene.check(only=["plans"])).drifts
+    assert {drift.subject.split("\x1f")[1] for _, drift, _ in found} == {"B"}
+
+
+async def test_plans_are_compared_some_a_pass_and_those_that_were_off_again(scene, monkeypatch):
+    monkeypatch.setattr(comparing_plans, "_SKUS_A_STEP", 1)
+    monkeypatch.setattr(comparing_plans, "_SKUS_A_PASS", 1)
+    await scene.here.stop("publisher")
+    await scene.pg.execute(DECLARED + " WHERE sku = 'A'")
+    found = []
+    for _ in range(4):
+        passed = await scene.check(only=["plans"], repair=False)
+        found.append([drift.subject.split("\x1f")[1] for _, drift, _ in passed.drifts])
+    # A is met, then looked at again beside B, then beside nothing, then met anew
+    assert found == [["A"], ["A"], ["A"], ["A", "A"]]
 
 
 async def test_a_sku_that_could_be_sold_twice_is_paused_once(scene):

@@ -29,6 +29,8 @@ class Looking:
     clock: Clock
     checks: frozenset[str] = frozenset()
     turn: int = 0
+    planned_to: tuple[str, str] = ("", "")  # the SKU up to which plans were compared last
+    unplanned: frozenset[tuple[str, str]] = frozenset()  # SKUs that were not as planned then
     listed: int = -1  # how many holds of this pass the sweeper's list named
     counted: Counted = field(default_factory=Counted)
 

@@ -238,6 +238,14 @@ FROM (
 WHERE NOT EXISTS (SELECT FROM cell_rules AS r WHERE r.cell = $1 AND r.field = d.field)
 LIMIT $2;
 
+-- name: planned_skus
+-- $1 cell, $2 $3 after (tenant, sku), $4 limit
+SELECT DISTINCT tenant, sku
+FROM pools
+WHERE cell = $1 AND (tenant, sku) > ($2, $3)
+ORDER BY tenant, sku
+LIMIT $4;
+
 -- name: known_pauses
 SELECT tenant, scope, id, by, reason FROM pauses;
 

@@ -20,15 +20,18 @@ from engine.assurance.reconciling.types import (
     MendSeq,
     NotePause,
     RaiseEpoch,
+    Replan,
     SendAgain,
     StopSku,
     TellPause,
     TellRule,
 )
+from engine.infra import publishing
 from engine.infra.cell import Cell
 from engine.infra.postgres import Connection, Pool
+from engine.kernel.types import Tenant
 
-InPostgres: TypeAlias = SendAgain | TellRule | NotePause | RaiseEpoch
+InPostgres: TypeAlias = SendAgain | TellRule | Replan | NotePause | RaiseEpoch
 InCell: TypeAlias = MendCounter | MendSeq | MendDue | TellPause | StopSku | CloseCell
 _logger: Final = structlog.get_logger()
 ACTOR: Final = "reconciler"
@@ -89,6 +92,9 @@ async def _in_postgres(cell: Cell, tx: Connection, fix: InPostgres) -> bool:
                 await tx.execute(SQL["set_pool_seq"], fix.pool_id, fix.seq - 1)
         case TellRule():
             return await _tell_rule(cell, tx, fix)
+        case Replan():
+            await publishing.changed(tx, Tenant(fix.tenant), [fix.sku])
+            return True
         case NotePause():
             told = await tx.execute(SQL["note_pause"], *fix)
         case RaiseEpoch():
@@ -115,6 +121,7 @@ _WORDS: Final[dict[type, str]] = {
     MendDue: "the sweeper's list was set to what the hold says",
     SendAgain: "the grant is sent again, under its number",
     TellRule: "the rule is sent again, under its next number",
+    Replan: "the pools of the SKU are planned anew",
     TellPause: "the cell was told of the pause",
     NotePause: "the pause was written down",
     RaiseEpoch: "the epoch was raised to the cell's",

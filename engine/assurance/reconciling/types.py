@@ -63,6 +63,13 @@ class TellRule(NamedTuple):
     field: str
 
 
+class Replan(NamedTuple):
+    """The pools of a SKU are planned anew: what they have is not what documents come to."""
+
+    tenant: str
+    sku: str
+
+
 class TellPause(NamedTuple):
     """The cell does not know of a pause: until it does, it sells what must not be sold."""
 
@@ -110,6 +117,7 @@ Fix: TypeAlias = (
     | MendCounter
     | MendDue
     | TellRule
+    | Replan
     | TellPause
     | NotePause
     | RaiseEpoch

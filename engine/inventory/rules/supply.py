@@ -33,7 +33,7 @@ class Outcome:
     `shorts` are units by group that orders have and the nodes do not, `waves` those that campaigns
     get later; `excess` those that a marketplace's pool has beyond its policy. `again` asks to plan
     once more when the cell has done this: it takes units away that may be sold just now, and gives
-    elsewhere only what it has.
+    elsewhere only what it has. `final` is what `units` will be then.
     """
 
     units: dict[Dimensions, Wanted] = field(default_factory=dict)
@@ -41,6 +41,7 @@ class Outcome:
     shorts: dict[str, int] = field(default_factory=dict)
     waves: dict[str, int] = field(default_factory=dict)
     excess: dict[Dimensions, int] = field(default_factory=dict)
+    final: dict[Dimensions, int] = field(default_factory=dict)
     again: bool = False
     next_at: datetime | None = None
 
@@ -190,7 +191,8 @@ def _declared(frame: _Frame) -> Outcome:
         found[frame.name(own.fields.node_groups[0])] = shared
     for name, claim in frame.campaigns.items():
         found[name] = claim.quota(name.channel, frame.now)
-    return Outcome({name: Wanted(units, *_for(frame, name)) for name, units in found.items()})
+    wanted = {name: Wanted(units, *_for(frame, name)) for name, units in found.items()}
+    return Outcome(wanted, final=found)
 
 
 def _counted(frame: _Frame, bases: Mapping[str, Base]) -> Outcome:
@@ -222,6 +224,9 @@ def _count_group(frame: _Frame, group: str, base: Base, outcome: Outcome) -> Non
     drifting = {frame.name(group)} | {name for name, one in frame.own.items() if one.ratio}
     if _settle(pools, target, drifting):
         outcome.next_at = frame.now + _DRIFTS
+    outcome.final |= {
+        name: target[name] - one.moved for name, one in pools.items() if not one.ended
+    }
     outcome.again = _hold_back(pools, target) or outcome.again
     for name, one in pools.items():
         if not one.ended:

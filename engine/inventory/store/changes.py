@@ -32,6 +32,12 @@ async def waiting(tx: Connection, tenant: Tenant, skus: Collection[str]) -> set[
     return {row["sku"] for row in rows}
 
 
+async def unsettled(db: Connection, tenant: Tenant, skus: Collection[str]) -> set[str]:
+    """Return those of these SKUs that are to be planned, or whose plan is not carried out yet."""
+    rows = await db.fetch(SQL["unsettled_skus"], tenant, list(skus))
+    return {row["sku"] for row in rows}
+
+
 async def take(tx: Connection, tenant: Tenant, skus: Collection[str]) -> None:
     """Take these SKUs off the list: whatever is read after this counts."""
     await tx.execute(SQL["take_changed"], tenant, list(skus))
