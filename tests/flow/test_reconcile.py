@@ -111,6 +111,12 @@ async def scene(settings, pg, valkey):
         yield one
 
 
+# what a grant of five units would have been made for
+FIVE_MORE = (
+    "UPDATE campaign_skus SET document = jsonb_set(document, '{quota,mall}', '105') WHERE sku = 'A'"
+)
+
+
 async def lost_grant(scene):
     """The publisher believes that it was sent, and will not send it again for a long time."""
     await scene.here.stop("publisher")
@@ -118,6 +124,7 @@ async def lost_grant(scene):
         "INSERT INTO grants (pool_id, seq, delta, reason, sent_at)"
         " VALUES ($1, 2, 5, 'test', now() + interval '1 day')", await scene.pool(),
     )  # fmt: skip
+    await scene.pg.execute(FIVE_MORE)
 
 
 async def doubled_grant(scene):
@@ -421,6 +428,7 @@ async def test_a_grant_that_is_marked_as_applied_is_sent_again(scene):
         "INSERT INTO grants (pool_id, seq, delta, reason, sent_at, applied, log_id)"
         " VALUES ($1, 2, 5, 'test', now(), 5, '7-0')", await scene.pool(),
     )  # fmt: skip
+    await scene.pg.execute(FIVE_MORE)
     assert "lost_grant" in await scene.kinds()
     await scene.at_rest()
     assert await scene.kinds() == set()

@@ -51,8 +51,28 @@ SELECT
   json_build_object('lines', json_build_array(json_build_object('sku', 's' || n, 'pad',
     repeat('x', 400))))
 FROM generate_series(0, {holds} - 1) AS n;
+INSERT INTO nodes (tenant, node, version, document, actor) VALUES ('main', 'N', 1, '{{}}', 't');
+INSERT INTO skus (tenant, sku, owner, version, document, actor)
+SELECT 'main', 's' || n, '', 1, '{{}}', 't' FROM generate_series(0, {skus} - 1) AS n;
+INSERT INTO stock_keys (tenant, node, owner, sku, condition, batch)
+SELECT 'main', 'N', '', 's' || n, 'good', '' FROM generate_series(0, {skus} - 1) AS n;
+INSERT INTO stock_movements (
+  tenant, key_id, reference, n, kind, quantity, locked, reason, actor, happened_at, applied
+)
+SELECT 'main', key_id, 'r', key_id, 'receipt', 1000, 0, '', 't', now(), true FROM stock_keys;
+INSERT INTO stock_balances (key_id, changed) SELECT key_id, 1000 FROM stock_keys;
+INSERT INTO supply_policies (
+  tenant, policy, owner, sku, version, planned_version, published_version, document, planned, actor
+)
+SELECT 'main', 's' || n, '', 's' || n, 1, 1, 1, d.body, d.body, 't'
+FROM generate_series(0, {skus} - 1) AS n
+CROSS JOIN LATERAL (
+  SELECT jsonb_build_object('sku', 's' || n, 'channels', jsonb_agg(
+    jsonb_build_object('channel', 'c' || c, 'quota', 100))) AS body
+  FROM generate_series(0, 9) AS c
+) AS d;
 INSERT INTO cell_rules (cell, field, version, body, applied)
-SELECT '1', 'offer' || chr(31) || 'main' || chr(31) || 'd11' || chr(31) || 'c' || n / {skus}
+SELECT '1', 'offer' || chr(31) || 'main' || chr(31) || chr(31) || 'c' || n / {skus}
   || chr(31) || 's' || n % {skus}, 1, '\\x00', true
 FROM generate_series(0, {pools} - 1) AS n;
 """
@@ -73,7 +93,7 @@ async def fill(pg, valkey, state):
             f"p{n}": pack([100, 0, 99, 1, 0, 1, "", 0]) for n in some
         })  # fmt: skip
         pipe.hset(keys.of(CELL, "rules"), mapping={
-            SEP.join(("offer", "main", "d11", f"c{n // SKUS}", f"s{n % SKUS}")): body for n in some
+            SEP.join(("offer", "main", "", f"c{n // SKUS}", f"s{n % SKUS}")): body for n in some
         })  # fmt: skip
         counted = {n: f"b{SEP}main{SEP}d11{SEP}s{n}{SEP}b{n}" for n in some}
         pipe.hset(keys.of(CELL, "counters"), mapping=dict.fromkeys(counted.values(), 1))
