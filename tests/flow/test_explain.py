@@ -153,6 +153,15 @@ async def test_what_binds_and_each_suggestion_frees_what_it_says(api, eventually
         assert (await explained(api))["sellable"] == before + frees, change
 
 
+async def test_what_pools_will_change_among_each_other_is_on_no_way(api, eventually):
+    """A share by ratio follows the units with the next change, and none is missing until then."""
+    answer = await api.buy("1", ("tea", 5), campaign="", channel="app")
+    assert answer.status == 202, answer.document
+    await settled(api, eventually)
+    kinds = {(term["kind"], term["units"]) for term in (await explained(api, "app"))["terms"]}
+    assert ("waves", 4) in kinds
+
+
 async def test_units_of_another_shop_are_moved(api, eventually):
     one = await explained(api)
     change = next(each for each in one["changes"] if each["about"] == "app")
