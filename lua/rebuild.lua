@@ -3,6 +3,10 @@
 Write a part of what Postgres has back into a cell that `wipe` emptied; the last part ends it.
 
 Parts are numbered from 1 and each is done once: what one of them counts is added to the counters.
+Values in bulk do not come through here: this script and the plain writes of a part are one transaction
+over a record of the cell that nobody changed meanwhile (`Cell.call_with`), because a script's arguments
+cost twice what a command's do. Only where memory is over are they given here, as only scripts may write.
+
 With the last one the cell is `restoring`, and API processes hand in what Postgres does not have.
 Nothing is told to the log: all of it was recorded.
 
@@ -37,17 +41,9 @@ local PHASE = "rebuilding"
 --- @include "write"
 local SECTIONS = {
   { "HSET", KEYS[3] }, { "HSET", KEYS[4] }, { "ZADD", KEYS[5] }, { "HSET", KEYS[6] },
-  { "HINCRBY", KEYS[7] }, { "HSET", KEYS[7] }, { "HSET", KEYS[8] }, { "ZADD", KEYS[9] },
+  { "HSET", KEYS[7] }, { "HINCRBY", KEYS[7] }, { "HSET", KEYS[8] }, { "ZADD", KEYS[9] },
 }
 local CHUNK_MAX = 4000
-
-local function values_at(first, count)
-  local values = {}
-  for i = first, first + count - 1 do
-    values[#values + 1] = ARGV[3 + i]
-  end
-  return values
-end
 
 local part, counts, ending = claims[1], claims[2], claims[3]
 local done = tonumber(redis.call("HGET", KEYS[1], "parts") or 0)
@@ -56,13 +52,14 @@ if part <= done then
 elseif part ~= done + 1 then
   return commit({ { "OUT_OF_ORDER", done + 1 } })
 end
-local first = 1
+local first = 4
 for n, section in ipairs(SECTIONS) do
-  local values, chunk = values_at(first, counts[n]), section[1] == "HINCRBY" and 2 or CHUNK_MAX
-  for at = 1, #values, chunk do
-    writes[#writes + 1] = { section[1], section[2], values, at, math.min(at + chunk - 1, #values) }
+  local chunk, last = section[1] == "HINCRBY" and 2 or CHUNK_MAX, first + counts[n] - 1
+  for at = first, last, chunk do
+    -- as they came, and where they are: a million of them go through here
+    writes[#writes + 1] = { section[1], section[2], ARGV, at, math.min(at + chunk - 1, last) }
   end
-  first = first + counts[n]
+  first = last + 1
 end
 write("HSET", KEYS[1], "parts", part)
 if ending[1] then

@@ -10,7 +10,18 @@ import msgspec
 from engine.kernel.limits import IDEMPOTENCY_KEEP_MS, REBUILD_ITEMS_PER_CALL
 
 SEP: Final = "\x1f"
-SECTIONS: Final = ("pools", "holds", "due", "rules", "counters", "mine", "once", "done")
+# How each is written, and where to; in the order in which `lua/rebuild.lua` takes them. `fields`
+# are written as they are; `counters` of the same hash are added to what stands there by then.
+SECTIONS: Final = {
+    "pools": ("HSET", "pools"),
+    "holds": ("HSET", "holds"),
+    "due": ("ZADD", "due"),
+    "rules": ("HSET", "rules"),
+    "fields": ("HSET", "counters"),
+    "counters": ("HINCRBY", "counters"),
+    "once": ("HSET", "once"),
+    "done": ("ZADD", "done"),
+}
 _STATE, _TENANT, _CAMPAIGN, _BUYER, _PAY_BY, _UNTIL = 1, 4, 6, 7, 10, 11
 _DRAWS, _COUNTERS, _WARNED, _SINCE, _PAID, _SEEN, _PROGRESS = 13, 14, 17, 18, 22, 23, 24
 _FINAL: Final = 3  # the progress from which nothing is expected any more (lua/include/snapshot.lua)
@@ -97,6 +108,7 @@ class Contents:
     pending: int = 0
     held: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     _mine: dict[str, tuple[int, str]] = field(default_factory=dict)
+    _counted: set[int] = field(default_factory=set)  # hashes of counters that were written
     _part: Part = field(default_factory=lambda: {name: [] for name in SECTIONS})
     _items: int = 0
 
@@ -108,27 +120,35 @@ class Contents:
 
     def order(self, order_id: str, hold: list[Any]) -> Part | None:
         """Add an order's hold with all that goes with it; return a part that is full."""
-        part = self._part
-        state = hold[_STATE]
+        part, counted = self._part, self._counted
         for name, units, _ in hold[_COUNTERS]:
-            part["counters"] += (name, units)
+            # most are one buyer's, met once: to add to one costs the cell twice what writing does
+            if (known := hash(name)) in counted:
+                part["counters"] += (name, units)
+            else:
+                counted.add(known)
+                part["fields"] += (name, units)
+        state, is_told = hold[_STATE], len(hold) > _SEEN
         if state == "P":
             self.pending += 1
             for _, pool, units in hold[_DRAWS]:
                 self.held[pool] += units
             if hold[_UNTIL] > 0:
                 part["due"] += (hold[_UNTIL] if hold[_WARNED] else hold[_PAY_BY], order_id)
-            self._note_mine(order_id, hold)
-        if self._may_be_forgotten(hold):
+            if not is_told and hold[_BUYER] and not (len(hold) > _PAID and hold[_PAID]):
+                self._note_mine(order_id, hold)
+        if hold[_PROGRESS] >= _FINAL or state == "E" if is_told else state != "P":
             ended = max(hold[_SINCE], hold[_UNTIL]) + IDEMPOTENCY_KEEP_MS
-            part["done"] += (ended, f"o{SEP}{order_id}")
+            part["done"] += (ended, "o\x1f" + order_id)
         self.orders += 1
-        return self.add("holds", order_id, _pack(hold))
+        part["holds"] += (order_id, _pack(hold))
+        self._items += 1
+        return self.take() if self._items >= REBUILD_ITEMS_PER_CALL else None
 
     def replaceable(self) -> Iterator[Part]:
         """Add which of its buyer's holds a claim may replace, once all orders are here."""
         for name, (_, order_id) in self._mine.items():
-            if full := self.add("mine", name, order_id):
+            if full := self.add("fields", name, order_id):
                 yield full
 
     def take(self) -> Part:
@@ -138,16 +158,8 @@ class Contents:
         return part
 
     def _note_mine(self, order_id: str, hold: list[Any]) -> None:
-        told = len(hold) > _SEEN
-        if told or not hold[_BUYER] or (len(hold) > _PAID and hold[_PAID]):
-            return
         name = SEP.join(("m", hold[_TENANT], hold[_CAMPAIGN], hold[_BUYER]))
         self._mine[name] = max(self._mine.get(name, (0, "")), (hold[_SINCE], order_id))
-
-    def _may_be_forgotten(self, hold: list[Any]) -> bool:
-        if len(hold) > _SEEN:
-            return bool(hold[_PROGRESS] >= _FINAL or hold[_STATE] == "E")
-        return bool(hold[_STATE] != "P")
 
 
 def wrong_pools(rows: Sequence[Mapping[str, Any]], held: Mapping[str, int]) -> list[str]:

@@ -1,17 +1,18 @@
 """Statements and script calls of opening and of certifying a cell."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any, Final, cast
 
 import msgspec
 from redis.exceptions import RedisError
 
-from engine.assurance.rebuilding import SECTIONS, Part, Value
+from engine.assurance.rebuilding import SECTIONS, Part
 from engine.assurance.types import Ending, Epoch, PoolTotals
 from engine.infra import keys, queries
-from engine.infra.cell import Cell
+from engine.infra.cell import CallReply, Cell
 from engine.infra.postgres import Connection, Pool
+from engine.infra.wire import Command
 from engine.kernel import limits
 from engine.kernel.errors import Closed, Misconfigured, OutcomeUnknown
 
@@ -82,9 +83,26 @@ async def rebuild(cell: Cell, epoch: int, number: int, part: Part) -> None:
     Raises:
         Closed: a newer epoch is at work.
     """
-    sections = [part[name] for name in SECTIONS]
-    values = [value for section in sections for value in section]
-    await _rebuild(cell, epoch, [number, [len(section) for section in sections], []], values)
+    nothing: list[object] = [number, [0] * len(SECTIONS), []]
+    writes = list(_writes(cell, part))
+    reply = await cell.call_with("rebuild", nothing, writes, epoch=epoch)
+    if reply is None:  # beyond the bound of memory, where only scripts may write
+        sections = [part[name] for name in SECTIONS]
+        values = [value for section in sections for value in section]
+        claims = [number, [len(section) for section in sections], []]
+        # the client sends numbers and text as they are
+        packed = cast("Sequence[bytes]", values)
+        reply = await cell.call("rebuild", claims, packed, argument="0", epoch=epoch)
+    _require_done(number, reply)
+
+
+def _writes(cell: Cell, part: Part) -> Iterator[Command]:
+    for section, (command, name) in SECTIONS.items():
+        key, values = keys.of(cell.id, name), part[section]
+        if command == "HINCRBY":
+            yield from ((command, key, *values[at : at + 2]) for at in range(0, len(values), 2))
+        elif values:
+            yield (command, key, *values)
 
 
 async def end_rebuild(cell: Cell, epoch: int, number: int, ending: Ending) -> None:
@@ -93,17 +111,14 @@ async def end_rebuild(cell: Cell, epoch: int, number: int, ending: Ending) -> No
     Raises:
         Closed: a newer epoch is at work.
     """
-    await _rebuild(cell, epoch, [number, [0] * len(SECTIONS), ending], [])
+    claims = [number, [0] * len(SECTIONS), ending]
+    _require_done(number, await cell.call("rebuild", claims, argument="0", epoch=epoch))
 
 
-async def _rebuild(
-    cell: Cell, epoch: int, claims: Sequence[object], values: Sequence[Value]
-) -> None:
-    # the client sends numbers and text as they are, and there are millions of them
-    packed = cast("Sequence[bytes]", values)
-    reply = await cell.call("rebuild", claims, packed, argument="0", epoch=epoch)
-    if reply.results[0][0] == "OUT_OF_ORDER":
-        raise Closed(f"part {claims[0]} met a cell that expects {reply.results[0][1]}")
+def _require_done(number: int, reply: CallReply) -> None:
+    """A part goes out once; where the cell says anything else the whole is begun anew."""
+    if reply.results[0][0] != "DONE":
+        raise Closed(f"part {number} met a cell that says {reply.results[0]}")
 
 
 async def extend(cell: Cell, epoch: int) -> None:

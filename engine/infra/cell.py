@@ -17,7 +17,12 @@ from redis.asyncio import Connection, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as Disconnected
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import (
+    NoScriptError,
+    OutOfMemoryError,
+    RedisError,
+    ResponseError,
+)
 
 from engine.infra import keys, scripts
 from engine.infra.wire import Command, Pool, wires_of
@@ -154,6 +159,46 @@ class Cell:
             raise Closed("the cell met this call after its deadline; nothing was changed")
         return reply
 
+    async def call_with(
+        self, script: str, claims: Sequence[object], writes: Sequence[Command], *, epoch: int
+    ) -> CallReply | None:
+        """Run a script and plain writes as one; None where memory is over, and nothing was done.
+
+        For values in bulk: through a script's arguments they cost twice. Writes know no epoch, so
+        they are done only if the cell's record is this epoch's, and nobody changed it meanwhile.
+
+        Raises:
+            Closed: it is another epoch's, or became so; nothing was changed.
+            OutcomeUnknown: no reply came; all of it may have been done, or none.
+        """
+        source, sha = _source(script)
+        run = ("EVALSHA", sha, len(self._keys), *self._keys, epoch, "0", _pack(claims))
+        first = (
+            ("WATCH", self._keys[0]), ("HGET", self._keys[0], "epoch"), ("SCRIPT", "LOAD", source),
+        )  # fmt: skip
+
+        def then(replies: list[Any]) -> Sequence[Command]:
+            _raise_refusal(replies)
+            if _text(replies[1]) != str(epoch):
+                raise Closed
+            return [("MULTI",), run, *writes, ("EXEC",)]
+
+        try:
+            replies = await self._wires.converse(first, then)
+            if any(isinstance(one, OutOfMemoryError) for one in replies):
+                return None  # it was refused before anything was done
+            _raise_refusal(replies)
+            if replies[-1] is None:
+                raise Closed
+            _raise_refusal(replies[-1])
+        except (RedisError, OSError) as error:
+            raise OutcomeUnknown from error
+        reply = _reply.decode(replies[-1][0])
+        self._offset_ms = reply.now_ms - self._clock.monotonic() * 1_000
+        if reply.word == "FENCED":
+            raise Closed
+        return reply
+
     async def ask(self, *command: Any) -> Any:
         """Send one command that changes nothing, and return its reply.
 
@@ -255,6 +300,12 @@ class Cell:
                 raise OutcomeUnknown("done, but no replica has it on its disk yet")
             return cast("bytes", raw)
         raise OutcomeUnknown("the script does not stay loaded")
+
+
+def _raise_refusal(replies: Sequence[Any]) -> None:
+    for one in replies:
+        if isinstance(one, Exception):
+            raise one
 
 
 @cache

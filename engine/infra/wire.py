@@ -53,6 +53,28 @@ class Wires:
                 self._idle.append(wire)
             return replies
 
+    async def converse(
+        self, first: Sequence[Command], then: Callable[[list[Any]], Sequence[Command]]
+    ) -> list[Any]:
+        """Send commands and, on the same connection, what `then` makes of their replies.
+
+        Returned are the replies to the latter. Where `then` raises the connection is closed, so
+        whatever the former began on it (a WATCH) is over.
+
+        Raises:
+            RedisError, OSError: as `ask`.
+        """
+        async with asyncio.timeout(self._timeout_s), self._free:
+            wire = self._idle.pop() if self._idle else await self._open()
+            try:
+                replies = await wire.ask(then(await wire.ask(first)))
+            except BaseException:
+                wire.close()
+                raise
+            if not wire.closed:
+                self._idle.append(wire)
+            return replies
+
     @property
     def idle(self) -> int:
         """How many connections wait for a caller."""

@@ -28,6 +28,10 @@ _CAP: Final = "c\x1f"
 _UNPAID: Final = frozenset({"unpaid", "deposit_paid"})
 _NOT_CANCELS: Final = frozenset({"split", "replaced"})  # ends of holds that nobody asked for by id
 _KEY_NAMES: Final = BuyerKeys.__struct_fields__
+_NONE: Final[tuple[Any, ...]] = ()  # of most orders: packed it is the list that is empty
+_OF_EVERY: Final = 16  # columns of `held_orders`, from the first on, that every hold is made of
+_REFUSE: Final = "refuse"
+_STATES: Final = {"held": "P", "committed": "C"}  # by stock_state; else more has to be asked
 _json: Final = msgspec.json.Decoder().decode
 
 
@@ -57,12 +61,13 @@ class Around(NamedTuple):
 class Order(NamedTuple):
     """One order's row of `held_orders`, and the rows that hang on it."""
 
-    row: Row
-    lines: list[list[Any]]  # [sku, open units, payable, the channel's name of it, quantity]
-    payments: list[list[Any]]  # [payment_id, outcome, amount]
-    cancels: list[tuple[str, str, list[list[Any]], str]]  # id, kind, lines, log id
-    marks: list[tuple[str, str]]
+    row: asyncpg.Record
+    lines: Sequence[list[Any]]  # [sku, open units, payable, the channel's name of it, quantity]
+    payments: Sequence[list[Any]]  # [payment_id, outcome, amount]
+    cancels: Sequence[tuple[str, str, list[list[Any]], str]]  # id, kind, lines, log id
+    marks: Sequence[tuple[str, str]]
     warned: bool
+    is_cut: bool  # some of it may have been cancelled, or was never had
 
 
 async def shorts(db: Connection, cell: str) -> list[dict[str, Any]]:
@@ -103,21 +108,24 @@ async def _gather(db: Connection, rows: Sequence[asyncpg.Record]) -> list[Order]
     """Return orders with all that hangs on them; what few have is asked for those alone."""
     lines: dict[str, list[list[Any]]] = defaultdict(list)
     ids = [row["order_id"] for row in rows]
-    for order_id, *line in await db.fetch(SQL["lines_to_hold"], ids):
-        lines[order_id].append(line)
+    cut = {row["order_id"] for row in rows if row["stock_state"] == "released"}
+    for order_id, sku, units, money, name, asked in await db.fetch(SQL["lines_to_hold"], ids):
+        lines[order_id].append([sku, units, money, name, asked])
+        if units < asked:
+            cut.add(order_id)
+    told = [row["order_id"] for row in rows if row["version"]]
+    cut.difference_update(told)
     paid = [
-        row["order_id"] for row in rows if not row["version"] and row["payment_state"] != "unpaid"
+        row["order_id"] for row in rows if row["payment_state"] != "unpaid" and not row["version"]
     ]
     payments: dict[str, list[list[Any]]] = defaultdict(list)
     for order_id, *payment in paid and await db.fetch(SQL["payments_to_hold"], paid):
         payments[order_id].append(payment)
-    cut = [row["order_id"] for row in rows if not row["version"] and _is_cut(row, lines)]
     cancels: dict[str, list[Any]] = defaultdict(list)
     for order_id, cancel_id, kind, parts, log_id in cut and await db.fetch(
-        SQL["cancels_to_hold"], cut
+        SQL["cancels_to_hold"], list(cut)
     ):
         cancels[order_id].append((cancel_id, kind, _json(parts), log_id))
-    told = [row["order_id"] for row in rows if row["version"]]
     marks: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for order_id, code, line_id in told and await db.fetch(SQL["marks_to_hold"], told):
         marks[order_id].append((code, line_id))
@@ -125,17 +133,11 @@ async def _gather(db: Connection, rows: Sequence[asyncpg.Record]) -> list[Order]
     warned = {one[0] for one in (overdue and await db.fetch(SQL["warned_orders"], overdue))}
     return [
         Order(
-            row, lines.get(one, []), payments.get(one, []), cancels.get(one, []),
-            marks.get(one, []), one in warned,
+            row, lines.get(one, _NONE), payments.get(one, _NONE), cancels.get(one, _NONE),
+            marks.get(one, _NONE), one in warned, one in cut,
         )
         for one, row in zip(ids, rows, strict=True)
     ]  # fmt: skip
-
-
-def _is_cut(row: asyncpg.Record, lines: Mapping[str, Sequence[Sequence[Any]]]) -> bool:
-    """Whether some of an order may have been cancelled."""
-    released: bool = row["stock_state"] == "released"
-    return released or any(line[1] < line[4] for line in lines.get(row["order_id"], ()))
 
 
 def state_of(row: Row) -> str:
@@ -150,29 +152,31 @@ def state_of(row: Row) -> str:
 
 def hold_of(order: Order, around: Around) -> list[Any]:
     """Return the hold (fields as in `lua/include/hold.lua`) that an order's rows tell of."""
-    row, lines = order.row, order.lines
-    order_id = row["order_id"]
+    row, lines, payments, cancels, _, warned, is_cut = order
+    (
+        order_id, tenant, channel, campaign, buyer, currency, total, attempt, fingerprint,
+        drawn, counted, pay_by, until, accepted_at, stock, document,
+    ) = row[:_OF_EVERY]  # fmt: skip
     if second := around.second.get(order_id):
         return _second_hold(row, second)
     if row["version"]:
         return _told(order, around.shorts.get(order_id, []))
-    draws = _json(row["draws"])
-    state, total = state_of(row), row["payable"]
-    cancels = order.cancels
+    draws, counters = _json(drawn), _json(counted)
+    state = _STATES.get(stock) or state_of(row)
     if own := [parts for _, _, parts, log_id in cancels if not log_id]:
         # decided in Postgres once it was sold: the cell only ever hears of the units
         state = "C"
         total += _uncut(lines, own, around.returns.get(order_id, []))
         draws = _with(draws, around.returns.get(order_id, []))
-    on_short, keys = _said(row["document"], len(lines))
-    counters = _json(row["counters"])
+    on_short, keys = ([_REFUSE] * len(lines), []) if document is None else _said(document, lines)
     hold = [
-        HOLD_VERSION, state, row["attempt"], row["fingerprint"], row["tenant"], row["channel"],
-        row["campaign"], row["buyer_id"], row["currency"], total, row["pay_by"], row["held_until"],
+        HOLD_VERSION, state, attempt, fingerprint, tenant, channel, campaign, buyer, currency,
+        total, pay_by, until,
         [[line[0], line[1], line[2], on_short[n]] for n, line in enumerate(lines)]
         or _lines_of(draws),
-        draws, _counted(counters, lines, draws) if cancels else counters, order.payments,
-        _cancel_ids(cancels), int(order.warned), row["accepted_at"], _dropped(lines, cancels), keys,
+        draws, _counted(counters, lines, draws) if cancels else counters, payments,
+        _cancel_ids(cancels), 1 if warned else 0, accepted_at,
+        _dropped(lines, cancels) if is_cut else [], keys,
     ]  # fmt: skip
     if row["stages"] != "[]":
         paid = sum(amount for _, outcome, amount in order.payments if outcome == "applied")
@@ -237,7 +241,7 @@ def _cancel_ids(cancels: Sequence[Sequence[Any]]) -> list[str]:
 
 
 def _uncut(
-    lines: list[list[Any]], cuts: Sequence[Sequence[Any]], returns: Sequence[Sequence[Any]]
+    lines: Sequence[list[Any]], cuts: Sequence[Sequence[Any]], returns: Sequence[Sequence[Any]]
 ) -> int:
     """Undo what Postgres cut from sold lines and the cell does not know; return the money."""
     money = 0
@@ -288,11 +292,9 @@ def _counted(
     return left
 
 
-def _said(document: str | None, lines: int) -> tuple[Sequence[str], list[list[str]]]:
+def _said(document: str, lines: Sequence[Any]) -> tuple[Sequence[str], list[list[str]]]:
     """Return what an order as posted says of lines that fall short, and by what else it counts."""
-    if document is None:
-        return ["refuse"] * lines, []
     said = _document(document)
     keys = [[name, value] for name in _KEY_NAMES if (value := getattr(said.buyer_keys, name))]
-    on_short = [line.on_short or "refuse" for line in said.lines]
-    return on_short if len(on_short) == lines else ["refuse"] * lines, keys
+    on_short = [line.on_short or _REFUSE for line in said.lines]
+    return on_short if len(on_short) == len(lines) else [_REFUSE] * len(lines), keys

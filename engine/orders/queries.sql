@@ -325,14 +325,18 @@ WHERE o.order_id = any($1::text[]);
 -- less than the time of remembering ago ($2: since then, ms) or belong to campaigns that did ($3, $4:
 -- tenants, campaigns). A marketplace's older ones bring their hold along.
 SELECT
-  o.order_id, o.tenant, o.channel, o.campaign, o.buyer_id, o.state, o.payment_state, o.stock_state,
-  o.currency, o.payable, o.attempt, o.fingerprint, o.draws, o.counters, o.stages, o.version,
-  o.source_status,
-  coalesce((extract(epoch FROM o.pay_by) * 1000)::bigint, 0) AS pay_by,
-  coalesce((extract(epoch FROM o.held_until) * 1000)::bigint, 0) AS held_until,
-  (extract(epoch FROM o.accepted_at) * 1000)::bigint AS accepted_at,
-  CASE WHEN o.version = '' AND o.document::text ~ '"(buyer_keys|on_short)"' THEN o.document END
-    AS document,
+  o.order_id, o.tenant, o.channel, o.campaign, o.buyer_id, o.currency, o.payable, o.attempt,
+  o.fingerprint, o.draws, o.counters,
+  coalesce((date_part('epoch', o.pay_by) * 1000)::bigint, 0) AS pay_by,
+  coalesce((date_part('epoch', o.held_until) * 1000)::bigint, 0) AS held_until,
+  (date_part('epoch', o.accepted_at) * 1000)::bigint AS accepted_at,
+  o.stock_state,
+  CASE
+    WHEN o.version = '' AND (
+      o.document::text LIKE '%"buyer_keys"%' OR o.document::text LIKE '%"on_short"%'
+    ) THEN o.document
+  END AS document,
+  o.state, o.payment_state, o.stages, o.version, o.source_status,
   o.stock_state = 'held' AND o.pay_by < now() AS overdue
 FROM orders AS o
 WHERE

@@ -317,11 +317,18 @@ class Flaky(Cell):
 
     calls_left = 10**9
 
-    async def call(self, *args, **kwargs):
+    def _next(self):
         self.calls_left -= 1
         if self.calls_left < 0:
             raise OutcomeUnknown
+
+    async def call(self, *args, **kwargs):
+        self._next()
         return await super().call(*args, **kwargs)
+
+    async def call_with(self, *args, **kwargs):
+        self._next()
+        return await super().call_with(*args, **kwargs)
 
 
 async def test_a_keeper_that_is_killed_anywhere_is_followed_by_another(

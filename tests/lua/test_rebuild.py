@@ -3,11 +3,14 @@
 from typing import Any
 
 import pytest
+from redis import Redis
 
+from engine.assurance.rebuilding import SECTIONS, Part
+from engine.assurance.store import rebuild
+from engine.infra.wire import wires_of
 from engine.kernel.errors import Closed
+from engine.settings import Settings
 from tests.lua.builders import DATABASE, SEP, World, claim, key, line, pack, payment
-
-SECTIONS = ("pools", "holds", "due", "rules", "counters", "mine", "once", "done")
 
 
 async def wipe(world: World, epoch: int, last_id: str = "0-0", seen: int = 0) -> Any:
@@ -33,8 +36,8 @@ async def everything(world: World) -> dict[str, dict[Any, Any]]:
     found = {name: await world.redis.hgetall(key(name)) for name in ("pools", "holds", "rules")}
     found["once"] = await world.redis.hgetall(key("once"))
     counters = await world.redis.hgetall(key("counters"))
-    found["mine"] = {k: v for k, v in counters.items() if k.startswith(b"m" + SEP.encode())}
-    found["counters"] = {k: v for k, v in counters.items() if k not in found["mine"]}
+    found["fields"] = {k: v for k, v in counters.items() if k.startswith(b"m" + SEP.encode())}
+    found["counters"] = {k: v for k, v in counters.items() if k not in found["fields"]}
     return found
 
 
@@ -57,7 +60,7 @@ async def test_a_cell_that_was_copied_goes_on_as_the_same(stocked: World) -> Non
     assert set(await stocked.redis.keys("*")) == {key("cell").encode(), key("log").encode()}
     assert await fill(stocked, 1, pools=values["pools"], holds=values["holds"]) == ["DONE"]
     assert await fill(stocked, 2, due=dict(due), done=dict(done)) == ["DONE"]
-    rest = {name: values[name] for name in ("rules", "counters", "mine", "once")}
+    rest = {name: values[name] for name in ("rules", "fields", "counters", "once")}
     assert await fill(stocked, 3, [2, now, "", ""], **rest) == ["DONE"]
     assert await stocked.phase() == "restoring"
     after = await stocked.dump()
@@ -90,4 +93,59 @@ async def test_a_newer_rebuild_begins_anew_and_fences_the_former(stocked: World)
     assert await stocked.redis.exists(key("pools")) == 0
     with pytest.raises(Closed):
         await fill(stocked, 2, counters={"c": 3})
+    stocked.checked = False
+
+
+async def test_values_written_beside_the_script_are_fenced_like_it(stocked: World) -> None:
+    """A part's plain writes and its number are one; a newer epoch leaves neither."""
+    await wipe(stocked, 2)
+    holds = ("HSET", key("holds"), "o", b"x")
+    one: list[object] = [1, [0] * len(SECTIONS), []]
+    reply = await stocked.cell.call_with("rebuild", one, [holds], epoch=2)
+    assert reply is not None
+    assert reply.results == [["DONE"]]
+    await wipe(stocked, 3)
+    with pytest.raises(Closed):
+        await stocked.cell.call_with("rebuild", one, [holds], epoch=2)
+    assert await stocked.redis.exists(key("holds")) == 0
+    stocked.checked = False
+
+
+async def test_a_newer_epoch_between_the_look_and_the_writes_leaves_none(
+    stocked: World, server_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await wipe(stocked, 2)
+    wires = wires_of(stocked.cell.redis)
+    converse = wires.converse
+
+    async def interrupted(first: Any, then: Any) -> Any:
+        def late(replies: Any) -> Any:
+            with Redis.from_url(server_settings.valkey_url or "") as another:
+                another.hset(key("cell"), "epoch", 3)
+            return then(replies)
+
+        return await converse(first, late)
+
+    monkeypatch.setattr(wires, "converse", interrupted)
+    one: list[object] = [1, [0] * len(SECTIONS), []]
+    with pytest.raises(Closed):
+        await stocked.cell.call_with("rebuild", one, [("HSET", key("holds"), "o", b"x")], epoch=2)
+    assert await stocked.redis.exists(key("holds")) == 0
+    stocked.checked = False
+
+
+async def test_where_memory_is_over_values_go_through_the_script(
+    stocked: World, valkey: Any
+) -> None:
+    await wipe(stocked, 2)
+    part: Part = {name: [] for name in SECTIONS}
+    part["holds"], part["fields"], part["counters"] = ["o", b"x"], ["c", 2], ["c", 3]
+    limit = (await valkey.config_get("maxmemory"))["maxmemory"]
+    await valkey.config_set("maxmemory", "1mb")
+    try:
+        await rebuild(stocked.cell, 2, 1, part)
+    finally:
+        await valkey.config_set("maxmemory", limit)
+    assert await stocked.redis.hgetall(key("holds")) == {b"o": b"x"}
+    assert await stocked.counters() == {"c": "5"}
     stocked.checked = False
