@@ -4,15 +4,17 @@ import asyncio
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import uvloop
+from redis.exceptions import RedisError
 
 from engine.assurance import rules
 from engine.assurance.verify import certify
-from engine.infra import cell, postgres, queries
+from engine.infra import cell, keys, postgres, queries
 from engine.infra.cell import Cell
 from engine.infra.migrate import migrate
 from engine.infra.postgres import Pool
@@ -31,6 +33,9 @@ from engine.simulation.progress import Progress
 SQL: Final = queries.load("engine.simulation.drill")
 PASSED: Final = 0
 BREACHED: Final = 99
+
+Now = Callable[[], None]
+Lose = Callable[[Supervisor, Now], None]  # it says when the harm is done that is measured from
 
 _LOSE_AT: Final = 0.4  # of the load
 _CONFIGURATION: Final = "valkey.conf"
@@ -56,10 +61,26 @@ def run(settings: Settings, options: Options, *, as_json: bool) -> int:
     return BREACHED
 
 
-def play(settings: Settings, options: Options) -> Report:
+def kill_valkey_and_delete_its_data(supervisor: Supervisor, now: Now) -> None:
+    """Kill the server, delete what it had, and start it empty."""
+    now()
+    supervisor.kill(VALKEY, restart=False)
+    folder: Path = supervisor.home.path / VALKEY
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != _CONFIGURATION:
+            path.unlink()
+    supervisor.start_again(VALKEY)
+
+
+def play(
+    settings: Settings, options: Options, lose: Lose = kill_valkey_and_delete_its_data
+) -> Report:
     """Start an instance, lose its cell, and return what was found; all is stopped after.
 
-    SIGTERM is taken as Ctrl-C, so that the servers are stopped then too.
+    `lose` does the harm, in a thread of its own while the load goes on. SIGTERM is taken as Ctrl-C,
+    so that the servers are stopped then too.
 
     Raises:
         CannotStart: nothing is left running.
@@ -75,7 +96,7 @@ def play(settings: Settings, options: Options) -> Report:
             asyncio.run(migrate(supervisor.settings.database_url or ""))
             supervisor.start_engine()
             supervisor.wait_ready()
-            found = uvloop.run(_Drill(supervisor, options, progress).run())
+            found = uvloop.run(_Drill(supervisor, options, progress, lose).run())
             progress.end()
             progress.say("done; stopping")
             return found
@@ -99,7 +120,10 @@ def _of_its_own(settings: Settings, options: Options) -> Settings:
 class _Drill:
     """One run over a started instance."""
 
-    def __init__(self, supervisor: Supervisor, options: Options, progress: Progress) -> None:
+    def __init__(
+        self, supervisor: Supervisor, options: Options, progress: Progress, lose: Lose
+    ) -> None:
+        self._do_lose = lose
         self._supervisor = supervisor
         self._settings = supervisor.settings
         self._options = options
@@ -134,9 +158,9 @@ class _Drill:
     async def _lose(self, selling: Selling) -> None:
         """Kill the server, delete what it had, start it empty, and wait for the next 202."""
         await asyncio.sleep(self._options.seconds * _LOSE_AT)
-        self._progress.say("kill -9 of Valkey, and its data directory is deleted")
-        self._lost_at = self._clock.monotonic()
-        await asyncio.to_thread(self._delete)
+        name = self._do_lose.__name__.replace("_", " ")
+        self._progress.say(f"now: {name}")
+        await asyncio.to_thread(self._do_lose, self._supervisor, self._note_lost)
         until = self._lost_at + 4 * self._options.reopens_within_s
         while self._clock.monotonic() < until:
             await asyncio.sleep(_POLL_S)
@@ -149,25 +173,21 @@ class _Drill:
             if last < self._lost_at and await self._is_open():
                 await selling.fill(1)  # the load is over: one order more tells
 
-    def _delete(self) -> None:
-        self._supervisor.kill(VALKEY, restart=False)
-        folder: Path = self._supervisor.home.path / VALKEY
-        for path in folder.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path)
-            elif path.name != _CONFIGURATION:
-                path.unlink()
-        self._supervisor.start_again(VALKEY)
+    def _note_lost(self) -> None:
+        self._lost_at = self._clock.monotonic()
 
     async def _is_open(self) -> bool:
         redis = cell.client(self._settings.valkey_url or "", connections=1)
         try:
             one = Cell(redis, CellId(self._settings.cell), self._clock)
             state = await one.refresh()
-        except OutcomeUnknown:
+            opened_for = await one.ask("HGET", keys.of(one.id, "cell"), "run_id")
+            server = await redis.info("server")
+        except (OutcomeUnknown, RedisError):
             return False
         else:
-            return state is not None and state.phase == "open"
+            ours = str(server["run_id"]).encode() == opened_for
+            return ours and state is not None and state.phase == "open"
         finally:
             await redis.aclose()
 
