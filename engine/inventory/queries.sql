@@ -316,6 +316,9 @@ UPDATE pool_moves
 SET moved = $3
 WHERE tenant = $1 AND move_id = $2;
 
+-- name: position
+SELECT epoch, last_id FROM cells WHERE cell = $1;
+
 -- name: paused_since
 -- $1 tenant, $2 scope, $3 id
 SELECT since

@@ -1,11 +1,15 @@
 """What a person does during a sale: pause, resume, move units between pools; one script call."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
+
+import structlog
 
 from engine.campaigns import service as campaigns
 from engine.catalogue import service as catalogue
 from engine.infra.cell import Cell
+from engine.infra.log import position
 from engine.infra.postgres import Connection
 from engine.infra.runtime import Runtime
 from engine.inventory import rules
@@ -22,10 +26,13 @@ from engine.inventory.types import (
 )
 from engine.kernel import codec
 from engine.kernel.clock import rfc3339, to_ms
-from engine.kernel.errors import IdempotencyConflict, InConflict, NotFound
+from engine.kernel.errors import IdempotencyConflict, InConflict, NotFound, OutcomeUnknown
 from engine.kernel.types import Tenant
 
 _SEPARATOR: Final = rules.SEPARATOR
+_RECORDED_WITHIN_S: Final = 1.0
+_POLL_S: Final = 0.01
+_log: Final = structlog.get_logger()
 
 
 async def pause(
@@ -115,8 +122,10 @@ async def carry_out(
     """
     key = f"{tenant}{_SEPARATOR}{wanted.move_id}"
     claim = [key, *ends, wanted.units, 0, f"moved by {actor}", wanted.keep]
+    epoch, _ = await _recorded(runtime)
     reply = await runtime.cell.call("move", [claim])
     _check_moved(*reply.results[0])
+    await _until_recorded(runtime, epoch, reply.log_id)
     async with runtime.pool.acquire() as connection:
         await recorded.finish_move(connection, tenant, wanted.move_id, wanted.units)
 
@@ -226,8 +235,37 @@ async def _switch(
         await campaigns.get(runtime, tenant, name)
     else:
         await catalogue.get(runtime, tenant, name)
+    epoch, _ = await _recorded(runtime)
     reply = await runtime.cell.call("pause", [[tenant, scope, name, *how]])
+    await _until_recorded(runtime, epoch, reply.log_id)
     return str(reply.results[0][0]), reply.now_ms
+
+
+async def _until_recorded(runtime: Runtime, epoch: int, log_id: str) -> None:
+    """Wait until Postgres has what the cell did: a cell that is lost before forgets it.
+
+    Of orders the processes that accepted them know; of this nobody would. The wait is short: a sale
+    can be stopped also while nothing is recorded.
+
+    Raises:
+        OutcomeUnknown: the cell was opened anew meanwhile; asked again, it is done once.
+    """
+    until = runtime.clock.monotonic() + _RECORDED_WITHIN_S
+    while True:
+        known, last_id = await _recorded(runtime)
+        if known > epoch:
+            raise OutcomeUnknown("the cell was opened anew meanwhile; ask again")
+        if position(last_id) >= position(log_id):
+            return
+        if runtime.clock.monotonic() > until:
+            _log.warning("answered_before_it_is_recorded", log_id=log_id)
+            return
+        await asyncio.sleep(_POLL_S)
+
+
+async def _recorded(runtime: Runtime) -> tuple[int, str]:
+    async with runtime.pool.acquire() as connection:
+        return await recorded.position(connection, runtime.settings.cell)
 
 
 def _check_moved(word: object, *detail: object) -> None:

@@ -41,6 +41,13 @@ async def finish_move(db: Connection, tenant: Tenant, move_id: str, units: int) 
     await db.execute(SQL["finish_move"], tenant, move_id, units)
 
 
+async def position(db: Connection, cell: str) -> tuple[int, str]:
+    """Return a cell's epoch and the log id up to which it is recorded."""
+    row = await db.fetchrow(SQL["position"], cell)
+    assert row is not None, "the database is migrated"
+    return row["epoch"], row["last_id"]
+
+
 async def paused_since(db: Connection, tenant: Tenant, scope: Scope, name: str) -> datetime | None:
     """Return since when a sale is paused, as far as the log is folded."""
     since: datetime | None = await db.fetchval(SQL["paused_since"], tenant, scope, name)
