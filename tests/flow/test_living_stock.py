@@ -180,10 +180,10 @@ class Life:
             " (SELECT count(*) FROM grants WHERE applied IS NULL) AS grants,"
             " (SELECT count(*) FROM cell_rules WHERE NOT applied) AS rules,"
             " (SELECT count(*) FROM publication_changes) AS shown,"
-            " (SELECT sum(held) FROM pools p JOIN channels c USING (tenant, channel)"
-            "   WHERE c.document ->> 'authority' <> 'external') AS held,"
+            " (SELECT count(*) FROM orders WHERE stock_state = 'held' AND channel <> $1) AS held,"
             " (SELECT count(*) FROM drains WHERE state IN ('requested', 'draining')) AS drains,"
-            " (SELECT count(*) FROM stock_returns WHERE log_id = '') AS returns"
+            " (SELECT count(*) FROM stock_returns WHERE log_id = '') AS returns",
+            TMALL,
         )
         assert not any(waits.values()), dict(waits)
         await recorded(self.api)
