@@ -221,7 +221,11 @@ class Life:
             _, promised = await self.totals(place)
             given = sum(self.world.numbers["given", node, sku]
                         for node, of in NODES.items() if of == group)  # fmt: skip
-            if promised - given >= least and not self.shorts[place].then(now_ms()):
+            owed = await self.pg.fetchval(
+                "SELECT sum(owed) FROM pools WHERE sku = $1 AND node_group = $2", *place
+            )
+            short = self.shorts[place].then(now_ms())
+            if promised - given >= least and not short and not owed:
                 return place, promised, least
         return None  # everything is short already, or was sent
 
@@ -362,7 +366,15 @@ async def named(life):
         event = msgspec.json.decode(await life.pg.fetchval(sql, sku, group) or "{}")
         assert event, place
         assert (event["sku"], event["node_group"], event["units"]) == (*place, lacking)
-        assert (event["orders"], event["complete"]) == (wanted, True)
+        assert (event["orders"], event["complete"]) == (wanted, True), [
+            dict(row)
+            for row in await life.pg.fetch(
+                "SELECT order_id, channel, state, stock_state, placed_at, accepted_at, draws,"
+                " (SELECT json_agg(a) FROM stock_assignments a WHERE a.order_id = o.order_id) AS a"
+                " FROM orders AS o WHERE order_id = ANY($1)",
+                [one for one, _ in (*wanted, *event["orders"])],
+            )
+        ]
         return True
 
     await eventually(told, within_s=10)
