@@ -63,9 +63,17 @@ class Late:
 
 
 @pytest.fixture
-async def late(here, settings):
+async def late(here, settings, eventually):
     one = await here.api()
     await open_sale(one, A=UNITS)
+
+    async def recorded():
+        waiting = "SELECT count(*) FROM grants WHERE applied IS NULL"
+        rules = "SELECT count(*) FROM cell_rules WHERE NOT applied"
+        pool = one.process.pool
+        return not await pool.fetchval(waiting) and not await pool.fetchval(rules)
+
+    await eventually(recorded, within_s=20)  # nobody does it once the worker is gone
     await here.stop("worker")
     redis = client(settings.valkey_url)
     connection = await orders.recording(settings.database_url)
