@@ -152,7 +152,7 @@ async def _wiped(world: World) -> None:
 
 
 # a part of a rebuild: one of each section, and what ends it
-VALUES = tuple(b"p pool o1 hold 5 o1 rule body c 3 m o1 r\x1fr1 4 9 r\x1fr1".split(b" "))
+VALUES = tuple(b"p pool o1 hold 5 o1 rule body m o1 c 3 r\x1fr1 4 9 r\x1fr1".split(b" "))
 PART = [1, [2] * 8, [1, 5, "", ""]]
 # an order of two units of A, paid, that Postgres knows and the cell has forgotten
 FORGOTTEN = [
