@@ -46,9 +46,10 @@ async def put(
         saved = await versioned.put(
             connection, store.Nodes(), tenant, node, fields, match=match, actor=actor
         )
-        if before is not None and (whose := _moved(before.value, fields)):
-            await _require_unassigned(connection, tenant, node, whose)
         if before is not None and _standing(before.value) != _standing(fields):
+            await store.announce(connection, tenant)
+            if whose := _moved(before.value, fields):
+                await _require_unassigned(connection, tenant, node, whose)
             await store.changed(connection, tenant, node)
         return saved
 

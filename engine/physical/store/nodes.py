@@ -59,9 +59,13 @@ async def known(db: Connection, tenant: Tenant, names: Iterable[str]) -> set[str
     return {row["node"] for row in rows}
 
 
-async def changed(tx: Connection, tenant: Tenant, node: str) -> None:
-    """Have every SKU that was ever at a node planned anew."""
+async def announce(tx: Connection, tenant: Tenant) -> None:
+    """Wait until nobody plans by what is there, before anything is locked that others wait for."""
     await publishing.change_inputs(tx, tenant)
+
+
+async def changed(tx: Connection, tenant: Tenant, node: str) -> None:
+    """Have every SKU that was ever at a node planned anew; to be announced before."""
     await tx.execute(SQL["node_changed"], tenant, node)
     await publishing.wake(tx)
 
