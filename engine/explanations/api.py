@@ -22,6 +22,8 @@ async def explain(request: web.Request) -> web.Response:
         request.app[RUNTIME], principal.tenant, path_id(request, "sku"), channel,
         whole=not principal.channel,
     )  # fmt: skip
+    if principal.channel and not view.channel:
+        raise NotFound("there is no such SKU")  # of this channel: what others sell is not told
     return json_response(view)
 
 

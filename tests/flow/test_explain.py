@@ -222,6 +222,8 @@ async def test_a_bound_key_sees_what_it_may_sell_and_no_reasons(api):
     assert {one["channel"] for one in mine["channel"]} == {"mall"}
     assert [mine[layer] for layer in ("physical", "logical", "shared")] == [None] * 3
     assert all(not one["terms"] and not one["changes"] for one in mine["channel"])
+    unsold = await api.call("GET", "/v1/stock/milk", Authorization=f"Bearer {key}")
+    assert (unsold.status, unsold.code) == (404, "not_found")
     other = await api.call("GET", "/v1/stock/tea?channel=app", Authorization=f"Bearer {key}")
     assert other.status in {403, 404}
     assert (await api.call("GET", "/v1/stock/none", Authorization=f"Bearer {ADMIN}")).status == 404
