@@ -31,7 +31,8 @@ def test_a_cell_that_is_lost_under_load_comes_back(lose: Lose) -> None:
     report = play(settings_of.load(), SHORT, lose)
     assert report.failures == []
     assert report.lost == []
-    assert report.rebuilt_orders >= (SHORT.holds if lose is CELL[0] else 0)
+    if lose is kill_valkey_and_delete_its_data:  # of the others Postgres may have had no more
+        assert report.rebuilt_orders >= SHORT.holds
     assert report.accepted_after > 0
 
 
