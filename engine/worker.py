@@ -25,7 +25,7 @@ from engine.elastic.consumer import Rebalancer
 from engine.infra.cell import Cell
 from engine.infra.postgres import UNAVAILABLE
 from engine.infra.runtime import Runtime
-from engine.infra.tasks import raise_if_cancelled
+from engine.infra.tasks import raise_if_cancelled, sleep
 from engine.inventory.consumer import publisher
 from engine.kernel import limits
 from engine.kernel.errors import EngineError, Misconfigured
@@ -77,12 +77,11 @@ def loops(process: Runtime, roles: Sequence[str]) -> list[Loop]:
 async def follow(cell: Cell) -> None:
     """Keep this process' view of the cell fresh where no keeper does."""
     while True:
-        raise_if_cancelled()
         try:
             await cell.refresh()
         except EngineError as away:
             _logger.warning("cell_away", reason=away.code)
-        await asyncio.sleep(_SETTLE_INTERVAL_S)
+        await sleep(_SETTLE_INTERVAL_S)
 
 
 async def sweep(cell: Cell) -> None:
@@ -101,7 +100,7 @@ async def sweep(cell: Cell) -> None:
                 continue
         except EngineError as away:
             _logger.warning("sweeper_waits", reason=away.code)
-        await asyncio.sleep(limits.SWEEP_INTERVAL_MS / 1_000)
+        await sleep(limits.SWEEP_INTERVAL_MS / 1_000)
 
 
 async def settle(process: Runtime, cell: Cell) -> None:
@@ -112,7 +111,6 @@ async def settle(process: Runtime, cell: Cell) -> None:
         tasks.create_task(reservations.send())
         while True:
             await cell.wait_open()
-            raise_if_cancelled()
             try:
                 await orders.apply_received(process.pool, reservations, process.clock)
                 reservations.kept.clear()  # what was received is a row already
@@ -124,4 +122,4 @@ async def settle(process: Runtime, cell: Cell) -> None:
                     behind = forgotten == movements.FORGOTTEN_PER_CALL_MAX
             except _AWAY as away:
                 _logger.warning("settler_waits", reason=type(away).__name__)
-            await asyncio.sleep(_SETTLE_INTERVAL_S)
+            await sleep(_SETTLE_INTERVAL_S)

@@ -1,6 +1,5 @@
 """The watcher: a loop that looks at stock, in one process of a cell at a time."""
 
-import asyncio
 from typing import Final
 
 import structlog
@@ -9,7 +8,7 @@ from engine.alerts.service.watching import QUICK, SLOW, look
 from engine.infra import duties
 from engine.infra.postgres import UNAVAILABLE
 from engine.infra.runtime import Runtime
-from engine.infra.tasks import raise_if_cancelled
+from engine.infra.tasks import sleep
 from engine.kernel.errors import EngineError
 
 _EVERY_S: Final = 2.0  # well within what a duty lasts
@@ -25,7 +24,6 @@ async def watcher(runtime: Runtime) -> None:
     """Run until cancelled; servers that go away are waited for."""
     look_at = slow_at = float("-inf")
     while True:
-        raise_if_cancelled()
         now = runtime.clock.monotonic()
         try:
             turn = await duties.take(runtime.pool, runtime.settings.cell, "watch", runtime.process)
@@ -37,4 +35,4 @@ async def watcher(runtime: Runtime) -> None:
                 look_at = now + _REST * (runtime.clock.monotonic() - now)
         except _AWAY as away:
             _log.warning("watcher_waits", reason=type(away).__name__)
-        await asyncio.sleep(_EVERY_S)
+        await sleep(_EVERY_S)

@@ -17,7 +17,7 @@ from engine.assurance.verify import certify
 from engine.infra import keys
 from engine.infra.cell import Cell, State
 from engine.infra.postgres import UNAVAILABLE, Connection, Pool
-from engine.infra.tasks import raise_if_cancelled
+from engine.infra.tasks import raise_if_cancelled, sleep
 from engine.kernel.clock import Clock
 from engine.kernel.errors import Closed, EngineError, Misconfigured, NotFound, OutcomeUnknown
 
@@ -81,12 +81,11 @@ class Keeper:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._check_openings())
             while True:
-                raise_if_cancelled()
                 try:
                     await self._look()
                 except _AWAY as error:
                     _logger.warning("keeper_waits", reason=type(error).__name__, detail=str(error))
-                await asyncio.sleep(_POLL_S)
+                await sleep(_POLL_S)
 
     async def _check_openings(self) -> None:
         """After each opening compare every pool with Postgres, while orders run already."""
@@ -235,7 +234,7 @@ class Keeper:
                 return str(row["closed_reason"])
             if not await self._pool.fetch(SQL["waited_for"], epoch.epoch):
                 return ""
-            await asyncio.sleep(_POLL_S / 4)
+            await sleep(_POLL_S / 4)
 
     async def _stay_closed(self, epoch: Epoch, state: State | None, reason: str) -> None:
         _logger.error("cell_stays_closed", cell=self._cell.id, reason=reason)

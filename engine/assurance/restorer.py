@@ -1,6 +1,5 @@
 """An API process' part in opening a cell: a lease that says it lives, and its kept claims."""
 
-import asyncio
 from typing import Final
 
 import structlog
@@ -9,7 +8,7 @@ from engine.assurance import store
 from engine.assurance.store import SQL
 from engine.infra.cell import Cell, State
 from engine.infra.postgres import UNAVAILABLE, Pool
-from engine.infra.tasks import raise_if_cancelled
+from engine.infra.tasks import sleep
 from engine.kernel.clock import Clock
 from engine.kernel.errors import Closed, EngineError, OutcomeUnknown
 from engine.orders import service as orders
@@ -48,14 +47,13 @@ class Restorer:
     async def run(self) -> None:
         """Watch the cell until cancelled."""
         while True:
-            raise_if_cancelled()
             try:
                 await self._look()
             except OutcomeUnknown:
                 _logger.warning("cell_away")
             except UNAVAILABLE as error:
                 _logger.warning("lease_not_renewed", reason=type(error).__name__)
-            await asyncio.sleep(_OPEN_POLL_S if self._cell.is_open else _CLOSED_POLL_S)
+            await sleep(_OPEN_POLL_S if self._cell.is_open else _CLOSED_POLL_S)
 
     async def _look(self) -> None:
         state = await self._cell.refresh()

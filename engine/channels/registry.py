@@ -11,7 +11,7 @@ import structlog
 
 from engine.channels import store
 from engine.infra.postgres import UNAVAILABLE, Pool
-from engine.infra.tasks import raise_if_cancelled
+from engine.infra.tasks import sleep
 from engine.kernel.clock import Clock
 
 _REFRESH_SECONDS: Final = 1.0
@@ -67,6 +67,5 @@ class Registry:
     async def run(self) -> None:
         """Refresh every second until cancelled."""
         while True:
-            raise_if_cancelled()
             await self.refresh()
-            await asyncio.sleep(_REFRESH_SECONDS)
+            await sleep(_REFRESH_SECONDS)

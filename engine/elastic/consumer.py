@@ -1,6 +1,5 @@
 """The rebalancer: a loop that looks at the pools of sales that lend, once a second."""
 
-import asyncio
 from typing import Final
 
 import structlog
@@ -12,7 +11,7 @@ from engine.elastic.service.movers import Mover, Publishing
 from engine.infra.cell import Cell
 from engine.infra.postgres import UNAVAILABLE
 from engine.infra.runtime import Runtime
-from engine.infra.tasks import raise_if_cancelled
+from engine.infra.tasks import sleep
 from engine.kernel.errors import EngineError
 
 _AWAY: Final[tuple[type[Exception], ...]] = (EngineError, *UNAVAILABLE)
@@ -31,7 +30,6 @@ class Rebalancer:
         """Run until cancelled; a closed cell and servers that are away are waited for."""
         while True:
             await self._cell.wait_open()
-            raise_if_cancelled()
             try:
                 await self.look()
             except _AWAY as away:
@@ -40,7 +38,7 @@ class Rebalancer:
             except Exception:  # noqa: BLE001 - lending must not end the process that records
                 self._last = Position()
                 _log.exception("rebalancer_failed")
-            await asyncio.sleep(LOOK_S)
+            await sleep(LOOK_S)
 
     async def look(self) -> bool:
         """Look once, decide and carry out; False when another process does."""

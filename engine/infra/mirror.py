@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 
 from engine.infra.postgres import UNAVAILABLE, Connection, Pool
-from engine.infra.tasks import raise_if_cancelled
+from engine.infra.tasks import sleep
 from engine.kernel.clock import Clock
 
 _REFRESH_SECONDS: Final = 1.0
@@ -54,9 +54,8 @@ class Mirror(ABC):
     async def run(self) -> None:
         """Look every second until cancelled."""
         while True:
-            raise_if_cancelled()
             await self.refresh()
-            await asyncio.sleep(_REFRESH_SECONDS)
+            await sleep(_REFRESH_SECONDS)
 
     @abstractmethod
     async def _read(self, connection: Connection) -> None:

@@ -9,7 +9,7 @@ import structlog
 from engine.infra import postgres
 from engine.infra.publishing import CHANNEL
 from engine.infra.runtime import Runtime
-from engine.infra.tasks import raise_if_cancelled
+from engine.infra.tasks import raise_if_cancelled, sleep
 from engine.inventory.service.publish import publish
 from engine.inventory.store import intentions
 from engine.kernel.errors import EngineError
@@ -23,14 +23,13 @@ _log = structlog.get_logger(__name__)
 async def publisher(runtime: Runtime) -> None:
     """Run until cancelled; servers that go away are waited for."""
     while True:
-        raise_if_cancelled()
         try:
             await _connected(runtime)
         except postgres.UNAVAILABLE as failure:
             _log.warning("publisher_waits", reason=repr(failure))
         except Exception:  # noqa: BLE001 - a document that cannot be planned must not end the process
             _log.exception("publisher_failed")
-        await asyncio.sleep(_BACKOFF_SECONDS)
+        await sleep(_BACKOFF_SECONDS)
 
 
 async def _connected(runtime: Runtime) -> None:
@@ -56,5 +55,5 @@ async def _round(runtime: Runtime, connection: postgres.Connection) -> bool:
         return await publish(runtime, connection)
     except EngineError as refusal:
         _log.info("publisher_waits", reason=refusal.detail)
-        await asyncio.sleep(_BACKOFF_SECONDS)
+        await sleep(_BACKOFF_SECONDS)
         return True

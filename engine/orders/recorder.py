@@ -5,7 +5,6 @@ or a commit whose reply was lost, cannot apply an entry twice. Who records is a 
 work; correctness never rests on it.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import Sequence
 from typing import Final
@@ -18,7 +17,7 @@ from engine.infra import log
 from engine.infra.cell import Cell
 from engine.infra.log import Entry, position
 from engine.infra.postgres import UNAVAILABLE
-from engine.infra.tasks import raise_if_cancelled
+from engine.infra.tasks import raise_if_cancelled, sleep
 from engine.kernel import limits
 from engine.kernel.clock import Clock
 from engine.kernel.errors import Closed, EngineError, OutcomeUnknown
@@ -74,7 +73,7 @@ class Recorder:
                 # what a server or driver says may quote the row
                 detail = error.detail if isinstance(error, EngineError) else ""
                 _logger.warning("recorder_waits", reason=type(error).__name__, detail=detail)
-                await asyncio.sleep(_RETRY_S)
+                await sleep(_RETRY_S)
 
     async def _session(self) -> None:
         connection = await store.recording(self._dsn)
@@ -87,7 +86,7 @@ class Recorder:
     async def _turn(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         row = await connection.fetchrow(store.SQL["position"], self._cell.id)
         if row is None or not await store.own(connection, self._cell.id, self._owner):
-            await asyncio.sleep(_RETRY_S)
+            await sleep(_RETRY_S)
             return
         epoch, at = row["epoch"], row["last_id"]
         await self._refuse_a_gap(connection, at)
@@ -107,7 +106,7 @@ class Recorder:
             self._recorded.append((self._clock.monotonic(), at))
             await self._trim()
             if len(entries) < limits.RECORDER_ENTRIES_MAX:
-                await asyncio.sleep(limits.RECORDER_PAUSE_S)
+                await sleep(limits.RECORDER_PAUSE_S)
 
     async def record(
         self,

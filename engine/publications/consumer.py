@@ -4,7 +4,6 @@ Of several one works; a second takes over when the first is silent, and begins b
 everything. Two at once would only do the same twice: a number is written where none was since.
 """
 
-import asyncio
 from contextlib import suppress
 from typing import Final
 
@@ -14,7 +13,7 @@ from engine.infra import duties, postgres
 from engine.infra.cell import Cell
 from engine.infra.postgres import Connection
 from engine.infra.runtime import Runtime
-from engine.infra.tasks import raise_if_cancelled
+from engine.infra.tasks import raise_if_cancelled, sleep
 from engine.kernel.errors import EngineError
 from engine.publications.service import draining
 from engine.publications.service.shelving import Shelver
@@ -31,7 +30,6 @@ _log = structlog.get_logger(__name__)
 async def shelver(runtime: Runtime) -> None:
     """Run until cancelled; servers that go away are waited for."""
     while True:
-        raise_if_cancelled()
         try:
             await _connected(runtime)
         except postgres.UNAVAILABLE as failure:
@@ -40,7 +38,7 @@ async def shelver(runtime: Runtime) -> None:
             _log.info("shelver_waits", reason=refusal.detail)
         except Exception:  # noqa: BLE001 - a listing that nobody can number must not end the process
             _log.exception("shelver_failed")
-        await asyncio.sleep(_BACKOFF_SECONDS)
+        await sleep(_BACKOFF_SECONDS)
 
 
 async def _connected(runtime: Runtime) -> None:
@@ -66,7 +64,7 @@ async def _work(runtime: Runtime, cell: Cell, db: Connection) -> None:
             begun = begun and now - mine_at < duties.DUTY_SECONDS
             if not await duties.take(db, cell.id, _DUTY, runtime.process):
                 begun = False
-                await asyncio.sleep(_BACKOFF_SECONDS)
+                await sleep(_BACKOFF_SECONDS)
                 continue
             mine_at = now
         if not begun:
@@ -80,4 +78,4 @@ async def _work(runtime: Runtime, cell: Cell, db: Connection) -> None:
         if shelves.draining:
             await draining.advance(runtime, db)
         if not more:
-            await asyncio.sleep(_LOOK_SECONDS)
+            await sleep(_LOOK_SECONDS)

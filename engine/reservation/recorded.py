@@ -11,7 +11,7 @@ import structlog
 
 from engine.infra.log import position
 from engine.infra.postgres import UNAVAILABLE
-from engine.infra.tasks import raise_if_cancelled
+from engine.infra.tasks import raise_if_cancelled, sleep
 from engine.kernel import limits
 from engine.kernel.errors import Overloaded
 from engine.reservation.kept import Kept
@@ -79,7 +79,7 @@ class Recorded:
 
     async def _pause(self) -> None:
         if self._waiters:
-            await asyncio.sleep(_POLL_WAITED_FOR_S)
+            await sleep(_POLL_WAITED_FOR_S)
             return
         self._wanted.clear()
         try:

@@ -111,18 +111,19 @@ class House:
     async def stop(self, name: str) -> None:
         """Kill a process' loops as they stand."""
         tasks = self.tasks.pop(name)
-        pending = set(tasks)
+        pending, late = set(tasks), []
         for _ in range(10):  # a cancel that meets a finished wait may be swallowed (Python 3.11)
             for task in pending:
                 task.cancel()
             _, pending = await asyncio.wait(tasks, timeout=1)
             if not pending:
                 break
-            told = [_where(one) for one in pending]
-            warnings.warn(f"{name}: {told} did not end when cancelled", stacklevel=1)
+            late = [_where(one) for one in pending]
         ended = await asyncio.gather(*tasks, return_exceptions=True)
         died = [end for end in ended if not isinstance(end, asyncio.CancelledError)]
         assert not died, f"{name}: a loop ended by itself: {died!r}"
+        if late:
+            warnings.warn(f"{name}: {late} did not end when cancelled", stacklevel=1)
 
     def _run(self, name: str, loops: Sequence[Loop]) -> None:
         assert name not in self.tasks
@@ -150,8 +151,9 @@ async def house(settings: Settings) -> AsyncIterator[House]:
         try:
             yield one
         finally:
-            for name in list(one.tasks):
-                await one.stop(name)
+            async with AsyncExitStack() as ends:  # one that fails must not leave the others running
+                for name in list(one.tasks):
+                    ends.push_async_callback(one.stop, name)
 
 
 def an_order(number: str, *lines: tuple[str, int], **fields: Any) -> dict[str, Any]:

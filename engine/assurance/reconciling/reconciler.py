@@ -19,7 +19,7 @@ from engine.assurance.reconciling.types import Drift
 from engine.infra import duties
 from engine.infra.cell import Cell
 from engine.infra.postgres import UNAVAILABLE, Pool
-from engine.infra.tasks import raise_if_cancelled
+from engine.infra.tasks import sleep
 from engine.kernel.clock import Clock
 from engine.kernel.errors import EngineError
 
@@ -137,13 +137,12 @@ class Reconciler:
     async def run(self) -> None:
         """Make passes until cancelled, while nobody else does."""
         while True:
-            raise_if_cancelled()
             try:
                 waited_s = await self._turn()
             except _AWAY as away:
                 _logger.warning("reconciler_waits", reason=_why(away))
                 waited_s = 1.0
-            await asyncio.sleep(waited_s)
+            await sleep(waited_s)
 
     async def _turn(self) -> float:
         """Make a pass if it is ours to make; return how long to wait for the next."""
@@ -167,9 +166,8 @@ class Reconciler:
         return await duties.take(self._db, self._cell.id, "reconcile", self._owner)
 
     async def _rest(self, work_s: float) -> bool:
-        raise_if_cancelled()
         room = _WITHIN_S / self._last_work_s if self._last_work_s else _REST_AT_FIRST
-        await asyncio.sleep(min(work_s * min(room, _REST_PER_WORK), _REST_MAX_S))
+        await sleep(min(work_s * min(room, _REST_PER_WORK), _REST_MAX_S))
         return await self._ours()
 
 

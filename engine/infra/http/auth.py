@@ -16,7 +16,7 @@ from aiohttp import web
 
 from engine.infra import queries
 from engine.infra.postgres import UNAVAILABLE, Connection, Pool
-from engine.infra.tasks import raise_if_cancelled
+from engine.infra.tasks import sleep
 from engine.kernel.clock import Clock
 from engine.kernel.errors import Forbidden, Misconfigured, NotFound, Overloaded, Unauthorised
 from engine.kernel.ids import token
@@ -124,13 +124,12 @@ class Directory:
     async def run(self) -> None:
         """Refresh every second until cancelled; while Postgres is away the last known keys hold."""
         while True:
-            raise_if_cancelled()
             try:
                 async with asyncio.timeout(REFRESH_SECONDS * 5):
                     await self.refresh()
             except UNAVAILABLE as failure:
                 _log.warning("keys_not_refreshed", reason=repr(failure))
-            await asyncio.sleep(REFRESH_SECONDS)
+            await sleep(REFRESH_SECONDS)
 
     def _compare(self, text: str) -> Principal | None:
         digest = digest_of(text)
