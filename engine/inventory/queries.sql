@@ -522,12 +522,11 @@ WHERE s.until IS NULL
   );
 
 -- name: changed_skus
--- $1 limit
+-- OFFSET as in pools_of_skus. $1 limit
 WITH waiting AS MATERIALIZED (
   SELECT DISTINCT p.tenant, p.sku
-  FROM grants AS g
-  JOIN pools AS p ON p.pool_id = g.pool_id
-  WHERE g.applied IS NULL AND g.delta < 0
+  FROM (SELECT DISTINCT pool_id FROM grants WHERE applied IS NULL AND delta < 0) AS g
+  CROSS JOIN LATERAL (SELECT tenant, sku FROM pools WHERE pool_id = g.pool_id OFFSET 0) AS p
 ), first AS (
   SELECT c.id, c.tenant, c.sku
   FROM stock_changes AS c
@@ -542,11 +541,11 @@ ORDER BY min(id)
 LIMIT $1;
 
 -- name: waiting_skus
--- $1 tenant, $2 skus
+-- OFFSET as in pools_of_skus. $1 tenant, $2 skus
 SELECT DISTINCT p.sku
-FROM grants AS g
-JOIN pools AS p ON p.pool_id = g.pool_id
-WHERE g.applied IS NULL AND g.delta < 0 AND p.tenant = $1 AND p.sku = ANY($2::text[]);
+FROM (SELECT DISTINCT pool_id FROM grants WHERE applied IS NULL AND delta < 0) AS g
+CROSS JOIN LATERAL (SELECT tenant, sku FROM pools WHERE pool_id = g.pool_id OFFSET 0) AS p
+WHERE p.tenant = $1 AND p.sku = ANY($2::text[]);
 
 -- name: unsettled_skus
 -- $1 tenant, $2 skus

@@ -26,18 +26,26 @@ UPDATE cells SET owner = '', owner_until = '-infinity' WHERE cell = $1 AND owner
 
 -- name: move_pools
 -- Move the pools by what these entries wrote into the ledger, never by what was asked.
+-- $1 cell, $2 log ids, $3 pools that were given something, $4 the numbers of these grants
 WITH change AS (
   SELECT
     pool_id, sum(granted)::bigint AS granted, sum(owed)::bigint AS owed,
-    sum(available)::bigint AS available, sum(held)::bigint AS held, sum(sold)::bigint AS sold
-  FROM ledger
-  WHERE cell = $1 AND log_id = any($2::text[])
+    sum(available)::bigint AS available, sum(held)::bigint AS held, sum(sold)::bigint AS sold,
+    max(seq) AS seq
+  FROM (
+    SELECT pool_id, granted, owed, available, held, sold, 0 AS seq
+    FROM ledger
+    WHERE cell = $1 AND log_id = any($2::text[])
+    UNION ALL
+    SELECT pool_id, 0, 0, 0, 0, 0, seq FROM unnest($3::text[], $4::bigint[]) AS given (pool_id, seq)
+  ) AS told
   GROUP BY pool_id
 )
 UPDATE pools AS p
 SET
   granted = p.granted + c.granted, owed = p.owed + c.owed,
   available = p.available + c.available, held = p.held + c.held, sold = p.sold + c.sold,
+  seq = greatest(p.seq, c.seq),
   broken = p.broken OR p.balance <> 0
     OR least(
       p.granted + c.granted, p.owed + c.owed, p.available + c.available, p.held + c.held,
@@ -532,24 +540,22 @@ INSERT INTO dead_letters (cell, log_id, order_id, kind, reason, event, payload)
 VALUES ($1, $2, $3, $4, $5, $6, $7);
 
 -- name: settle_grants
+-- $1 pool ids, $2 seqs, $3 units that moved, $4 log ids
+UPDATE grants AS g
+SET applied = s.applied, log_id = s.log_id
+FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[]) AS s (pool_id, seq, applied, log_id)
+WHERE g.pool_id = s.pool_id AND g.seq = s.seq;
+
+-- name: adopt_grants
 -- An intention that is not here was lost when Postgres was restored to an earlier point: the cell has
 -- its number, so the next one must not be the same.
-WITH settled AS (
-  INSERT INTO grants AS g (pool_id, seq, applied, log_id, delta, reason, reference)
-  SELECT *
-  FROM unnest(
-    $1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[]
-  )
-  ON CONFLICT (pool_id, seq) DO UPDATE SET applied = excluded.applied, log_id = excluded.log_id
+-- $1 pool ids, $2 seqs, $3 units that moved, $4 log ids, $5 units asked, $6 reasons, $7 references
+INSERT INTO grants (pool_id, seq, applied, log_id, delta, reason, reference)
+SELECT *
+FROM unnest(
+  $1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[]
 )
-UPDATE pools AS p
-SET seq = greatest(p.seq, u.seq)
-FROM (
-  SELECT pool_id, max(seq) AS seq
-  FROM unnest($1::text[], $2::bigint[]) AS s (pool_id, seq)
-  GROUP BY pool_id
-) AS u
-WHERE p.pool_id = u.pool_id;
+ON CONFLICT (pool_id, seq) DO NOTHING;
 
 -- name: end_pools
 UPDATE pools AS p

@@ -145,7 +145,7 @@ class Recorder:
             )
             if recorded is None:
                 return None
-            broken = await store.post(connection, self._cell.id, stretch.posts)
+            broken = await store.post(connection, self._cell.id, stretch.posts, stretch.grants)
             if carefully:
                 await self._fold(connection, stretch.logged)
             else:

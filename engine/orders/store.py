@@ -58,7 +58,7 @@ _BUNDLED_FIELDS: Final = (*_LINE_FIELDS, "part_of", "per")
 _PATCH_FIELDS: Final = Patch.__struct_fields__
 _PAID: Final = Patch(payment_state="paid", stock_state="committed", stages=NOTHING)
 _POOL_TOTALS: Final = 5
-REFERENCE: Final = (Granted, Moved, PauseSet, Checkpoint, Opened)  # what `save_reference` is about
+REFERENCE: Final = (Moved, PauseSet, Checkpoint, Opened)  # what `save_reference` is about
 _OWNERSHIP: Final = timedelta(seconds=OWNERSHIP_SECONDS)
 _MS_AT_2000: Final = 946_684_800_000  # where Postgres counts from
 
@@ -97,13 +97,24 @@ async def own(tx: Connection, cell: str, owner: str) -> bool:
     return await tx.fetchval(SQL["own"], cell, owner, _OWNERSHIP) is not None
 
 
-async def post(tx: Connection, cell: str, rows: Sequence[Post]) -> list[tuple[str, str]]:
-    """Write the ledger and move the pools; return (tenant, sku) of pools that do not add up."""
-    if not rows:
+async def post(
+    tx: Connection, cell: str, rows: Sequence[Post], grants: Sequence[tuple[Granted, str]]
+) -> list[tuple[str, str]]:
+    """Write the ledger and move the pools; return (tenant, sku) of pools that do not add up.
+
+    Of `grants`, each with the id of its log entry, it is noted what came of them.
+    """
+    if not rows and not grants:
         return []
     ledger = [(cell, *row) for row in rows]
     await tx.copy_records_to_table("ledger", records=ledger, columns=_LEDGER_COLUMNS)
-    moved = await tx.fetch(SQL["move_pools"], cell, sorted({row[0] for row in rows}))
+    pools = [one.subject for one, _ in grants]
+    moved = await tx.fetch(
+        SQL["move_pools"], cell, sorted({row[0] for row in rows}), pools,
+        [one.seq for one, _ in grants],
+    )  # fmt: skip
+    if grants:
+        await _settle(tx, grants)
     return [(row["tenant"], row["sku"]) for row in moved if row["broken"]]
 
 
@@ -257,12 +268,9 @@ async def bury_entry(tx: Connection, cell: str, entry: Entry, reason: str) -> No
 async def save_reference(
     tx: Connection, cell: str, recorded: int, log_id: str, events: Iterable[LogEvent]
 ) -> None:
-    """Write what the log says about pools, pauses and the cell, one entry at a time."""
-    grants: list[tuple[Granted, str]] = []
+    """Write what one entry of the log says of moves, pauses and the cell."""
     for event in events:
         match event:
-            case Granted():
-                grants.append((event, log_id))
             case Moved():
                 await _move(tx, cell, event)
             case PauseSet():
@@ -273,16 +281,18 @@ async def save_reference(
                 await _compare(tx, cell, recorded, log_id, event)
             case _:
                 pass
-    if grants:
-        await _settle(tx, grants)
 
 
 async def _settle(tx: Connection, grants: Sequence[tuple[Granted, str]]) -> None:
-    rows = [
-        (one.subject, one.seq, one.applied, log_id, one.asked, one.reason, one.reference)
-        for one, log_id in grants
-    ]
-    await tx.execute(SQL["settle_grants"], *_columns(rows))
+    columns = _columns(
+        [
+            (one.subject, one.seq, one.applied, log_id, one.asked, one.reason, one.reference)
+            for one, log_id in grants
+        ]
+    )
+    done = await tx.execute(SQL["settle_grants"], *columns[:4])
+    if done != f"UPDATE {len(grants)}":
+        await tx.execute(SQL["adopt_grants"], *columns)
     if any(one.asked < 0 for one, _ in grants):  # the planner waits for what could be taken away
         await publishing.wake(tx)
 

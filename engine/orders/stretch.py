@@ -9,7 +9,7 @@ import msgspec
 from engine.infra.log import Entry
 from engine.kernel import events
 from engine.kernel.errors import Closed
-from engine.kernel.events import LogEvent, Reserved, Synced
+from engine.kernel.events import Granted, LogEvent, Reserved, Synced
 from engine.orders import rules
 from engine.orders.store import REFERENCE
 from engine.orders.types import Logged, Post
@@ -25,6 +25,7 @@ class Stretch:
     claims: int = 0
     posts: list[Post] = field(default_factory=list)
     logged: list[Logged] = field(default_factory=list)
+    grants: list[tuple[Granted, str]] = field(default_factory=list)
     reference: list[tuple[str, list[LogEvent]]] = field(default_factory=list)
     unreadable: list[tuple[Entry, str]] = field(default_factory=list)
 
@@ -61,6 +62,8 @@ def _add(stretch: Stretch, entry: Entry, found: list[LogEvent]) -> None:
             stretch.claims += rules.is_new(event)
             if 0 < event.payload <= len(payloads):
                 payload = payloads[event.payload - 1]
+        elif isinstance(event, Granted):
+            stretch.grants.append((event, log_id))
         elif isinstance(event, REFERENCE):
             reference.append(event)
         stretch.logged.append(Logged(log_id, event, payload))

@@ -218,9 +218,9 @@ async def test_a_recorder_killed_by_the_server_between_statements_goes_on(
     ended = 0
     post = store.post
 
-    async def killed(tx, cell, rows):
+    async def killed(tx, cell, rows, grants):
         nonlocal ended
-        found = await post(tx, cell, rows)
+        found = await post(tx, cell, rows, grants)
         if ended < 3:
             ended += 1
             # not by `pg`: the test is asking it something at the same time
@@ -234,6 +234,26 @@ async def test_a_recorder_killed_by_the_server_between_statements_goes_on(
     with suppress(asyncio.CancelledError):
         await task
     assert ended == 3
+
+
+async def test_a_grant_of_which_postgres_lost_the_intention_keeps_its_number(
+    sale, recorder_of, pg, eventually
+):
+    """The cell has it: the next one must not have the same number."""
+    rows = "SELECT pool_id, seq, delta, reason, reference FROM grants ORDER BY pool_id, seq"
+    given = [tuple(row) for row in await pg.fetch(rows)]
+    assert given
+    lost = given[0][:2]
+    await pg.execute("DELETE FROM grants WHERE pool_id = $1 AND seq = $2", *lost)
+    task = asyncio.ensure_future(recorder_of("one").run())
+    await agree(sale, pg, eventually)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    assert [tuple(row) for row in await pg.fetch(rows)] == given
+    assert await pg.fetchval("SELECT bool_and(applied = delta) FROM grants")
+    last = await pg.fetch("SELECT pool_id, max(seq) AS seq FROM grants GROUP BY 1 ORDER BY 1")
+    assert last == await pg.fetch("SELECT pool_id, seq FROM pools ORDER BY 1")
 
 
 async def test_a_dead_recorders_log_is_taken_over(sale, recorder_of, pg, eventually):
