@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import msgspec
@@ -39,19 +40,23 @@ class Entry(NamedTuple):
         """In ten-thousandths."""
         return round(self.says.ratio * RATIO_WHOLE)
 
-    def order(self) -> list[str | None]:
+    def order(self) -> tuple[str | None, ...]:
         """Return the groups whose shared pools it draws from, in order; None: its own units."""
-        order, groups = self.says.draw_order, self.policy.fields.node_groups
-        named = {one.removeprefix(_SHARED_OF) for one in order if one.startswith(_SHARED_OF)}
-        found: list[str | None] = []
-        for one in order:
-            if one == _OWN:
-                found.append(None)
-            elif one == _SHARED:
-                found += [group for group in groups if group not in named]
-            else:
-                found.append(one.removeprefix(_SHARED_OF))
-        return found
+        return _order(tuple(self.says.draw_order), tuple(self.policy.fields.node_groups))
+
+
+@lru_cache
+def _order(order: Sequence[str], groups: Sequence[str]) -> tuple[str | None, ...]:
+    named = {one.removeprefix(_SHARED_OF) for one in order if one.startswith(_SHARED_OF)}
+    found: list[str | None] = []
+    for one in order:
+        if one == _OWN:
+            found.append(None)
+        elif one == _SHARED:
+            found += [group for group in groups if group not in named]
+        else:
+            found.append(one.removeprefix(_SHARED_OF))
+    return tuple(found)
 
 
 def normal(policy: PolicyFields) -> PolicyFields:

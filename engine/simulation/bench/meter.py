@@ -15,7 +15,7 @@ from engine.infra.servers import valkey as valkey_server
 from engine.infra.servers.supervisor import Supervisor
 from engine.kernel.clock import Clock, rfc3339
 from engine.kernel.ids import token
-from engine.simulation.bench import cellload, cpu
+from engine.simulation.bench import cellload, cpu, grantload
 from engine.simulation.bench.children import Generator
 from engine.simulation.bench.scenarios import Scenario, Target, orders_of
 from engine.simulation.bench.shelf import EXTERNAL, GATE, Shelf
@@ -33,6 +33,7 @@ from engine.simulation.bench.types import (
 
 SQL: Final = queries.load("engine.simulation.bench")
 
+_WITHOUT_HTTP: Final = {Target.CELL, Target.GRANTS}
 _POLL_S: Final = 0.005
 _LOAD_WITHIN_S: Final = 180.0
 _RECORDED_WITHIN_S: Final = 120.0
@@ -75,7 +76,7 @@ class Meter:
             BenchFailed: no end was reached in time.
         """
         job = self._job(scenario, orders, shelf, instead, rate)
-        if scenario.target is not Target.CELL:
+        if scenario.target not in _WITHOUT_HTTP:
             await self._generator.prepare(job)
         roles = self._roles(scenario, instead)
         before, others = cpu.read(roles), cpu.machine()
@@ -84,11 +85,11 @@ class Meter:
         if instead is None and not scenario.sold_out:
             recorded_at = max(recorded_at, await self._recorded())
         after, others_after = cpu.read(self._roles(scenario, instead)), cpu.machine()
-        if instead is None:
+        if instead is None and scenario.target is not Target.GRANTS:
             self.accepted += tally.accepted
             self.unanswered += tally.statuses.get("0", 0)
         spent = {role: after[role] - before.get(role, 0.0) for role in after}
-        if scenario.target is not Target.CELL:
+        if scenario.target not in _WITHOUT_HTTP:
             spent[GENERATOR] = tally.cpu_s
         foreign = None
         if others is not None and others_after is not None:
@@ -169,6 +170,8 @@ class Meter:
     async def _load(self, scenario: Scenario, job: Job) -> Tally:
         if scenario.target is Target.CELL:
             return await cellload.run(self._cell, job, self._clock.now_ms())
+        if scenario.target is Target.GRANTS:
+            return await grantload.run(self._pool, job)
         return await self._generator.go(_LOAD_WITHIN_S)
 
     async def _recorded(self) -> float:
@@ -211,4 +214,6 @@ class Meter:
 def _campaign(scenario: Scenario, shelf: Shelf) -> str:
     if scenario.wide:
         return shelf.crowd.prefix
+    if scenario.target is Target.GRANTS:
+        return shelf.many
     return shelf.last_unit if scenario.sold_out else shelf.plenty

@@ -26,3 +26,17 @@ VACUUM (ANALYZE);
 
 -- name: write_out
 CHECKPOINT;
+
+-- name: pools_to_grant
+-- $1 campaign
+SELECT count(*) FROM pools WHERE campaign = $1 AND NOT ended;
+
+-- name: write_grants
+-- $1 campaign, $2 how many for each of its pools, an even number: none is left with more or less
+INSERT INTO grants (pool_id, seq, delta, reason, reference)
+SELECT p.pool_id, p.seq + n, CASE WHEN n % 2 = 1 THEN 1 ELSE -1 END, 'campaign', $1
+FROM pools AS p, generate_series(1, $2::integer) AS n
+WHERE p.campaign = $1 AND NOT p.ended;
+
+-- name: grants_are_open
+SELECT EXISTS (SELECT FROM grants WHERE applied IS NULL);

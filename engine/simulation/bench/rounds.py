@@ -72,6 +72,8 @@ class Rounds:
         for scenario in self.plan.scenarios:
             if scenario.target is Target.ENGINE and not await self._shelf.offers(scenario.kind):
                 self._absent[scenario.name] = "this version has no such call"
+            if scenario.target is Target.GRANTS:
+                await self._shelf.fill_many()
 
     async def _warm_up(self) -> None:
         """Load every process once before anything counts; a row lock's pool is chosen here."""

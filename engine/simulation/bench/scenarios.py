@@ -13,6 +13,7 @@ class Target(StrEnum):
     BARE = "bare"
     ENGINE = "engine"
     CELL = "cell"  # its script alone, without HTTP
+    GRANTS = "grants"  # its publisher: grants count as orders
     ROWLOCK = "rowlock"
 
 
@@ -58,6 +59,7 @@ ALL: Final[Sequence[Scenario]] = (
     Scenario("sold-out", "a sold-out storm", Target.ENGINE, skus=1, expects=_REFUSED,
              sold_out=True),
     Scenario("cell", "the cell's script alone, 64 a call", Target.CELL, per_request=64),
+    Scenario("grants", "grants, written down to recorded", Target.GRANTS),
     Scenario("rowlock", "a transaction an order, spread", Target.ROWLOCK, share=0.2),
     Scenario("rowlock-hot", "a transaction an order, hot SKU", Target.ROWLOCK, skus=1, share=0.1),
     Scenario("latency", "single orders at 70 % of the rate", Target.ENGINE, connections=512,

@@ -14,6 +14,7 @@ from engine.simulation.http import LoadClient
 GATE: Final = "bench"
 EXTERNAL: Final = "bench-market"
 SKUS: Final = 50
+_MANY: Final = 100, 50  # SKUs and channels: each pair is a pool
 
 _QUOTA: Final = 100_000_000
 _PER_BUYER: Final = 5
@@ -47,6 +48,7 @@ class Shelf:
         """Take where to; nothing is sent before `fill`."""
         self.plenty = f"bench-{mark}"
         self.last_unit = f"bench-{mark}-last"
+        self.many = f"bench-{mark}-many"
         self.crowd = Crowd(f"bench-{mark}-of")
         self._client = client
         self._clock = clock
@@ -70,6 +72,23 @@ class Shelf:
         ):
             await self._put(f"/v1/campaigns/{campaign}", self.plan(stock))
             await self.wait_published(campaign)
+
+    async def fill_many(self) -> None:
+        """Make a campaign with thousands of pools, and wait until the cell has it.
+
+        Raises:
+            BenchFailed: what the API said.
+        """
+        skus, channels = (range(number) for number in _MANY)
+        for n in channels:
+            await self._put(f"/v1/channels/{GATE}-{n}", {"name": "bench"})
+        for n in skus:
+            await self._put(f"/v1/skus/{SKU.format(n)}", {"name": f"bench {n}"})
+        quota = {f"{GATE}-{n}": _PER_BUYER for n in channels}
+        await self._put(
+            f"/v1/campaigns/{self.many}", self.plan([(SKU.format(n), quota) for n in skus])
+        )
+        await self.wait_published(self.many)
 
     async def offers(self, kind: Kind) -> bool:
         """Whether this version has the call that a kind of load needs."""
