@@ -168,6 +168,21 @@ WHERE key_id = ANY($1::bigint[])
 ORDER BY key_id
 FOR NO KEY UPDATE;
 
+-- name: lock_free
+-- As lock_balances, of which one transaction has either. $1 key_ids
+SELECT key_id, sellable
+FROM stock_balances
+WHERE key_id = ANY($1::bigint[])
+ORDER BY key_id
+FOR NO KEY UPDATE;
+
+-- name: commit_balances
+-- $1 key_ids, each once, $2 units of each
+UPDATE stock_balances AS b
+SET committed = b.committed + w.units, version = b.version + 1, updated_at = now()
+FROM unnest($1::bigint[], $2::bigint[]) AS w (key_id, units)
+WHERE b.key_id = w.key_id AND b.sellable >= w.units;
+
 -- name: count_balances
 -- Set what was counted and add up anew what came after it: the rule of rules/folding.py, in SQL.
 -- The rows are locked by a statement before this one, so nothing is written that it cannot see.

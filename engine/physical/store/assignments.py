@@ -11,6 +11,9 @@ from engine.kernel.types import Tenant
 from engine.physical.types.facts import Assigned, Assignment, Given, Part, Piece
 
 SQL: Final = queries.load("engine.physical")
+_COLUMNS: Final = (
+    "tenant", "order_id", "line_no", "node", "attempt", "key_id", "units", "assigned_at",
+)  # fmt: skip
 
 
 async def insert(
@@ -26,6 +29,14 @@ async def insert(
         [one.state.units for one in given],
     )
     return [Given(_name(row), row["key_id"], Assigned(row["units"])) for row in rows]
+
+
+async def append(
+    tx: Connection, tenant: Tenant, given: Sequence[Given], assigned_at: datetime
+) -> None:
+    """Write assignments of which none is there; if one is, the transaction is lost."""
+    rows = [(tenant, *one.name, one.key_id, one.state.units, assigned_at) for one in given]
+    await tx.copy_records_to_table("stock_assignments", records=rows, columns=_COLUMNS)
 
 
 async def find(

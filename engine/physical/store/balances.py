@@ -58,15 +58,22 @@ class Told(NamedTuple):
 async def key_ids(tx: Connection, tenant: Tenant, keys: Collection[Key]) -> dict[Key, int]:
     """Return the number of each key; those that are new are made, with a balance of 0."""
     wanted = sorted(set(keys))
-    found = await _find(tx, tenant, wanted)
+    found = await find_ids(tx, tenant, wanted)
     missing = [key for key in wanted if key not in found]
     if missing:
         scopes = sorted({(key.node, key.owner) for key in missing})
         await tx.execute(SQL["make_scopes"], tenant, *_split(scopes, 2))
         await tx.execute(SQL["share_scopes"], tenant, *_split(scopes, 2))
         await tx.execute(SQL["make_keys"], tenant, *_split(missing, 5))
-        found |= await _find(tx, tenant, missing)
+        found |= await find_ids(tx, tenant, missing)
     return found
+
+
+async def find_ids(tx: Connection, tenant: Tenant, keys: Iterable[Key]) -> dict[Key, int]:
+    """Return the number of each of these keys that there is."""
+    wanted = sorted(set(keys))
+    rows = await tx.fetch(SQL["find_keys"], tenant, *_split(wanted, 5))
+    return {wanted[row["place"] - 1]: row["key_id"] for row in rows}
 
 
 async def lock_scope(tx: Connection, tenant: Tenant, node: str, owner: str) -> None:
@@ -96,6 +103,22 @@ async def lock(tx: Connection, wanted: Iterable[int]) -> dict[int, Locked]:
     """Keep others from writing these balances, and return them."""
     rows = await tx.fetch(SQL["lock_balances"], sorted(set(wanted)))
     return {row["key_id"]: _locked(row) for row in rows}
+
+
+async def lock_free(tx: Connection, wanted: Iterable[int]) -> dict[int, int]:
+    """Lock balances as `lock` does, and return how many units of each are free to be committed."""
+    rows = await tx.fetch(SQL["lock_free"], sorted(set(wanted)))
+    return {row["key_id"]: row["sellable"] for row in rows}
+
+
+async def commit(tx: Connection, units: Mapping[int, int]) -> None:
+    """Commit so many free units of each of these keys, which are locked.
+
+    Nobody is told: what may be sold of pools does not change by it (service/binding.py).
+    """
+    if units:
+        done = await tx.execute(SQL["commit_balances"], list(units), list(units.values()))
+        assert done == f"UPDATE {len(units)}", "they were locked, and so many were free"
 
 
 async def count(
@@ -158,11 +181,6 @@ async def add(tx: Connection, tenant: Tenant, shares: Mapping[int, Share]) -> No
         columns = _split(list(changed.values()), 5)
         rows = await tx.fetch(SQL["share_balances"], list(changed), *columns)
         await publishing.changed(tx, tenant, (row["sku"] for row in rows))
-
-
-async def _find(tx: Connection, tenant: Tenant, keys: Sequence[Key]) -> dict[Key, int]:
-    rows = await tx.fetch(SQL["find_keys"], tenant, *_split(keys, 5))
-    return {keys[row["place"] - 1]: row["key_id"] for row in rows}
 
 
 def _split(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
