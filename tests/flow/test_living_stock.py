@@ -356,7 +356,7 @@ async def named(life):
     async def told():
         sql = (
             "SELECT data FROM events WHERE kind = 'stock_short' AND data ->> 'sku' = $1"
-            " AND data ->> 'node_group' = $2 ORDER BY id DESC LIMIT 1"
+            " AND data ->> 'node_group' = $2 ORDER BY xid DESC, id DESC LIMIT 1"
         )
         event = msgspec.json.decode(await life.pg.fetchval(sql, sku, group) or "{}")
         assert event, place
