@@ -586,6 +586,66 @@ FROM unnest($2::text[], $3::timestamptz[]) AS one (sku, at)
 ON CONFLICT (tenant, sku) DO UPDATE SET at = excluded.at
 WHERE stock_instants.at <> excluded.at;
 
+-- name: marks
+-- Of each SKU one number made from all that its plan is made from (pools_of_skus, cards, claims,
+-- planned_policies; of engine.logical held_of, rules_for, places_of), '' for what is of many SKUs.
+-- Rows count by their last writer; pools, which every sale writes, by what a sale does not change,
+-- but for whether anything is free. Whoever plans from something else must count it here.
+-- $1 cell
+WITH given AS (
+  SELECT
+    pool_id, sum(coalesce(applied, delta))::bigint AS units, sum(applied)::bigint AS folded
+  FROM grants
+  GROUP BY pool_id
+), own AS (
+  SELECT
+    p.tenant, p.sku, true AS is_planned,
+    hash_record_extended(
+      ROW(
+        p.pool_id, p.owner, p.channel, p.campaign, p.node_group, p.ended, p.granted,
+        CASE WHEN p.ended THEN p.available ELSE sign(p.available)::bigint END, g.units, g.folded,
+        s.xmin::text
+      ), 0
+    ) AS mark
+  FROM pools AS p
+  LEFT JOIN given AS g ON g.pool_id = p.pool_id
+  LEFT JOIN grant_sums AS s ON s.pool_id = p.pool_id
+  WHERE p.cell = $1 AND p.listing = ''
+  UNION ALL
+  SELECT tenant, sku, sku <> '', hash_record_extended(ROW('policy'::text, policy, xmin::text), 0)
+  FROM supply_policies
+  WHERE planned IS NOT NULL
+  UNION ALL
+  SELECT tenant, sku, true, hash_record_extended(ROW('claim'::text, campaign, xmin::text), 0)
+  FROM campaign_skus
+  UNION ALL
+  SELECT k.tenant, k.sku, true,
+    hash_record_extended(ROW('key'::text, k.key_id, k.xmin::text, b.xmin::text), 0)
+  FROM stock_keys AS k
+  JOIN stock_balances AS b ON b.key_id = k.key_id
+  UNION ALL
+  SELECT tenant, sku, true, hash_record_extended(ROW('drain'::text, move_id, xmin::text), 0)
+  FROM drains
+  WHERE actor = 'engine' AND moving AND state <> 'refused'
+  UNION ALL
+  SELECT tenant, sku, false, hash_record_extended(ROW('card'::text, sku, xmin::text), 0)
+  FROM skus
+  UNION ALL
+  SELECT tenant, sku, false, hash_record_extended(ROW('rule'::text, rule, xmin::text), 0)
+  FROM stock_rules
+  WHERE enabled
+  UNION ALL
+  SELECT tenant, '', false, hash_record_extended(ROW('node'::text, node, xmin::text), 0)
+  FROM nodes
+  UNION ALL
+  SELECT tenant, '', false, hash_record_extended(ROW('channel'::text, channel, xmin::text), 0)
+  FROM channels
+)
+SELECT tenant, sku, bit_xor(mark) AS mark
+FROM own
+GROUP BY tenant, sku
+HAVING sku = '' OR bool_or(is_planned);
+
 -- name: drop_excess
 -- $1 pool ids, $2 those that have some
 DELETE FROM pool_excess

@@ -11,10 +11,12 @@ import msgspec
 import pytest
 
 from engine import settings as settings_of
-from engine.assurance.reconciling import planned as comparing_plans
+from engine.assurance.reconciling import settled as settling
 from engine.assurance.reconciling.checks import CHECKS
 from engine.assurance.reconciling.reconciler import Reconciler
 from engine.infra import keys
+from engine.inventory.service import comparing as planning_of_plans
+from engine.inventory.service.comparing import marks
 from engine.kernel.types import CellId
 from tests.conftest import eventually
 from tests.fault.engines import campaign_of, certificate, house, id_of
@@ -112,9 +114,10 @@ async def scene(settings, pg, valkey):
 
 
 # what a grant of five units would have been made for
-FIVE_MORE = (
-    "UPDATE campaign_skus SET document = jsonb_set(document, '{quota,mall}', '105') WHERE sku = 'A'"
-)
+FIVE_MORE = """
+UPDATE campaign_skus SET document = jsonb_set(document, '{quota,mall}', '105') WHERE sku = 'A';
+UPDATE campaigns SET document = jsonb_set(document, '{skus,0,quota,mall}', '105')
+"""
 
 
 async def lost_grant(scene):
@@ -302,6 +305,26 @@ async def policy(scene, **says):
 DECLARED = "UPDATE supply_policies SET planned = jsonb_set(planned, '{shared}', '57')"
 SOLD = "UPDATE campaign_skus SET document = jsonb_set(document, '{quota,mall}', '107')"
 COUNTED = "UPDATE stock_balances SET counted = counted + 7"
+# each thing that a plan is made from, changed, and as it was
+GRANT = """
+UPDATE grants SET applied = %d
+WHERE seq = 1 AND pool_id = (SELECT pool_id FROM pools WHERE sku = 'A' AND campaign <> '')
+"""
+OWN = "UPDATE supply_policies SET planned = jsonb_set(planned, '{channels,0,quota}', '%d')"
+NODE = 'UPDATE nodes SET document = document || \'{"controlled_by": "%s"}\''
+RULE = """
+INSERT INTO stock_rules (tenant, rule, version, document, actor) VALUES
+  ('main', 'r', 1, '{"kind": "safety", "units": 3, "enabled": true, "match": {}}', 't')
+"""
+BY_HAND = [
+    (COUNTED, "UPDATE stock_balances SET counted = counted - 7"),
+    (f"{SOLD} WHERE sku = 'A'", f"{SOLD} WHERE sku = 'A'".replace("107", "100")),
+    (OWN % 5, OWN % 0),
+    (GRANT % 99, GRANT % 100),
+    (NODE % "channel", NODE % "us"),
+    (RULE, "DELETE FROM stock_rules"),
+    ("DELETE FROM campaign_skus WHERE sku = 'A'", "SELECT 1"),
+]
 
 
 @pytest.mark.parametrize(
@@ -327,7 +350,7 @@ async def test_pools_that_are_not_as_planned_are_planned_anew(scene, stock, says
     await scene.at_rest()
     assert await scene.kinds() == set(), "the control"
     await scene.pg.execute(inject + ("" if inject == COUNTED else " WHERE sku = 'A'"))
-    assert await scene.kinds(repair=False, without={"plans"}) <= {"balance_off"}
+    assert await scene.kinds(repair=False, without={"plans", "documents"}) <= {"balance_off"}
     passed = await scene.check(repair=False, only=["plans"])
     words = {"shared": "the shared units", "campaign": "channel mall in campaign",
              "all": "all pools together"}  # fmt: skip
@@ -353,17 +376,83 @@ async def test_what_waits_to_be_planned_is_no_drift(scene):
     assert {drift.subject.split("\x1f")[1] for _, drift, _ in found} == {"B"}
 
 
-async def test_plans_are_compared_some_a_pass_and_those_that_were_off_again(scene, monkeypatch):
-    monkeypatch.setattr(comparing_plans, "_SKUS_A_STEP", 1)
-    monkeypatch.setattr(comparing_plans, "_SKUS_A_PASS", 1)
+async def test_every_pass_finds_what_is_not_as_planned_and_plans_only_what_changed(
+    scene, monkeypatch
+):
+    """Whatever a plan is made from, changed by hand and told to nobody, is found by the next pass.
+
+    The control: a pass after which nothing changed plans no SKU but those whose turn it is.
+    """
+    await count(scene.api, 200)
+    await planned(scene)
+    seen = []
+
+    async def watched(db, tenant, skus):
+        seen.extend(skus)
+        return await compare(db, tenant, skus)
+
+    compare = planning_of_plans.compare
+    monkeypatch.setattr(planning_of_plans, "compare", watched)
+    monkeypatch.setattr(settling, "_EVERY_PASSES", 10**9)
     await scene.here.stop("publisher")
-    await scene.pg.execute(DECLARED + " WHERE sku = 'A'")
-    found = []
-    for _ in range(4):
-        passed = await scene.check(only=["plans"], repair=False)
-        found.append([drift.subject.split("\x1f")[1] for _, drift, _ in passed.drifts])
-    # A is met, then looked at again beside B, then beside nothing, then met anew
-    assert found == [["A"], ["A"], ["A"], ["A", "A"]]
+    assert (await scene.check(only=["plans"])).drifts == []
+    assert sorted(seen) == ["A", "B"]
+    for change, back in BY_HAND:
+        assert (await scene.check(only=["plans"], repair=False)).drifts == []
+        seen.clear()
+        assert (await scene.check(only=["plans"], repair=False)).drifts == []
+        assert seen == [], "nothing changed"
+        await scene.pg.execute(change)
+        found = (await scene.check(only=["plans"], repair=False)).drifts
+        assert "A" in {drift.subject.split("\x1f")[1] for _, drift, _ in found}, change
+        again = (await scene.check(only=["plans"], repair=False)).drifts
+        assert len(again) == len(found), "what is off stays in doubt"
+        await scene.pg.execute(back)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE supply_policies SET document = jsonb_set(document, '{shared}', '57')",
+        "UPDATE campaigns SET document = jsonb_set(document, '{skus,0,quota,mall}', '107')",
+        "DELETE FROM campaign_skus",
+    ],
+)
+async def test_a_document_that_is_not_what_was_planned_is_raised(scene, change):
+    """Told to nobody, it would be planned one day, by whoever writes its next version."""
+    assert (await scene.check(only=["documents"])).drifts == [], "the control"
+    await scene.pg.execute(change)
+    found = [drift for _, drift, _ in (await scene.check(only=["documents"])).drifts]
+    assert {(one.kind, one.repair) for one in found} == {("policy_drift", "manual")}
+
+
+async def test_a_sale_alone_puts_no_plan_in_doubt(scene, monkeypatch):
+    """The mark of a SKU is not changed by what most orders do: or each pass would plan them all."""
+    monkeypatch.setattr(settling, "_EVERY_PASSES", 10**9)
+    await scene.check(only=["plans"])
+    before = await marks(scene.api.process.pool, CELL)
+    assert (await scene.api.buy("more", ("A", 3))).status == 202
+    await scene.at_rest()
+    assert await marks(scene.api.process.pool, CELL) == before
+
+
+async def test_a_plan_that_only_time_changes_is_looked_at_when_it_does(scene, monkeypatch):
+    """The planner's own note of the instant is lost with it, and no row changes."""
+    monkeypatch.setattr(settling, "_EVERY_PASSES", 10**9)
+    await scene.here.stop("publisher")
+    assert (await scene.check(only=["plans"])).drifts == []
+    await scene.pg.execute(
+        "UPDATE campaign_skus SET waves = json_build_array(json_build_array("
+        "(extract(epoch FROM now() + interval '4 s') * 1000)::bigint, '{\"mall\": 7}'::json))"
+        " WHERE sku = 'A'"
+    )
+    assert (await scene.check(only=["plans"], repair=False)).drifts == [], "it is to come"
+
+    async def found():
+        return [d.units for _, d, _ in (await scene.check(only=["plans"], repair=False)).drifts]
+
+    await eventually(found, within_s=20)
+    assert await found() == [7]
 
 
 async def test_a_sku_that_could_be_sold_twice_is_paused_once(scene):

@@ -13,7 +13,14 @@ from typing import Final
 from engine.assurance.reconciling import cellside, rules, store
 from engine.assurance.reconciling.looking import Looking, Steps
 from engine.assurance.reconciling.planned import plans
-from engine.assurance.reconciling.recorded import balances, grants, ledger, listings, owed
+from engine.assurance.reconciling.recorded import (
+    balances,
+    documents,
+    grants,
+    ledger,
+    listings,
+    owed,
+)
 from engine.assurance.reconciling.store import FOUND_MAX, SQL
 from engine.assurance.reconciling.types import Drift, Hold
 
@@ -259,6 +266,7 @@ CHECKS: Final[dict[str, tuple[Callable[[Looking], Steps], tuple[str, ...]]]] = {
     "orders": (orders, ("order_without_hold",)),
     "rules": (told_rules, ("policy_drift",)),
     "plans": (plans, ("policy_drift",)),
+    "documents": (documents, ("policy_drift",)),
     "pauses": (pauses, ("pause_drift",)),
     "balances": (balances, ("balance_off",)),
     "listings": (listings, ("listing_drift",)),

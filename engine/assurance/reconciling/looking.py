@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 
 from engine.assurance.reconciling import store
 from engine.assurance.reconciling.counting import Counted
+from engine.assurance.reconciling.settled import Settled
 from engine.assurance.reconciling.types import Drift
 from engine.assurance.rules import position
 from engine.infra.cell import Cell
@@ -29,8 +30,7 @@ class Looking:
     clock: Clock
     checks: frozenset[str] = frozenset()
     turn: int = 0
-    planned_to: tuple[str, str] = ("", "")  # the SKU up to which plans were compared last
-    unplanned: frozenset[tuple[str, str]] = frozenset()  # SKUs that were not as planned then
+    settled: Settled = field(default_factory=Settled)
     listed: int = -1  # how many holds of this pass the sweeper's list named
     counted: Counted = field(default_factory=Counted)
 

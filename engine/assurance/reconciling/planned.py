@@ -1,12 +1,13 @@
 """What pools were given, against what policies, campaigns and stock come to.
 
-Planning costs more than comparing, so a pass plans some SKUs only, the next pass those after them;
-what was off the last time is among them until it is right. Both looks see one snapshot each, in
-which whatever changed is either planned or waits to be, and what waits is left alone.
+Planning costs more than comparing, so a SKU that was found as planned is planned again only once
+the mark of all that its plan is made from is another one, or time alone may have changed it; and
+some of all each pass, whatever their marks say. Both looks see one snapshot each, in which whatever
+changed is either planned or waits to be, and what waits is left alone.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from itertools import groupby
 from typing import Final
 
@@ -19,49 +20,38 @@ from engine.inventory.service.comparing import Off
 from engine.kernel.types import Tenant
 
 _SKUS_A_STEP: Final = 200
-_SKUS_A_PASS: Final = 1_000
 _SECOND_LOOK_S: Final = 1.0
-_FIRST: Final = ("", "")
 
 
 async def plans(look: Looking) -> Steps:
     """Plan SKUs dry; what differs as much a second later, and waits for nobody, is a drift."""
-    found = await _twice(look, sorted(look.unplanned))
-    look.unplanned = frozenset(map(_sku, found))
-    yield [_drift(one) for one in sorted(found)]
-    for _ in range(0, _SKUS_A_PASS, _SKUS_A_STEP):
-        found = await _twice(look, await _next(look))
-        look.unplanned |= set(map(_sku, found))
-        yield [_drift(one) for one in sorted(found)]
-        if look.planned_to == _FIRST:
-            return
-
-
-async def _next(look: Looking) -> list[tuple[str, str]]:
-    """Return the SKUs after those of last time; behind the last ones it begins anew."""
-    rows = await look.db.fetch(SQL["planned_skus"], look.cell.id, *look.planned_to, _SKUS_A_STEP)
-    skus = [(row["tenant"], row["sku"]) for row in rows]
-    look.planned_to = skus[-1] if len(skus) == _SKUS_A_STEP else _FIRST
-    return skus
-
-
-async def _twice(look: Looking, skus: Sequence[tuple[str, str]]) -> set[Off]:
-    found = await _off(look, skus)
-    if not found:
-        return found
+    marks = await comparing.marks(look.db, look.cell.id)
+    yield []
+    skus = look.settled.doubt(marks, await look.db.fetchval(SQL["now"]), look.turn)
+    first = set[Off]()
+    async for found in _off(look, skus):
+        first |= found
+        yield []
+    if not first:
+        return
     await asyncio.sleep(_SECOND_LOOK_S)
-    return found & await _off(look, sorted(set(map(_sku, found))))
+    async for found in _off(look, sorted(set(map(_sku, first)))):
+        yield [_drift(one) for one in sorted(first & found)]
 
 
-async def _off(look: Looking, skus: Iterable[tuple[str, str]]) -> set[Off]:
-    found = set[Off]()
-    for tenant, some in groupby(skus, lambda one: one[0]):
-        async with (
-            look.db.acquire() as connection,
-            connection.transaction(isolation="repeatable_read", readonly=True),
-        ):
-            found |= {*await comparing.off(connection, Tenant(tenant), [sku for _, sku in some])}
-    return found
+async def _off(look: Looking, skus: Sequence[tuple[str, str]]) -> AsyncIterator[set[Off]]:
+    """Plan SKUs in steps; those that are as planned are settled."""
+    for tenant, of_tenant in groupby(skus, lambda one: one[0]):
+        named = [sku for _, sku in of_tenant]
+        for at in range(0, len(named), _SKUS_A_STEP):
+            async with (
+                look.db.acquire() as connection,
+                connection.transaction(isolation="repeatable_read", readonly=True),
+            ):
+                some = named[at : at + _SKUS_A_STEP]
+                compared = await comparing.compare(connection, Tenant(tenant), some)
+            look.settled.settle(tenant, compared.settled)
+            yield {*compared.off}
 
 
 def _sku(one: Off) -> tuple[str, str]:

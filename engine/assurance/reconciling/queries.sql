@@ -238,13 +238,29 @@ FROM (
 WHERE NOT EXISTS (SELECT FROM cell_rules AS r WHERE r.cell = $1 AND r.field = d.field)
 LIMIT $2;
 
--- name: planned_skus
--- $1 cell, $2 $3 after (tenant, sku), $4 limit
-SELECT DISTINCT tenant, sku
-FROM pools
-WHERE cell = $1 AND (tenant, sku) > ($2, $3)
-ORDER BY tenant, sku
-LIMIT $4;
+-- name: documents_off
+-- Documents that say something else than what of them was planned; what is not planned yet waits.
+-- A claim says more than its campaign's entry where a later version of ours added a field. Entries
+-- of campaigns that name bundles are put together from several.
+-- $1 limit
+SELECT 'supply policy' AS what, tenant, policy AS id, '' AS sku
+FROM supply_policies
+WHERE planned_version = version AND planned IS DISTINCT FROM document
+UNION ALL
+SELECT 'campaign', c.tenant, c.campaign, one ->> 'sku'
+FROM campaigns AS c
+CROSS JOIN jsonb_array_elements(c.document -> 'skus') AS one
+LEFT JOIN campaign_skus AS s
+  ON s.tenant = c.tenant AND s.campaign = c.campaign AND s.sku = one ->> 'sku'
+WHERE
+  c.planned_version = c.version AND c.returned_at IS NULL
+  AND (s.document @> one) IS NOT TRUE
+  AND NOT EXISTS (
+    SELECT
+    FROM jsonb_array_elements(c.document -> 'skus') AS named
+    JOIN bundles AS b ON b.tenant = c.tenant AND b.sku = named ->> 'sku'
+  )
+LIMIT $1;
 
 -- name: known_pauses
 SELECT tenant, scope, id, by, reason FROM pauses;

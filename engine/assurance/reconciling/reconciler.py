@@ -65,6 +65,7 @@ class Reconciler:
         self._clock = clock
         self._owner = owner
         self._last_work_s = 0.0
+        self._may_rest_s = _WITHIN_S
         self._next_at = 0.0
         self._not_before: dict[str, float] = {}
 
@@ -152,6 +153,7 @@ class Reconciler:
             return min(max(left, _POLL_S), _REST_MAX_S)
         began = self._clock.monotonic()
         self._next_at = began + _EVERY_S
+        self._may_rest_s = _WITHIN_S
         due = [name for name in CHECKS if self._not_before.get(name, began) <= began]
         passed = await self.check(checks=due, rest=self._rest)
         if passed is None:
@@ -167,7 +169,10 @@ class Reconciler:
 
     async def _rest(self, work_s: float) -> bool:
         room = _WITHIN_S / self._last_work_s if self._last_work_s else _REST_AT_FIRST
-        await sleep(min(work_s * min(room, _REST_PER_WORK), _REST_MAX_S))
+        # a pass that has more to do than the last one rests less, and is not later
+        rest_s = min(work_s * min(room, _REST_PER_WORK), _REST_MAX_S, self._may_rest_s)
+        self._may_rest_s -= rest_s
+        await sleep(rest_s)
         return await self._ours()
 
 

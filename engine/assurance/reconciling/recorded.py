@@ -69,6 +69,21 @@ async def owed(look: Looking) -> Steps:
     ]  # fmt: skip
 
 
+async def documents(look: Looking) -> Steps:
+    """What policies and campaigns say against what of them was planned.
+
+    Which of the two is right, nobody here knows: it is raised, and nothing is planned.
+    """
+    found = []
+    for row in await look.db.fetch(SQL["documents_off"], FOUND_MAX):
+        about = f"{row['what']} {row['id']}" + (f", SKU {row['sku']}" if row["sku"] else "")
+        detail = f"{about}: its document is not what was planned of it; put it as it should be"
+        subject = SEPARATOR.join(("document", row["what"], row["id"], row["sku"]))
+        told = ("what was planned", "another document")
+        found.append(Drift("policy_drift", row["tenant"], subject, *told, 0, detail))
+    yield found
+
+
 async def balances(look: Looking) -> Steps:
     """Physical balances against the movements and assignments they are made of."""
     last = await look.db.fetchval(SQL["last_key"])

@@ -25,12 +25,24 @@ class Off(NamedTuple):
     whole_group: bool = False
 
 
-def off(stock: Stock, now: datetime) -> list[Off]:
-    """Return what differs. What cannot be taken back, because nothing is free there, does not."""
+class Judged(NamedTuple):
+    """What of a SKU differs; with `is_settled` it stays so until its documents or units change.
+
+    It is not where units are lacking: what is to be done then may follow from any sale.
+    """
+
+    off: list[Off]
+    is_settled: bool
+
+
+def judge(stock: Stock, now: datetime) -> Judged:
+    """Compare a SKU. What cannot be taken back, because nothing is free there, does not differ."""
     outcome = supply.plan(stock, now)
     if stock.bases is None or _is_still(stock, outcome, now):
-        return list(_pools_off(stock, outcome))
-    return list(_groups_off(stock, outcome, now))
+        found = list(_pools_off(stock, outcome))
+    else:
+        found = list(_groups_off(stock, outcome, now))
+    return Judged(found, not found and not outcome.shorts)
 
 
 def _pools_off(stock: Stock, outcome: Outcome) -> Iterator[Off]:

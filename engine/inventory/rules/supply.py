@@ -76,13 +76,17 @@ def plan(stock: Stock, now: datetime) -> Outcome:
     else:
         outcome = Outcome()
     outcome.offers = frame.offers
+    moments = (outcome.next_at, next_instant(stock, now))
+    outcome.next_at = min((at for at in moments if at is not None), default=None)
+    return outcome
+
+
+def next_instant(stock: Stock, now: datetime) -> datetime | None:
+    """Return when time alone changes what documents make of a SKU; None: never."""
     moments = [at for claim in stock.claims for at, _ in claim.waves if at > now]
-    if outcome.next_at is not None:
-        moments.append(outcome.next_at)
     if (at := resolving.next_instant(stock.policies, stock.card, now)) is not None:
         moments.append(at)
-    outcome.next_at = min(moments, default=None)
-    return outcome
+    return min(moments, default=None)
 
 
 def by_group(nodes: Iterable[NodeBase]) -> dict[str, Base] | None:
