@@ -1,22 +1,28 @@
-"""What does not agree, over HTTP; a key that is bound to a channel sees none of it."""
+"""The ledger, and what does not agree, over HTTP.
+
+Of the ledger a key that is bound to a channel sees the pools of that channel; of drifts nothing.
+"""
 
 from typing import Final, NoReturn, get_args
 
 from aiohttp import web
 
+from engine.assurance import ledger
+from engine.assurance.ledger import PostingPage, SumPage, Wanted
 from engine.assurance.reconciling import views
 from engine.assurance.reconciling.types import Kind
 from engine.assurance.reconciling.views import DriftPage
-from engine.infra.http.auth import principal_of, require_unbound
+from engine.infra.http.auth import principal_of, require_channel, require_unbound
 from engine.infra.http.openapi import PAGED, Operation, Query, operation
 from engine.infra.http.paging import read_page
-from engine.infra.http.server import json_response
+from engine.infra.http.server import json_response, query_id, query_instant
 from engine.infra.runtime import RUNTIME
 from engine.kernel.errors import ValidationFailed
 from engine.kernel.types import Fault
 
 _KINDS: Final = get_args(Kind)
 _STATES: Final = ("open", "all")
+_INTEGER_MAX: Final = 2**31 - 1
 
 
 async def list_drifts(request: web.Request) -> web.Response:
@@ -36,9 +42,56 @@ async def list_drifts(request: web.Request) -> web.Response:
     return json_response(page.answer(rows, lambda row: [int(row.drift_id)], lambda row: row))
 
 
+async def list_postings(request: web.Request) -> web.Response:
+    """List what went from one account to another."""
+    wanted = await _wanted(request)
+    page = read_page(request.query, str, int, int)
+    account = query_id(request, "account")
+    if account not in {"", *ledger.ACCOUNTS}:
+        _refuse("account", f"must be one of {', '.join(ledger.ACCOUNTS)}")
+    after = page.after or ["", 0, 0]
+    if max(after[1:]) > _INTEGER_MAX:
+        _refuse("cursor", "must be a next_cursor of this list")
+    rows = await ledger.postings(request.app[RUNTIME].pool, wanted, account, after, page.limit + 1)
+    answer = page.answer(rows, lambda row: [row.entry, row.line, row.part], lambda row: row)
+    return json_response(answer)
+
+
+async def list_sums(request: web.Request) -> web.Response:
+    """Add up what each order, return, move or grant caused."""
+    wanted = await _wanted(request)
+    page = read_page(request.query, str)
+    after = page.after[0] if page.after else ""
+    rows = await ledger.sums(request.app[RUNTIME].pool, wanted, after, page.limit + 1)
+    return json_response(page.answer(rows, lambda row: [row.reference], lambda row: row))
+
+
+async def _wanted(request: web.Request) -> Wanted:
+    principal = await principal_of(request, "stock:read")
+    channel = query_id(request, "channel") or principal.channel
+    require_channel(principal, channel, reading=True)
+    sku, pool, order = (query_id(request, name) for name in ("sku", "pool", "order"))
+    cell = request.app[RUNTIME].settings.cell
+    since = query_instant(request, "since")
+    return Wanted(cell, principal.tenant, channel, sku, pool, order, since)
+
+
 def routes() -> list[web.RouteDef]:
     """Return the routes of this slice."""
-    return [web.get("/v1/drifts", list_drifts)]
+    return [
+        web.get("/v1/drifts", list_drifts),
+        web.get("/v1/ledger", list_postings),
+        web.get("/v1/ledger:sums", list_sums),
+    ]
+
+
+_POSTINGS: Final = [
+    Query("order", "only what this order and its returns caused"),
+    Query("sku", "only this SKU"),
+    Query("pool", "only this pool"),
+    Query("channel", "only pools of this channel; shared pools are of none"),
+    Query("since", "at or after this instant"),
+]
 
 
 OPERATIONS: Final[list[Operation]] = [
@@ -53,7 +106,27 @@ OPERATIONS: Final[list[Operation]] = [
             Query("kind", "only of this kind"),
             *PAGED,
         ],
-    )
+    ),
+    operation(
+        "GET",
+        "/v1/ledger",
+        "List the double-entry ledger of pools: units from one account to another",
+        "stock:read",
+        responses={200: PostingPage},
+        query=[
+            *_POSTINGS,
+            Query("account", f"only what names it: {', '.join(ledger.ACCOUNTS)}"),
+            *PAGED,
+        ],
+    ),
+    operation(
+        "GET",
+        "/v1/ledger:sums",
+        "Add up the ledger by what caused it: its debits are its credits",
+        "stock:read",
+        responses={200: SumPage},
+        query=[*_POSTINGS, *PAGED],
+    ),
 ]
 
 

@@ -268,3 +268,69 @@ FROM unnest(
   $9::bigint[], $10::bigint[]
 ) AS g (order_id, tenant, channel, campaign, buyer_id, state, currency, payable, since)
 ON CONFLICT DO NOTHING;
+
+-- name: list_postings
+-- In the order of the log's ids as texts. $1 cell, $2 tenant, $3 channel, $4 sku, $5 pool, $6 order,
+-- $7 account ('' any), $8 from this ms as text, $9 $10 $11 after (entry, line, part), $12 limit.
+-- No index leads from an order or a pool to its rows; those of an order begin when it came.
+SELECT
+  l.entry, l.line, l.part, l.at, l.kind, l.reference, l.debit, l.credit, l.units, l.item AS pool,
+  p.sku, p.channel, p.campaign, p.node_group
+FROM ledger_postings AS l
+JOIN pools AS p ON p.pool_id = l.item
+WHERE
+  l.cell = $1 AND p.tenant = $2 AND ($3 = '' OR p.channel = $3) AND ($4 = '' OR p.sku = $4)
+  AND ($5 = '' OR l.item = $5)
+  AND (
+    $6 = '' OR l.reference = $6
+    OR l.reference IN (SELECT return_id FROM stock_returns WHERE order_id = $6)
+  )
+  AND ($7 = '' OR $7 IN (l.debit, l.credit))
+  AND l.entry >= greatest($8, $9, (
+    SELECT (extract(epoch FROM accepted_at - interval '1 hour') * 1000)::bigint::text
+    FROM orders
+    WHERE order_id = $6
+  ))
+  AND (l.entry, l.line, l.part) > ($9::text, $10::integer, $11::integer)
+ORDER BY l.entry, l.line, l.part
+LIMIT $12;
+
+-- name: sum_postings
+-- The same, added up by what caused it, as [account, debits, credits]. $1 to $6 as above, $7 from
+-- this ms as text, $8 after reference, $9 limit.
+WITH chosen AS (
+  SELECT l.reference, l.debit, l.credit, l.units
+  FROM ledger_postings AS l
+  JOIN pools AS p ON p.pool_id = l.item
+  WHERE
+    l.cell = $1 AND p.tenant = $2 AND ($3 = '' OR p.channel = $3) AND ($4 = '' OR p.sku = $4)
+    AND ($5 = '' OR l.item = $5)
+    AND (
+      $6 = '' OR l.reference = $6
+      OR l.reference IN (SELECT return_id FROM stock_returns WHERE order_id = $6)
+    )
+    AND l.entry >= greatest($7, (
+      SELECT (extract(epoch FROM accepted_at - interval '1 hour') * 1000)::bigint::text
+      FROM orders
+      WHERE order_id = $6
+    ))
+    AND l.reference > $8
+), sides AS (
+  SELECT reference, debit AS account, units AS debits, 0 AS credits
+  FROM chosen
+  UNION ALL
+  SELECT reference, credit, 0, units
+  FROM chosen
+), accounts AS (
+  SELECT
+    reference, account, sum(debits)::bigint AS debits, sum(credits)::bigint AS credits
+  FROM sides
+  GROUP BY reference, account
+)
+SELECT
+  reference, sum(debits)::bigint AS debits, sum(credits)::bigint AS credits,
+  json_agg(json_build_array(account, debits, credits) ORDER BY account) AS accounts
+FROM accounts
+GROUP BY reference
+ORDER BY reference
+LIMIT $9;

@@ -1,7 +1,6 @@
 """Orders over HTTP: read, list, pay, cancel."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -13,7 +12,14 @@ from engine.infra.http.fast import Answer
 from engine.infra.http.openapi import PAGED, Operation, Query, operation
 from engine.infra.http.paging import read_page
 from engine.infra.http.request import Request
-from engine.infra.http.server import body_of, json_response, path_id, query_id, raw_body
+from engine.infra.http.server import (
+    body_of,
+    json_response,
+    path_id,
+    query_id,
+    query_instant,
+    raw_body,
+)
 from engine.kernel import codec, limits
 from engine.kernel.clock import to_ms
 from engine.kernel.errors import (
@@ -144,8 +150,8 @@ async def list_orders(request: web.Request) -> web.Response:
         channel_order_id=query_id(request, "channel_order_id"),
         block=query_id(request, "block"),
         status=query_id(request, "status"),
-        placed_from=_moment(request, "placed_from"),
-        placed_to=_moment(request, "placed_to"),
+        placed_from=query_instant(request, "placed_from"),
+        placed_to=query_instant(request, "placed_to"),
         after=page.after,
         limit=page.limit + 1,
     )
@@ -169,19 +175,6 @@ def _paid_at(payment: PaymentIn) -> int:
 
 def _may_see(principal: Principal, shown: Mapping[str, Any]) -> bool:
     return shown["tenant"] == principal.tenant and principal.channel in {"", shown["channel"]}
-
-
-def _moment(request: web.Request, name: str) -> datetime | None:
-    text = request.query.get(name, "")
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        codec.refuse("", f"query parameter {name}: must be RFC 3339 with a zone")
-    return codec.instant(moment, "")
 
 
 def routes() -> list[web.RouteDef]:

@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Final, TypeVar
 
 import structlog
@@ -179,6 +180,20 @@ def query_id(request: web.Request, name: str) -> str:
     """Return an optional identifier of the query, `""` when it is not given."""
     text = request.query.get(name, "")
     return _named(text, f"query parameter {name}") if text else ""
+
+
+def query_instant(request: web.Request, name: str) -> datetime | None:
+    """Return an optional instant of the query, None when it is not given."""
+    text = request.query.get(name, "")
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        codec.refuse("", f"query parameter {name}: must be RFC 3339 with a zone")
+    return codec.instant(moment, "")
 
 
 def _named(text: str, place: str) -> str:
