@@ -15,9 +15,23 @@ from engine.infra.servers import ports, process
 from engine.infra.servers.postgres import NAME as POSTGRES
 from engine.infra.servers.supervisor import Supervisor
 from engine.infra.servers.valkey import NAME as VALKEY
-from engine.simulation.drill.losing import Lose, Now
+from engine.simulation.drill.losing import Lose, Now, kill_valkey_and_delete_its_data
 
 EARLIER = 0.7  # of the append-only file is left at least
+
+
+def kill_everybody_who_knows(supervisor: Supervisor, now: Now) -> None:
+    """Nobody records for a moment; then the cell's data goes, and with it who accepted orders."""
+    others = [name for name in supervisor.names() if name not in {VALKEY, POSTGRES}]
+    workers = [name for name in others if name.startswith("worker")]
+    for name in workers:
+        supervisor.kill(name, restart=False)
+    time.sleep(0.5)
+    for name in set(others) - set(workers):
+        supervisor.kill(name, restart=False)
+    kill_valkey_and_delete_its_data(supervisor, now)
+    for name in others:
+        supervisor.start_again(name)
 
 
 def cut_anywhere(supervisor: Supervisor, now: Now) -> None:

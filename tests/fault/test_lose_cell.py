@@ -7,11 +7,13 @@ import pytest
 
 from engine import settings as settings_of
 from engine.simulation.drill.losing import kill_valkey_and_delete_its_data, play
+from engine.simulation.drill.show import show
 from engine.simulation.drill.types import Options
 from tests.fault.losses import (
     Lose,
     cut_anywhere,
     cut_behind_a_transaction,
+    kill_everybody_who_knows,
     postgres_put_back_by,
     replica_behind_by,
 )
@@ -34,6 +36,21 @@ def test_a_cell_that_is_lost_under_load_comes_back(lose: Lose) -> None:
     if lose is kill_valkey_and_delete_its_data:  # of the others Postgres may have had no more
         assert report.rebuilt_orders >= SHORT.holds
     assert report.accepted_after > 0
+
+
+def test_what_is_lost_with_everybody_who_knew_of_it_is_listed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The control of all others: the drill finds a loss, and says of which orders."""
+    report = play(settings_of.load(), SHORT, kill_everybody_who_knows)
+    assert len(set(report.lost)) == report.lost_in_all > 0
+    assert report.lost_counted <= report.lost_in_all
+    known = report.accepted_before + report.accepted_after - report.lost_in_all
+    assert report.recorded >= known
+    assert report.not_replayed > 0, "they are taken for new orders now"
+    assert f"{report.lost_in_all} accepted orders are lost: {report.lost[0]}" in report.failures[0]
+    show(report, as_json=False)
+    assert f"  lost: {report.lost[0]}\n" in capsys.readouterr().out
 
 
 def test_an_older_postgres_is_told_what_the_log_still_has() -> None:

@@ -26,7 +26,7 @@ from engine.kernel.types import CellId
 from engine.settings import Settings
 from engine.simulation.drill import show
 from engine.simulation.drill.selling import CHANNEL, SKUS, Selling
-from engine.simulation.drill.types import Options, Report
+from engine.simulation.drill.types import LOST_LISTED_MAX, Options, Report
 from engine.simulation.http import LoadClient
 from engine.simulation.progress import Progress
 
@@ -206,14 +206,15 @@ class _Drill:
     async def _judge(self, pool: Pool, selling: Selling, sent: int) -> Report:
         accepted = dict(selling.seen.accepted)
         before = [number for number, at in accepted.items() if at < self._lost_at]
-        # the last ones before the loss are those that Postgres may have lacked
-        again = before[-_REPLAYED:]
-        same = await selling.replayed(again) if self._resumed_at else 0
         self._progress.say("comparing and certifying")
         words, oversold = await self._certify(pool)
         rows = await pool.fetch(SQL["recorded_numbers"], CHANNEL, timeout=_RECORDED_WITHIN_S)
         recorded = {row["channel_order_id"] for row in rows}
         lost = sorted(accepted.keys() - recorded)
+        # The last ones before the loss are those that Postgres may have lacked. Only now: what is
+        # lost would be accepted anew, and not be missed any more.
+        again = before[-_REPLAYED:]
+        same = await selling.replayed(again) if self._resumed_at else 0
         recovery = await pool.fetchrow(SQL["last_recovery"])
         reopened = self._resumed_at - self._lost_at if self._resumed_at else -1.0
         failures = []
@@ -242,7 +243,9 @@ class _Drill:
             seconds_to_rebuild=round(recovery["seconds"], 2) if recovery else -1.0,
             rebuilt_orders=recovery["orders"] if recovery else 0,
             rebuilt_pending=recovery["pending"] if recovery else 0,
-            lost=lost,
+            lost=lost[:LOST_LISTED_MAX],
+            lost_in_all=len(lost),
+            lost_counted=recovery["uncounted"] if recovery else 0,
             not_replayed=len(again) - same,
             oversold=oversold,
             certificate=words,

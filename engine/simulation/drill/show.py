@@ -3,7 +3,7 @@
 import sys
 
 from engine.kernel import codec
-from engine.simulation.drill.types import Report
+from engine.simulation.drill.types import LOST_LISTED_MAX, Report
 
 _LOST_SHOWN = 50
 
@@ -26,7 +26,7 @@ def show(report: Report, *, as_json: bool) -> None:
         ("recorded", f"{report.recorded:,}"),
         ("seconds to reopen", f"{report.seconds_to_reopen:.2f}"),
         ("of these rebuilding", rebuilt),
-        ("orders lost", f"{len(report.lost):,}"),
+        ("orders lost", f"{report.lost_in_all:,}"),
         ("units oversold", f"{report.oversold:,}"),
     ]
     width = max(len(name) for name, _ in rows)
@@ -34,4 +34,6 @@ def show(report: Report, *, as_json: bool) -> None:
         sys.stdout.write(f"{name:<{width}}  {value}\n")
     for number in report.lost[:_LOST_SHOWN]:
         sys.stdout.write(f"  lost: {number}\n")
+    if more := report.lost_in_all - len(report.lost[:_LOST_SHOWN]):
+        sys.stdout.write(f"  and {more:,} more; --json lists up to {LOST_LISTED_MAX:,}\n")
     sys.stdout.write(f"{report.certificate}\n")

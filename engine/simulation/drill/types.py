@@ -7,6 +7,7 @@ from engine.kernel import codec
 REOPENS_WITHIN_S = 10.0
 REOPENS_WITHIN_S_MANY = 30.0  # with more holds than HOLDS_MANY
 HOLDS_MANY = 100_000
+LOST_LISTED_MAX = 1_000
 
 
 class Options(NamedTuple):
@@ -26,8 +27,11 @@ class Options(NamedTuple):
 class Report(codec.Answer, frozen=True):
     """What `tidegate drill lose-cell` found; `failures` are bars that were not met.
 
-    `lost` are channels' ids of orders that were answered 202 and are not recorded; `unknown` counts
-    orders that never got an answer, of which some may be.
+    `lost` are channels' ids of orders that were answered 202 and are not recorded, at most 1,000 of
+    `lost_in_all`. The engine itself cannot name them: what Postgres had not yet was in the cell and
+    in the processes that accepted it, and is lost with both; it counts `lost_counted` of them,
+    those that a living keeper or recorder had seen. `unknown` are orders that never got an answer,
+    of which some may be recorded.
     """
 
     holds: int
@@ -42,6 +46,8 @@ class Report(codec.Answer, frozen=True):
     rebuilt_orders: int
     rebuilt_pending: int
     lost: list[str]
+    lost_in_all: int
+    lost_counted: int
     not_replayed: int
     oversold: int
     certificate: str
