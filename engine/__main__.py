@@ -34,6 +34,7 @@ key = typer.Typer(no_args_is_help=True, help="API keys of the running instance."
 order = typer.Typer(no_args_is_help=True, help="Look at one order.")
 imports = typer.Typer(no_args_is_help=True, help="Bring tables of your own into the instance.")
 elastic = typer.Typer(no_args_is_help=True, help="Lend units between shops during a sale.")
+cell = typer.Typer(no_args_is_help=True, help="The cell: is it open, close it, open it again.")
 drills = typer.Typer(no_args_is_help=True, help="Rehearse a loss, with a pass or a fail.")
 shadow = typer.Typer(no_args_is_help=True, help="Look at what another system did beside this one.")
 app.add_typer(config, name="config")
@@ -42,6 +43,7 @@ app.add_typer(stock, name="stock")
 app.add_typer(order, name="order")
 app.add_typer(imports, name="import")
 app.add_typer(elastic, name="elastic")
+app.add_typer(cell, name="cell")
 app.add_typer(drills, name="drill")
 app.add_typer(shadow, name="shadow")
 
@@ -189,6 +191,45 @@ def bench(  # noqa: PLR0913 - each is an option
 
     options = Options(quick, tuple(only or ()), pairs, orders, against, filled)
     raise typer.Exit(run(_settings(ephemeral=ephemeral or None), options, as_json=as_json))
+
+
+Reason = Annotated[str, typer.Option(help="Why; it is kept as an event.")]
+
+
+@cell.command("show")
+def cell_show(*, as_json: Json = False) -> None:
+    """Say whether the cell is open, if not why, and what to do; exit 0 only if it is open."""
+    settings = _attached()
+    from engine.app import cell_show as show
+
+    raise typer.Exit(show(settings, as_json=as_json))
+
+
+@cell.command("close")
+def cell_close(*, reason: Reason) -> None:
+    """Take no more orders until somebody opens the cell again."""
+    settings = _attached()
+    from engine.app import cell_close as close
+
+    raise typer.Exit(close(settings, reason, _say))
+
+
+@cell.command("open")
+def cell_open(
+    *,
+    reason: Reason,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Make the cell anew from what Postgres has.")
+    ] = False,
+) -> None:
+    """Open a cell that stays closed, once what closed it is understood; exit 0 only if it is open.
+
+    Its pools are compared with Postgres; if they differ, it is closed again.
+    """
+    settings = _attached()
+    from engine.app import cell_open as open_again
+
+    raise typer.Exit(open_again(settings, reason, _say, rebuild=rebuild))
 
 
 @drills.command("lose-cell")

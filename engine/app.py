@@ -25,6 +25,7 @@ from engine.aftersales import api as aftersales
 from engine.aftersales.service import Aftersales
 from engine.alerts import api as alerts
 from engine.assurance import api as assurance
+from engine.assurance import command as cell_by_hand
 from engine.assurance import keeper, report
 from engine.assurance.reconciling import store as drifts
 from engine.assurance.reconciling.command import reconcile as reconcile_by_hand
@@ -129,6 +130,33 @@ def reconcile(
             return await reconcile_by_hand(process, dry_run=dry_run, as_json=as_json, say=say)
 
     return uvloop.run(compare())
+
+
+def cell_show(settings: Settings, *, as_json: bool) -> int:
+    """Say how the cell stands; 0 only if it is open."""
+    return _by_hand(settings, lambda process: cell_by_hand.show(process, as_json=as_json))
+
+
+def cell_close(settings: Settings, reason: str, say: Callable[[str], None]) -> int:
+    """Close the cell on purpose; 0 if it was open."""
+    return _by_hand(settings, lambda process: cell_by_hand.close(process, reason, say))
+
+
+def cell_open(settings: Settings, reason: str, say: Callable[[str], None], *, rebuild: bool) -> int:
+    """Open a cell that stays closed; 0 only if it is open then."""
+    return _by_hand(
+        settings,
+        lambda process: cell_by_hand.open_again(process, reason, say, rebuild=rebuild),
+    )
+
+
+def _by_hand(settings: Settings, act: Callable[[Runtime], Awaitable[int]]) -> int:
+    async def run() -> int:
+        logs.configure("error", "cell")  # what comes of it is its output
+        async with runtime(settings, "cell") as process:
+            return await act(process)
+
+    return uvloop.run(run())
 
 
 def order_show(settings: Settings, order_id: str) -> int:

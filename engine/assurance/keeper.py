@@ -94,27 +94,44 @@ class Keeper:
             raise_if_cancelled()
             self._opened.clear()
             try:
-                found = await certify(self._cell, self._pool, self._clock)
-            except NotFound:
-                continue  # an empty cell
+                await self.check_opening()
             except _AWAY as error:
                 _logger.warning("opening_not_checked", reason=type(error).__name__)
-                continue
-            if differing := [row.name for row in found.pools if row.cell != row.recorded]:
-                reason = f"cell and Postgres differ about {', '.join(differing[:10])}"
-                await self._pool.execute(SQL["note_closed"], self._cell.id, reason)
-                await store.close(self._cell, self._cell.epoch, reason)
-                _logger.error("cell_closed", cell=self._cell.id, reason=reason)
 
-    async def open(self, state: State | None) -> str:
+    async def check_opening(self) -> str:
+        """Compare every pool with Postgres; on a difference close the cell, and return why.
+
+        Raises:
+            Closed: it is not open.
+            OutcomeUnknown: it does not answer, or nobody records.
+        """
+        try:
+            found = await certify(self._cell, self._pool, self._clock)
+        except NotFound:
+            return ""  # an empty cell
+        if differing := [row.name for row in found.pools if row.cell != row.recorded]:
+            reason = f"cell and Postgres differ about {', '.join(differing[:10])}"
+            await self.close(reason)
+            return reason
+        return ""
+
+    async def close(self, reason: str) -> None:
+        """Close the cell, on both sides; only somebody's `open` opens it again."""
+        await self._pool.execute(SQL["note_closed"], self._cell.id, reason)
+        await store.close(self._cell, self._cell.epoch, reason)
+        _logger.error("cell_closed", cell=self._cell.id, reason=reason)
+
+    async def open(self, state: State | None, rebuild: str = "") -> str:
         """Take the cell through a new epoch; return why it stays closed, "" when it is open.
+
+        With `rebuild`, why it is asked for, the cell is made anew from Postgres, lost or not.
 
         Raises:
             Misconfigured: the cell belongs to another database.
         """
         async with self._pool.acquire() as connection:
             epoch = await store.next_epoch(connection, self._cell.id)
-        reason, rebuilt = await self._prepare(epoch, state)
+        reason, rebuilt = await self._prepare(epoch, state, rebuild)
         if not reason:
             await store.extend(self._cell, epoch.epoch)
             reason = await self._wait_for_restores(epoch)
@@ -134,7 +151,7 @@ class Keeper:
         _logger.info("cell_opened", cell=self._cell.id, epoch=epoch.epoch)
         return ""
 
-    async def _prepare(self, epoch: Epoch, state: State | None) -> tuple[str, bool]:
+    async def _prepare(self, epoch: Epoch, state: State | None, rebuild: str) -> tuple[str, bool]:
         """Bring the cell to `restoring`: as it is or, if it was lost, as Postgres has it.
 
         Returned is why it must stay closed, and whether it was rebuilt.
@@ -150,7 +167,8 @@ class Keeper:
             return why, False
         phase = "" if known is None else known.phase
         lost = "the cell was another database's, and is empty" if foreign else ""
-        if lost := lost or rules.reason_to_rebuild(epoch, phase=phase, log_end=log_end):
+        lost = lost or rules.reason_to_rebuild(epoch, phase=phase, log_end=log_end) or rebuild
+        if lost:
             return await self._rebuilder.run(epoch, lost, log_end), True
         if wrong := rules.wrong_sums(await store.cell_pools(self._cell)):
             return wrong, False

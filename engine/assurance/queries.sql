@@ -334,3 +334,7 @@ FROM accounts
 GROUP BY reference
 ORDER BY reference
 LIMIT $9;
+
+-- name: tell
+-- What somebody did to the cell. $1 kind, $2 actor, $3 data
+INSERT INTO events (at, kind, actor, data) VALUES (now(), $1, $2, $3::json);

@@ -12,6 +12,7 @@ def position(log_id: str) -> tuple[int, int]:
 
 
 _NOT_HERE = "what lies between is not in this database"
+_WRITE_FAILED = "a write failed: "  # as lua/include/write.lua says it
 
 
 def is_gap(reason: str) -> bool:
@@ -58,6 +59,34 @@ def reason_to_rebuild(epoch: Epoch, *, phase: str, log_end: str) -> str:
             " the cell has lost what lies between"
         )
     return ""
+
+
+def why_not_open(phase: str, reason: str, *, rebuild: bool) -> str:
+    """Return why a cell is not to be opened by hand, in a sentence; "" when it may be tried."""
+    if phase == "":
+        return "the cell is empty: a worker with the role keeper makes it anew"
+    if phase in {"restoring", "rebuilding"}:
+        return f"the cell is being opened ({phase}): wait, and look at /readyz"
+    if reason.startswith(_WRITE_FAILED) and not rebuild:
+        return (
+            f"{reason}; the cell may lack values that its log tells of: repeat it with --rebuild,"
+            " which makes the cell anew from Postgres"
+        )
+    return ""
+
+
+def what_next(phase: str, reason: str) -> str:
+    """Say what a person can do about a cell that is not open; "" when nothing is to be done."""
+    if phase == "open":
+        return ""
+    if why := why_not_open(phase, reason, rebuild=False):
+        return why
+    if is_gap(reason):
+        return "it opens by itself once Postgres has what it lacks"
+    return (
+        "once it is understood: `tidegate cell open --reason TEXT`, and with --rebuild if the cell,"
+        " not Postgres, is wrong"
+    )
 
 
 def wrong_sums(pools: Mapping[str, PoolTotals]) -> str:
