@@ -635,6 +635,12 @@ WITH given AS (
   FROM stock_rules
   WHERE enabled
   UNION ALL
+  SELECT
+    split_part(field, E'\x1f', 2), split_part(field, E'\x1f', 5), false,
+    hash_record_extended(ROW(field, xmin::text), 0)
+  FROM cell_rules
+  WHERE cell = $1 AND field >= E'offer\x1f' AND field < E'offer\x20'
+  UNION ALL
   SELECT tenant, '', false, hash_record_extended(ROW('node'::text, node, xmin::text), 0)
   FROM nodes
   UNION ALL

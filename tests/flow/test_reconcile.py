@@ -387,9 +387,9 @@ async def test_every_pass_finds_what_is_not_as_planned_and_plans_only_what_chang
     await planned(scene)
     seen = []
 
-    async def watched(db, tenant, skus):
+    async def watched(db, cell, tenant, skus):
         seen.extend(skus)
-        return await compare(db, tenant, skus)
+        return await compare(db, cell, tenant, skus)
 
     compare = planning_of_plans.compare
     monkeypatch.setattr(planning_of_plans, "compare", watched)
@@ -424,6 +424,25 @@ async def test_a_document_that_is_not_what_was_planned_is_raised(scene, change):
     await scene.pg.execute(change)
     found = [drift for _, drift, _ in (await scene.check(only=["documents"])).drifts]
     assert {(one.kind, one.repair) for one in found} == {("policy_drift", "manual")}
+
+
+async def test_an_offer_that_is_written_down_otherwise_is_planned_anew(scene):
+    """The cell is told of it as of any other rule: it would sell by it for ever."""
+    row = await scene.pg.fetchrow(
+        "SELECT field, body FROM cell_rules WHERE field LIKE 'offer%A' AND field LIKE '%sale%'"
+    )
+    body = msgspec.msgpack.decode(row["body"])
+    body[2] += 5  # more a buyer than the campaign allows
+    assert (await scene.check(only=["plans"])).drifts == [], "the control"
+    await scene.pg.execute(
+        "UPDATE cell_rules SET body = $2 WHERE field = $1", row["field"],
+        msgspec.msgpack.encode(body),
+    )  # fmt: skip
+    passed = await scene.check(only=["rules", "plans"])
+    assert {drift.repair for _, drift, _ in passed.drifts} == {"safe"}
+    await planned(scene)
+    assert (await scene.check(only=["rules", "plans"])).drifts == []
+    assert (await scene.unpacked(RULES, row["field"]))[2] == body[2] - 5
 
 
 async def test_a_sale_alone_puts_no_plan_in_doubt(scene, monkeypatch):

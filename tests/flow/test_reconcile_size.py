@@ -88,8 +88,14 @@ FROM generate_series(0, {pools} - 1) AS n;
 async def fill(pg, valkey, state):
     """Write both sides as a sale would have left them."""
     await pg.execute(FILL.format(skus=SKUS, pools=SKUS * CHANNELS, holds=HOLDS))
-    body = pack([1, [["p", -1]], 5, 0, 0, ""])
-    await pg.execute("UPDATE cell_rules SET body = $1", body)
+    bodies = [pack([1, [[f"p{n}", -1]], 0, 0, 0, ""]) for n in range(SKUS * CHANNELS)]
+    fields = [SEP.join(("offer", "main", "", f"c{n // SKUS}", f"s{n % SKUS}"))
+              for n in range(SKUS * CHANNELS)]  # fmt: skip
+    await pg.execute(
+        "UPDATE cell_rules AS r SET body = t.body"
+        " FROM unnest($1::text[], $2::bytea[]) AS t (field, body) WHERE r.field = t.field",
+        fields, bodies,
+    )  # fmt: skip
     await pg.execute("UPDATE cells SET last_id = $1", state.last_id)
     await pg.execute("VACUUM ANALYZE")
     until = 9_000_000_000_000
@@ -100,7 +106,7 @@ async def fill(pg, valkey, state):
             f"p{n}": pack([100, 0, 99, 1, 0, 1, "", 0]) for n in some
         })  # fmt: skip
         pipe.hset(keys.of(CELL, "rules"), mapping={
-            SEP.join(("offer", "main", "", f"c{n // SKUS}", f"s{n % SKUS}")): body for n in some
+            fields[n]: bodies[n] for n in some
         })  # fmt: skip
         counted = {n: f"b{SEP}main{SEP}d11{SEP}s{n}{SEP}b{n}" for n in some}
         pipe.hset(keys.of(CELL, "counters"), mapping=dict.fromkeys(counted.values(), 1))

@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Final
 
 from engine.assurance.reconciling.looking import Looking, Steps
-from engine.assurance.reconciling.rules import SEPARATOR
+from engine.assurance.reconciling.rules import SEPARATOR, shown
 from engine.assurance.reconciling.store import SQL
 from engine.assurance.reconciling.types import Drift, Replan
 from engine.inventory.service import comparing
@@ -28,18 +28,19 @@ async def plans(look: Looking) -> Steps:
     marks = await comparing.marks(look.db, look.cell.id)
     yield []
     skus = look.settled.doubt(marks, await look.db.fetchval(SQL["now"]), look.turn)
-    first = set[Off]()
+    first = set[Drift]()
     async for found in _off(look, skus):
         first |= found
         yield []
     if not first:
         return
     await asyncio.sleep(_SECOND_LOOK_S)
-    async for found in _off(look, sorted(set(map(_sku, first)))):
-        yield [_drift(one) for one in sorted(first & found)]
+    again = {(one.tenant, one.fix.sku) for one in first if isinstance(one.fix, Replan)}
+    async for found in _off(look, sorted(again)):
+        yield sorted(first & found, key=lambda one: one.subject)
 
 
-async def _off(look: Looking, skus: Sequence[tuple[str, str]]) -> AsyncIterator[set[Off]]:
+async def _off(look: Looking, skus: Sequence[tuple[str, str]]) -> AsyncIterator[set[Drift]]:
     """Plan SKUs in steps; those that are as planned are settled."""
     for tenant, of_tenant in groupby(skus, lambda one: one[0]):
         named = [sku for _, sku in of_tenant]
@@ -49,13 +50,17 @@ async def _off(look: Looking, skus: Sequence[tuple[str, str]]) -> AsyncIterator[
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
                 some = named[at : at + _SKUS_A_STEP]
-                compared = await comparing.compare(connection, Tenant(tenant), some)
+                compared = await comparing.compare(connection, look.cell.id, Tenant(tenant), some)
             look.settled.settle(tenant, compared.settled)
-            yield {*compared.off}
+            yield {_drift(one) for one in compared.off} | {
+                _offer(tenant, sku, field) for sku, field in compared.offers
+            }
 
 
-def _sku(one: Off) -> tuple[str, str]:
-    return one.name.tenant, one.name.sku
+def _offer(tenant: str, sku: str, field: str) -> Drift:
+    detail = f"the offer {shown(field)} is written down otherwise than documents come to"
+    subject, fix = SEPARATOR.join(("plan", field)), Replan(tenant, sku)
+    return Drift("policy_drift", tenant, subject, "as planned", "another rule", 0, detail, fix)
 
 
 def _drift(one: Off) -> Drift:

@@ -7,8 +7,9 @@ something else has the SKU planned, only the units of all pools of a group toget
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from engine.inventory import rules
 from engine.inventory.rules import policies as resolving
 from engine.inventory.rules import supply
 from engine.inventory.rules.supply import Outcome
@@ -33,6 +34,7 @@ class Judged(NamedTuple):
 
     off: list[Off]
     is_settled: bool
+    outcome: Outcome
 
 
 def judge(stock: Stock, now: datetime) -> Judged:
@@ -42,7 +44,18 @@ def judge(stock: Stock, now: datetime) -> Judged:
         found = list(_pools_off(stock, outcome))
     else:
         found = list(_groups_off(stock, outcome, now))
-    return Judged(found, not found and not outcome.shorts)
+    return Judged(found, not found and not outcome.shorts, outcome)
+
+
+def offers(stock: Stock, outcome: Outcome) -> dict[str, list[Any]]:
+    """Return the rules by which the cell must sell it; not those that need a pool to be made."""
+    ids = {one.name: one.id for one in stock.pools}
+    known = {
+        field: offer
+        for field, offer in outcome.offers.items()
+        if all(draw.pool in ids for draw in offer.draws)
+    }
+    return rules.bodies(known, supply.former_offers(stock, outcome.offers), ids)
 
 
 def _pools_off(stock: Stock, outcome: Outcome) -> Iterator[Off]:
