@@ -2,7 +2,8 @@
 -- (engine/infra/migrations/0002_reference.sql, 0004_unplannable.sql), publication_changes
 -- (…/0012_publications.sql), bundles (…/0016_bundles.sql), pools, grants, cell_rules, pauses, cells
 -- (…/0001_spine.sql), stock_changes, stock_instants, stock_shorts, campaign_skus, grant_sums,
--- pool_excess (…/0010_supply.sql); of orders their draws.
+-- pool_excess (…/0010_supply.sql); of orders their draws, and stock_assignments, stock_parts
+-- (…/0009_physical.sql, …/0015_physical.sql) of what nodes were given of them.
 
 -- name: get_policy
 -- $1 tenant, $2 policy
@@ -725,20 +726,47 @@ FROM pools
 WHERE tenant = $1 AND sku = $2 AND channel <> '';
 
 -- name: newest_drawing
--- The newest orders of a channel that hold or bought units of these pools and have none of them at a
--- node yet. $1 tenant, $2 channel, $3 pool ids, $4 limit
+-- The newest orders of a channel with units of these pools that no node has yet. What nodes of the
+-- group were given of a line is of these pools; what others were given is of them only beyond what
+-- the line drew elsewhere. $1 tenant, $2 channel, $3 pool ids, $4 limit, $5 node group
 SELECT o.order_id, o.accepted_at, d.units
 FROM orders AS o
 CROSS JOIN LATERAL (
-  SELECT sum((one ->> 2)::bigint)::bigint AS units
-  FROM jsonb_array_elements(o.draws) AS one
-  WHERE one ->> 1 = ANY($3::text[])
+  SELECT sum(least(line.here - g.here, line.units - g.units))::bigint AS units
+  FROM (
+    SELECT
+      (one ->> 0)::integer AS line_no, sum((one ->> 2)::bigint) AS units,
+      sum((one ->> 2)::bigint) FILTER (WHERE one ->> 1 = ANY($3::text[])) AS here
+    FROM jsonb_array_elements(o.draws) AS one
+    GROUP BY 1
+    HAVING bool_or(one ->> 1 = ANY($3::text[]))
+  ) AS line
+  CROSS JOIN LATERAL (
+    SELECT
+      coalesce(sum(n.units), 0) AS units,
+      coalesce(sum(n.units) FILTER (WHERE n.node_group = $5), 0) AS here
+    FROM (
+      SELECT
+        coalesce((
+          SELECT m.document ->> 'group' FROM nodes AS m WHERE m.tenant = $1 AND m.node = a.node
+        ), '') AS node_group,
+        CASE WHEN a.shipped_at IS NULL AND a.cancelled_at IS NOT NULL THEN 0
+          ELSE a.units - a.apart END
+        + coalesce((
+          SELECT sum(p.units)
+          FROM stock_parts AS p
+          WHERE p.tenant = a.tenant AND p.order_id = a.order_id AND p.line_no = a.line_no
+            AND p.node = a.node AND p.attempt = a.attempt AND p.verb = 'ship'
+        ), 0) AS units
+      FROM stock_assignments AS a
+      WHERE a.tenant = $1 AND a.order_id = o.order_id AND a.line_no = line.line_no
+    ) AS n
+  ) AS g
+  WHERE line.here > g.here AND line.units > g.units
 ) AS d
 WHERE o.channel = $2 AND o.tenant = $1 AND o.state = 'open' AND d.units > 0
-  AND NOT EXISTS (
-    SELECT 1
-    FROM stock_assignments AS a
-    WHERE a.tenant = $1 AND a.order_id = o.order_id AND a.cancelled_at IS NULL
+  AND EXISTS (
+    SELECT FROM jsonb_array_elements(o.draws) AS one WHERE one ->> 1 = ANY($3::text[])
   )
 ORDER BY o.placed_at DESC
 LIMIT $4;

@@ -26,7 +26,7 @@ async def page(
 async def tell(db: Connection) -> None:
     """Write an event of each shortage that is new or grew: the orders that would go without.
 
-    Those that were accepted last go first. Orders of which a node was given units have theirs. Not
+    Those that were accepted last go first. What a node was given of a line, the line has. Not
     `complete` is what could not be found in time: somebody has to look for the others.
     """
     for one in await shorts.untold(db, _TOLD_AT_ONCE_MAX):
@@ -35,7 +35,7 @@ async def tell(db: Connection) -> None:
         complete = True
         for channel in channels:
             try:
-                drawing += await shorts.newest(db, one.tenant, channel, pools, _ORDERS_MAX)
+                drawing += await shorts.newest(db, one, channel, pools, _ORDERS_MAX)
             except TimeoutError:
                 complete = False
         told = _told(one, without(drawing, one.lacking))

@@ -88,16 +88,17 @@ async def pools(db: Connection, one: Standing) -> tuple[list[str], list[str]]:
 
 
 async def newest(
-    db: Connection, tenant: Tenant, channel: str, pools: Sequence[str], limit: int
+    db: Connection, one: Standing, channel: str, pools: Sequence[str], limit: int
 ) -> list[Drawing]:
-    """Return the newest orders of a channel that have units of these pools.
+    """Return the newest orders of a channel that have units of its pools which no node has yet.
 
     Raises:
         TimeoutError: they are so rare that it would take too long to find them.
     """
     rows = await db.fetch(
-        SQL["newest_drawing"], tenant, channel, list(pools), limit, timeout=_LOOK_SECONDS
-    )
+        SQL["newest_drawing"], one.tenant, channel, list(pools), limit, one.group,
+        timeout=_LOOK_SECONDS,
+    )  # fmt: skip
     return [Drawing(*row.values()) for row in rows]
 
 
