@@ -186,6 +186,17 @@ CROSS JOIN LATERAL (
 ) AS g
 ORDER BY p.pool_id;
 
+-- name: lock_pools
+-- $1 pool ids
+SELECT pool_id FROM pools WHERE pool_id = ANY($1::text[]) FOR UPDATE SKIP LOCKED;
+
+-- name: regroup_pools
+-- $1 pool ids, $2 their node groups
+UPDATE pools AS p
+SET node_group = w.node_group
+FROM unnest($1::text[], $2::text[]) AS w (pool_id, node_group)
+WHERE p.pool_id = w.pool_id;
+
 -- name: sum_grants
 -- $1 pool ids, $2 seqs up to which all are folded, $3 what they amount to
 INSERT INTO grant_sums (pool_id, seq, units)

@@ -356,6 +356,41 @@ async def test_a_campaign_that_ends_gives_back_and_stock_is_still_planned(shop, 
     assert await shop.pg.fetchval("SELECT sum(granted) FROM pools") == 21
 
 
+async def test_a_campaign_follows_its_sku_to_the_nodes_that_are_counted_first(shop, eventually):
+    """No policy says of whose stock it sells; nothing is counted until it has sold some."""
+    now = datetime.now(UTC)
+    campaign = {
+        "name": "Sale", "starts_at": (now - timedelta(hours=1)).isoformat(),
+        "ends_at": (now + timedelta(hours=1)).isoformat(),
+        "skus": [{"sku": "tea", "quota": {"mall": 10}}],
+    }  # fmt: skip
+    await shop.put("/v1/campaigns/sale", campaign)
+
+    async def are(*wanted):
+        sql = "SELECT node_group, campaign, available, held + sold FROM pools ORDER BY 1, 2, 3 DESC"
+        assert [tuple(row) for row in await shop.pg.fetch(sql)] == list(wanted)
+        return True
+
+    await eventually(lambda: are(("", "sale", 10, 0)))
+    assert await shop.buy("1", 4, campaign="sale") == 202
+    await eventually(lambda: are(("", "sale", 6, 4)))
+    await shop.put("/v1/nodes/E", {"name": "E", "group": "east"})
+    await shop.count(30, node="E")
+    await eventually(lambda: are(("east", "", 20, 0), ("east", "sale", 6, 4)))
+    assert await shop.shorts() == []
+    assert await shop.buy("2", 6, campaign="sale") == 202
+    assert await shop.buy("3", 1, campaign="sale") == "sold_out"
+    await shop.count(25, node="E")
+    await eventually(lambda: are(("east", "", 15, 0), ("east", "sale", 0, 10)))
+    policy = {"sku": "tea", "node_groups": ["east"], "channels": [{"channel": "app"}]}
+    await shop.put("/v1/supply-policies/tea", policy)
+    await eventually(lambda: are(("east", "", 15, 0), ("east", "", 0, 0), ("east", "sale", 0, 10)))
+    await eventually(lambda: shop.offers("app", "tea"))
+    assert await shop.buy("4", 15, "app") == 202
+    assert await shop.buy("5", 1, "app") == "sold_out"
+    await certificate(shop.api)
+
+
 async def test_a_policy_that_moves_a_quota_gives_nothing_twice(shop, eventually):
     policy = {"sku": "tea", "channels": [{"channel": "mall", "quota": 10}, {"channel": "app"}]}
     await shop.put("/v1/supply-policies/tea", policy)

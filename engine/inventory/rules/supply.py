@@ -118,10 +118,17 @@ def former_offers(stock: Stock, offers: Mapping[str, Offer]) -> set[str]:
     } - offers.keys()
 
 
-def _frame(stock: Stock, now: datetime) -> _Frame:
-    # of many SKUs at once no units are declared: what nobody ever counted is sold by its own policy
+def entries_of(stock: Stock, now: datetime) -> dict[str, Entry]:
+    """Return what decides for each channel of the SKU.
+
+    Of many SKUs at once no units are declared: what nobody ever counted is sold by its own policy.
+    """
     policies = [one for one in stock.policies if one.fields.sku or stock.bases is not None]
-    entries = resolving.resolve(policies, stock.card, now)
+    return resolving.resolve(policies, stock.card, now)
+
+
+def _frame(stock: Stock, now: datetime) -> _Frame:
+    entries = entries_of(stock, now)
     frame = _Frame(stock, now, entries, {one.name: one for one in stock.pools if not one.ended})
     own = resolving.declared(stock.policies, stock.card, now)
     frame.shared |= {frame.name(group) for group in (own.fields.node_groups if own else ())}
@@ -169,13 +176,19 @@ def _add_claim(frame: _Frame, claim: Claim, channel: str, ended: Collection[Dime
 
 
 def _group(frame: _Frame, claim: Claim, channel: str, entry: Entry | None) -> str:
-    """Whose stock a campaign sells on a channel: as every day, else where it has a pool, or any."""
+    """Whose stock a campaign sells on a channel: as every day, else where it has a pool, or any.
+
+    Where nobody counts it pools stay only until something is counted (rules/following.py).
+    """
     if entry is not None:
         return entry.group
-    for one in frame.stock.pools:
-        if (one.name.campaign, one.name.channel) == (claim.campaign, channel):
-            return one.name.node_group
-    return min(frame.stock.bases or {}, default="")
+    counted = (frame.stock.bases or {}).keys()
+    has = {
+        one.name.node_group
+        for one in frame.stock.pools
+        if (one.name.campaign, one.name.channel) == (claim.campaign, channel)
+    }
+    return min(has & counted or has or counted, default="")
 
 
 def _declared(frame: _Frame) -> Outcome:

@@ -5,7 +5,7 @@ REPEATED. So nothing is lost when a process dies anywhere in here, and two publi
 do the same work twice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from typing import Final
 
 import msgspec
@@ -113,8 +113,8 @@ async def return_ended(runtime: Runtime, db: Connection) -> bool:
 
 async def _return_one(runtime: Runtime, db: Connection, ending: Ending) -> bool:
     had = await supply.pools_of_campaigns(db, ending.tenant, [ending.campaign])
-    pools = await intentions.open_pools(db, {*ending.pools, *had.get(ending.campaign, ())})
-    targets = await _shared_pools(runtime, db, pools, ending.campaign)
+    ids = {*ending.pools, *had.get(ending.campaign, ())}
+    pools, targets = await _shared_pools(runtime, db, ids, ending.campaign)
     if not await send_grants(runtime, db):
         return False
     claims = [
@@ -137,18 +137,22 @@ async def _return_one(runtime: Runtime, db: Connection, ending: Ending) -> bool:
 
 
 async def _shared_pools(
-    runtime: Runtime, db: Connection, pools: Mapping[str, Dimensions], campaign: str
-) -> dict[Dimensions, str]:
-    """Return the shared pool of each pool's SKU; one without a policy is made, with 0 units."""
-    cell, names = runtime.settings.cell, {name.shared for name in pools.values()}
+    runtime: Runtime, db: Connection, of: Collection[str], campaign: str
+) -> tuple[dict[str, Dimensions], dict[Dimensions, str]]:
+    """Return which of these pools are open, and their shared ones.
+
+    One without a policy is made, with 0 units.
+    """
+    cell = runtime.settings.cell
     async with db.transaction():
         await intentions.lock_planning(db, cell)
-        ids = await intentions.make_pools(db, cell, names)
+        pools = await intentions.open_pools(db, of)
+        ids = await intentions.make_pools(db, cell, {name.shared for name in pools.values()})
         given = await intentions.given(db, ids.values())
         fresh = [one for one in given if not one.last_seq]
         wanted = {one.pool_id: Wanted(0, "campaign_end", campaign) for one in fresh}
         await intentions.write_grants(db, rules.grants(wanted, fresh))
-    return ids
+    return pools, ids
 
 
 def _whole(value: object) -> int:

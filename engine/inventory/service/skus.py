@@ -11,6 +11,7 @@ from typing import Any, Final
 from engine.infra.postgres import Connection
 from engine.infra.runtime import Runtime
 from engine.inventory import rules
+from engine.inventory.rules import following
 from engine.inventory.rules import supply as decisions
 from engine.inventory.rules.supply import Outcome
 from engine.inventory.service import bases
@@ -46,7 +47,8 @@ async def plan(runtime: Runtime, tx: Connection, tenant: Tenant, skus: Sequence[
 async def _plan(runtime: Runtime, tx: Connection, tenant: Tenant, skus: Sequence[str]) -> set[str]:
     now = await supply.now(tx)
     counted = await bases.of(tx, tenant, skus, now)
-    stocks = await read(tx, tenant, skus, counted, sum_up=True)
+    known = await read(tx, tenant, skus, counted, sum_up=True)
+    stocks = await _follow(tx, known, now)
     planned = {sku: decisions.plan(stock, now) for sku, stock in stocks.items()}
     outcomes = {sku: one for sku, one in planned.items() if one.units or one.offers}
     ids = await _pools(runtime, tx, stocks, outcomes)
@@ -57,12 +59,34 @@ async def _plan(runtime: Runtime, tx: Connection, tenant: Tenant, skus: Sequence
         for sku, one in planned.items()
         for group, units in one.shorts.items()
     }
-    await shorts.write(tx, tenant, skus, lacking)
+    await shorts.write(tx, tenant, stocks, lacking)
     pools = [one.id for stock in stocks.values() for one in stock.pools]
     excess = {ids[name]: n for one in outcomes.values() for name, n in one.excess.items()}
     await changes.write_excess(tx, pools, excess)
-    await changes.write_instants(tx, tenant, skus, _instants(planned, counted))
-    return {sku for sku, one in outcomes.items() if one.again}
+    await changes.write_instants(tx, tenant, list(stocks), _instants(planned, counted))
+    return {sku for sku, one in outcomes.items() if one.again} | (known.keys() - stocks.keys())
+
+
+async def _follow(tx: Connection, stocks: Mapping[str, Stock], now: datetime) -> dict[str, Stock]:
+    """Have pools follow their SKU to other nodes; return the SKUs that can be planned now.
+
+    Of the others the recorder is writing to such a pool just now: it is not made to wait.
+    """
+    followed = {sku: following.follow(stock, now) for sku, stock in stocks.items()}
+    going = {
+        sku: {one.id: one.name.node_group for one in set(stock.pools) - set(stocks[sku].pools)}
+        for sku, stock in followed.items()
+        if stock is not stocks[sku]
+    }
+    if not going:
+        return followed
+    groups = {pool: group for pools in going.values() for pool, group in pools.items()}
+    locked = await supply.lock_pools(tx, groups)
+    late = {sku for sku, pools in going.items() if not pools.keys() <= locked}
+    await supply.regroup(
+        tx, {pool: groups[pool] for sku in going.keys() - late for pool in going[sku]}
+    )
+    return {sku: one for sku, one in followed.items() if sku not in late}
 
 
 async def read(

@@ -66,6 +66,17 @@ async def pools(
     return found
 
 
+async def lock_pools(tx: Connection, pools: Collection[str]) -> set[str]:
+    """Lock those of these pools that nobody else has locked, and return them."""
+    return {row["pool_id"] for row in await tx.fetch(SQL["lock_pools"], list(pools))}
+
+
+async def regroup(tx: Connection, groups: Mapping[str, str]) -> None:
+    """Let pools be of other groups of nodes, by id."""
+    if groups:
+        await tx.execute(SQL["regroup_pools"], list(groups), list(groups.values()))
+
+
 async def policies(
     db: Connection, tenant: Tenant, skus: Collection[str]
 ) -> tuple[dict[str, list[Policy]], list[Policy], dict[str, str]]:

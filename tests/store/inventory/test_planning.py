@@ -221,3 +221,34 @@ async def test_a_sku_that_cannot_be_planned_is_noted_and_the_others_go_on(pg):
     await pg.execute("ALTER TABLE cell_rules DROP CONSTRAINT cell_rules_field_check")
     assert await planning.plan(RUNTIME, pg)
     assert await noted(pg) == ""
+
+
+@pytest.mark.usefixtures("shelf")
+async def test_a_pool_that_is_being_written_to_follows_later(pg, database_url):
+    """The planner waits for no recorder, and plans the SKU only once its pools are where it is."""
+    await put_campaign(pg, "a", campaign())
+    assert await planning.plan(RUNTIME, pg)
+    await pg.execute(
+        "UPDATE pools SET granted = 5, held = 3, available = 2;"
+        " UPDATE grants SET applied = delta;"
+        " INSERT INTO nodes (tenant, node, version, document, actor)"
+        " VALUES ('main', 'E', 1, '{\"name\": \"E\", \"group\": \"east\"}', '');"
+        " INSERT INTO stock_keys (tenant, node, owner, sku, condition, batch)"
+        " VALUES ('main', 'E', 'acme', 'tea', 'good', '');"
+        " INSERT INTO stock_balances (key_id, counted, as_of) SELECT key_id, 9, now()"
+        " FROM stock_keys; INSERT INTO stock_changes (tenant, sku) VALUES ('main', 'tea')"
+    )
+    other = await asyncpg.connect(database_url)
+    async with other.transaction():
+        await other.execute("UPDATE pools SET held = 4, available = 1")
+        assert await planning.plan(RUNTIME, pg)
+        assert await pg.fetchval("SELECT array_agg(node_group) FROM pools") == [""]
+        assert await pg.fetchval("SELECT count(*) FROM stock_changes") == 1
+    await other.close()
+    assert await planning.plan(RUNTIME, pg)
+    rows = await pg.fetch(
+        "SELECT p.node_group, p.campaign, p.held, sum(g.delta)::int FROM pools AS p"
+        " JOIN grants AS g USING (pool_id) GROUP BY 1, 2, 3 ORDER BY 2"
+    )
+    assert [tuple(row) for row in rows] == [("east", "", 0, 4), ("east", "a", 4, 5)]
+    assert not await pg.fetchval("SELECT count(*) FROM stock_shorts")
