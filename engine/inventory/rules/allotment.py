@@ -13,7 +13,7 @@ anew, so that the result depends on what there is and never on how it came about
 Where a step asks for more than there is, each gets its part of it by the method of the largest
 remainder (Hamilton's): parts are rounded down, and the units left over go to the largest fractions,
 of equal ones to the smaller key. So no unit is lost, none is given twice, and equal claimants in
-another order get the same.
+another order get the same. What a marketplace keeps is a part of its part.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -154,15 +154,31 @@ def _serve(
     """Give each what it lacks of its target, those of one priority together; return the rest."""
     for _, equals in groupby(sorted(claimants, key=_priority), key=_priority):
         lacking = {
-            one.key: lack
+            one.key: target
             for one in equals
-            if (lack := targets.get(one.key, 0) - found[one.key]) > 0
+            if (target := targets.get(one.key, 0)) > found[one.key]
         }
-        given = min(pot, sum(lacking.values()))
-        for key, units in parts(given, lacking).items():
-            found[key] += units
-        pot -= given
+        units = min(pot, sum(lacking.values()) - sum(found[key] for key in lacking))
+        found.update(_scarce(units + sum(found[key] for key in lacking), lacking, found))
+        pot -= units
     return pot
+
+
+def _scarce(units: int, targets: Mapping[str, int], had: Mapping[str, int]) -> dict[str, int]:
+    """Divide units in the proportion of targets; who had more than that keeps it, and no more.
+
+    What they had is a part of the units. If it came beside, it would grow each time.
+    """
+    sharing, found = dict(targets), {key: had[key] for key in targets}
+    while sharing:
+        shares = parts(units, sharing)
+        content = [key for key in sharing if shares.get(key, 0) < had[key]]
+        if not content:
+            return found | shares
+        for key in content:
+            units -= had[key]
+            del sharing[key]
+    return found
 
 
 def _priority(one: Claimant) -> int:

@@ -115,6 +115,18 @@ CASES = [
         {"jd": 8, "shared": 10},
     ),
     Case(
+        "what it keeps is a part of its part: it has no other when there is too little",
+        30,
+        (one("jd", quota=16, free=12, sticky=True), one("app", quota=24)),
+        {"jd": 12, "app": 18, "shared": 0},
+    ),
+    Case(
+        "more than its part it keeps, and the others share the rest",
+        30,
+        (one("jd", quota=15, free=14, sticky=True), one("app", quota=30), one("mall", quota=15)),
+        {"jd": 14, "app": 11, "mall": 5, "shared": 0},
+    ),
+    Case(
         "what was moved and sold is not moved again",
         100,
         (one("a", ratio=5_000, moved=20, used=40),),
