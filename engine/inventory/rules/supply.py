@@ -3,7 +3,8 @@
 A SKU that is *counted* has some stock at nodes of ours: all its pools of one group of nodes
 together are given the units that may be sold there and those that left for its orders
 (rules/allotment.py).
-A SKU that nobody ever counted is *declared*: its pools are given what documents say.
+A SKU that nobody ever counted is *declared*: its pools are given what documents say, a policy's
+`shared` and quotas by the same rules, a campaign's quotas beside them.
 
 An order that was sold before the first count and never assigned to a node is still owed from that
 stock: too little is for sale rather than too much.
@@ -17,7 +18,7 @@ from typing import Final
 from engine.inventory.rules import offer_field
 from engine.inventory.rules import policies as resolving
 from engine.inventory.rules.allotment import Claimant, allot, parts
-from engine.inventory.rules.policies import RATIO_WHOLE, Entry
+from engine.inventory.rules.policies import Entry
 from engine.inventory.types import Dimensions, Draw, Offer, Wanted
 from engine.inventory.types.supply import Base, Card, Claim, Policy, Pool, Stock
 from engine.logical.types.bases import NodeBase
@@ -192,20 +193,15 @@ def _group(frame: _Frame, claim: Claim, channel: str, entry: Entry | None) -> st
 
 
 def _declared(frame: _Frame) -> Outcome:
+    """Give out what documents declare, once and for all: what is sold of it changes nothing."""
     found = dict.fromkeys({*frame.open, *frame.wanted}, 0)
-    own = resolving.declared(frame.stock.policies, frame.stock.card, frame.now)
-    shared = own.fields.shared if own else 0
-    ratios = {name.channel: entry.ratio for name, entry in frame.own.items() if entry.ratio}
-    whole = max(RATIO_WHOLE, sum(ratios.values()))
-    by_ratio = parts(shared, ratios | {"": whole - sum(ratios.values())})
-    for name, entry in frame.own.items():
-        says = entry.says
-        units = max(says.quota, by_ratio.get(name.channel, 0), says.floor)
-        units = units if says.cap is None else min(units, says.cap)
-        shared -= min(shared, by_ratio.get(name.channel, 0))
-        found[name] = units + entry.credit(frame.now)
-    if own:
-        found[frame.name(own.fields.node_groups[0])] = shared
+    if own := resolving.declared(frame.stock.policies, frame.stock.card, frame.now):
+        rest = frame.name(own.fields.node_groups[0])
+        claimants = {name: _entitled(frame, name, Claimant(_key(name))) for name in frame.own}
+        claimants[rest] = Claimant(_key(rest), shared=True)
+        units = own.fields.shared + sum(one.quota for one in claimants.values())
+        granted = allot(units, claimants.values()).granted
+        found |= {name: granted[one.key] for name, one in claimants.items()}
     for name, claim in frame.campaigns.items():
         found[name] = claim.quota(name.channel, frame.now)
     wanted = {name: Wanted(units, *_for(frame, name)) for name, units in found.items()}
@@ -306,14 +302,19 @@ def _claimants(frame: _Frame, one: Pool) -> Iterator[Claimant]:
         yield known._replace(quota=claim.quota(name.channel, now), priority=priority)
         if waits := claim.to_come(name.channel, now):
             yield Claimant(key + _WAVES, quota=waits, priority=priority)
-    elif (entry := frame.own.get(name)) is not None:
-        says = entry.says
-        yield known._replace(
-            quota=says.quota, ratio=entry.ratio, floor=says.floor, cap=says.cap,
-            priority=says.priority, credit=entry.credit(now),
-        )  # fmt: skip
     else:
-        yield known
+        yield _entitled(frame, name, known)
+
+
+def _entitled(frame: _Frame, name: Dimensions, known: Claimant) -> Claimant:
+    """Return it with what the policy of an everyday pool says, if one does."""
+    if (entry := frame.own.get(name)) is None:
+        return known
+    says = entry.says
+    return known._replace(
+        quota=says.quota, ratio=entry.ratio, floor=says.floor, cap=says.cap,
+        priority=says.priority, credit=entry.credit(frame.now),
+    )  # fmt: skip
 
 
 def _for(frame: _Frame, name: Dimensions) -> tuple[str, str]:
@@ -332,8 +333,8 @@ def _for(frame: _Frame, name: Dimensions) -> tuple[str, str]:
 
 
 def _any_policy(policies: Iterable[Policy], card: Card) -> str:
-    found = (one.reference for one in policies if resolving.reaches(one.fields, card))
-    return next(found, "")
+    found = [one for one in policies if resolving.reaches(one.fields, card)]
+    return min(found, key=lambda one: one.id).reference if found else ""
 
 
 def _key(name: Dimensions) -> str:

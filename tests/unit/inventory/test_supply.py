@@ -138,6 +138,14 @@ def test_declared_units_are_shared_by_ratio():
     assert found == {SHARED: 17, MALL: 33, APP: 50}
 
 
+def test_floors_and_caps_of_declared_units_are_of_what_is_declared():
+    floor, cap = PolicyChannel("mall", ratio=0.1, floor=30), PolicyChannel("app", ratio=0.5, cap=20)
+    found = units(supply.plan(stock(PolicyFields("tea", 100, [floor, cap])), NOW))
+    assert found == {SHARED: 50, MALL: 30, APP: 20}
+    found = units(supply.plan(stock(PolicyFields("tea", 0, [PolicyChannel("mall", floor=5)])), NOW))
+    assert found == {SHARED: 0, MALL: 0}, "a floor declares nothing"
+
+
 # A counted SKU: what is there and what left, pools as they are, and what grants should amount to.
 COUNTED = {
     "quotas first": (counted(30, POLICY), {SHARED: 20, MALL: 10, APP: 0}),
