@@ -17,7 +17,9 @@ import pytest
 from engine.assurance.reconciling.reconciler import Reconciler
 from engine.assurance.verify import certify
 from engine.infra import keys
-from engine.inventory.rules import supply
+from engine.inventory.rules import allotment, supply
+from engine.inventory.service import skus
+from engine.inventory.store import intentions
 from tests.conftest import eventually
 from tests.fault import promises
 from tests.fault.crowd import (
@@ -238,6 +240,8 @@ async def lived(settings, seed, lasts_s):
         verdict = await life.verdict()
         told = life.scene.said | sum((one.done for one in life.houses), Counter())
         print(seed, dict(sorted((told | life.looks).items())), f"lag {verdict.lag_ms:.0f} ms")  # noqa: T201 - its figures
+        noted = await life.pg.fetch("SELECT kind, id, reason FROM unplannable")
+        assert not noted, [tuple(row) for row in noted]
         assert not verdict.wrong, "\n".join(verdict.wrong[:20])
         await accounted(life)
         await explained(life)
@@ -386,6 +390,49 @@ async def test_units_given_before_others_gave_them_up_are_found(settings, monkey
     monkeypatch.setattr(supply, "_hold_back", lambda _pools, _target: False)
     with pytest.raises(AssertionError, match=r"\) (gave|promised|had) \d+ "):
         await lived(settings, 1, 12)
+
+
+async def test_two_planners_at_once_are_found(settings, monkeypatch):
+    """The control: no planning lock between two publishers, slow enough to meet over policies.
+
+    They number the same grants, which Postgres refuses: what one planned is lost, and is told of.
+    """
+
+    async def unlocked(_tx, _cell):
+        return None
+
+    async def slowly(*args, **fields):
+        found = await read(*args, **fields)
+        await asyncio.sleep(0.1)
+        return found
+
+    async def hurried(operator):
+        while not operator.scene.over.is_set():
+            await operator.policy()
+            await operator.credit()
+
+    read = skus.read
+    monkeypatch.setattr(skus, "read", slowly)
+    monkeypatch.setattr(Operator, "run", hurried)
+    monkeypatch.setattr(intentions, "lock_planning", unlocked)
+    with pytest.raises(AssertionError, match="grants_pkey"):
+        await lived(settings, 1, 10)
+
+
+async def test_what_is_sold_twice_is_found(settings, monkeypatch):
+    """The control: a planner that counts what is held and sold as free. It never comes to rest."""
+
+    async def rest(_life):
+        return None
+
+    def naive(units, claimants):
+        some = list(claimants)
+        return allotment.allot(units + sum(one.used for one in some), some)
+
+    monkeypatch.setattr(Life, "rest", rest)
+    monkeypatch.setattr(supply, "allot", naive)
+    with pytest.raises(AssertionError, match=r"\) (gave|promised|had) \d+ "):
+        await lived(settings, 1, 4)
 
 
 @pytest.mark.soak
