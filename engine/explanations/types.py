@@ -45,11 +45,15 @@ class Known(NamedTuple):
 class Plan(NamedTuple):
     """What a SKU comes to at one instant, made once for all of its channels.
 
-    `credit` are units that may be sold of pools although they are not there.
+    `credit` are units that may be sold of pools although they are not there. `final` is what pools
+    are given in the end, `given` what they are given already; where a whole group is still to get
+    or to lose units, it is `final` as well, for that is nothing that a change frees.
     """
 
     outcome: Outcome
     credit: Mapping[Dimensions, int]
+    given: Mapping[Dimensions, int]
+    final: Mapping[Dimensions, int]
 
 
 class Term(codec.Answer, frozen=True):

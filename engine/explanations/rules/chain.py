@@ -138,7 +138,7 @@ def _shared(
     yield Step("shared", "owed", -owed)
     if not counted:
         return
-    outcome, credit = plan
+    outcome, credit = plan.outcome, plan.credit
     lent = sum(units for name, units in credit.items() if name.node_group in groups)
     short = sum(units for group, units in outcome.shorts.items() if group in groups)
     moved = sum(pool.moved for pool in pools)

@@ -2,8 +2,13 @@
 
 To plan a SKU costs as much as it has pools. What does not depend on the channel is planned once for
 all of them (`alternatives`); moves are tried while `_PLANNED_POOLS_MAX` pools are not planned yet.
+
+A plan may take two steps, and leave shares of ratios as sales left them (rules/supply.py of the
+inventory). Whatever is done has the SKU planned anew, so what pools have in the end is compared
+with what they have now.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -34,7 +39,15 @@ class Alternative(NamedTuple):
 
 def planned(stock: Stock, now: datetime) -> Plan:
     """Return what a SKU comes to."""
-    return Plan(supply.plan(stock, now), supply.credits_of(stock, now))
+    final = _final(stock, now)
+    lacking: defaultdict[str, int] = defaultdict(int)
+    for pool in _open_pools(stock):
+        lacking[pool.name.node_group] += final.get(pool.name, pool.given) - pool.given
+    given = {
+        pool.name: final.get(pool.name, pool.given) if lacking[pool.name.node_group] else pool.given
+        for pool in _open_pools(stock)
+    }
+    return Plan(supply.plan(stock, now), supply.credits_of(stock, now), given, final)
 
 
 def alternatives(
@@ -94,13 +107,12 @@ def binding(
 def _candidates(
     known: Known, reach: Reach, plan: Plan, others: Sequence[Alternative], now: datetime
 ) -> Iterator[Change]:
-    free = {pool.name: pool.free for pool in known.stock.pools if not pool.ended}
-    before = drawn(free, reach)
+    before = drawn(_now(known.stock), reach)
     for one in others:
         yield Change(
             one.change, one.about, drawn(one.free, reach) - before, one.term, one.says
         )  # fmt: skip
-    yield from _caps(free, reach, before)
+    yield from _caps(_after(known.stock, plan, plan.final), reach, before)
     yield from _moves(known, reach, plan, now, before)
 
 
@@ -157,27 +169,40 @@ def _moved(known: Known, plan: Plan, source: Pool, target: Pool, units: int, now
         else pool
         for pool in known.stock.pools
     ]
-    return _replanned(known.stock._replace(pools=pools), plan, now)
+    moved = known.stock._replace(pools=pools)
+    return _after(moved, plan, _final(moved, now))
 
 
 def _free(known: Known, plan: Plan, nodes: Sequence[NodeBase], now: datetime) -> Free:
     """Return what pools would have if the nodes' chains were these."""
     if known.stock.bases is None and not any(node.counts for node in nodes):
-        return {pool.name: pool.free for pool in known.stock.pools if not pool.ended}
-    changed = supply.plan(known.stock._replace(bases=supply.by_group(nodes)), now)
-    return _after(known.stock, plan, changed)
+        return _now(known.stock)
+    then = _final(known.stock._replace(bases=supply.by_group(nodes)), now)
+    return _now(known.stock) if then == plan.final else _after(known.stock, plan, then)
 
 
-def _replanned(stock: Stock, plan: Plan, now: datetime) -> Free:
-    return _after(stock, plan, supply.plan(stock, now))
+def _now(stock: Stock) -> Free:
+    return {pool.name: pool.free for pool in _open_pools(stock)}
 
 
-def _after(stock: Stock, plan: Plan, then: supply.Outcome) -> Free:
-    """Return what pools have once the cell has another plan than it has now."""
-    free = {}
-    for pool in stock.pools:
-        if not pool.ended:
-            was, wanted = plan.outcome.units.get(pool.name), then.units.get(pool.name)
-            difference = wanted.units - (was.units if was else pool.given) if wanted else 0
-            free[pool.name] = max(0, pool.free + difference)
-    return free
+def _after(stock: Stock, plan: Plan, then: Free) -> Free:
+    """Return what pools have free once they were given something else in all."""
+    return {
+        pool.name: max(0, pool.free + then[pool.name] - plan.given[pool.name])
+        if pool.name in then
+        else pool.free
+        for pool in _open_pools(stock)
+    }
+
+
+def _final(stock: Stock, now: datetime) -> dict[Dimensions, int]:
+    """Return what pools are given in the end: pools that had nothing yet have nothing to lose.
+
+    So nothing waits for what others lose, and no share stays as sales left it.
+    """
+    bare = [pool._replace(given=-pool.moved) for pool in stock.pools]
+    return supply.plan(stock._replace(pools=bare), now).final
+
+
+def _open_pools(stock: Stock) -> Iterator[Pool]:
+    return (pool for pool in stock.pools if not pool.ended)

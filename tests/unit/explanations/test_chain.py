@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.campaigns.types import CampaignSku
-from engine.explanations.rules.chain import chain, sellable
+from engine.explanations.rules.chain import chain, pool_name, sellable
 from engine.explanations.rules.changes import alternatives, binding, changes, planned
 from engine.explanations.types import Accounts, Known, Reach
 from engine.inventory.rules import supply
 from engine.inventory.types import Dimensions, PolicyChannel, PolicyFields
-from engine.inventory.types.supply import Card, Claim, Policy, Pool, Stock
+from engine.inventory.types.supply import Base, Card, Claim, Policy, Pool, Stock
 from engine.logical.types.bases import NodeBase, Term
 
 NOW = datetime(2026, 11, 11, tzinfo=UTC)
@@ -188,3 +188,93 @@ def test_a_closed_gate_binds_whether_or_not_it_can_be_opened():
     terms = chain(known, reach, planned(known.stock, NOW)).terms
     found = binding(terms, [], known.gates[""])
     assert (found.kind, found.units, found.left) == ("not_begun", 10, 0)
+
+
+def test_what_another_pool_gives_back_first_is_freed_too():
+    """Of what is moved, a cap of its own leaves nothing; it comes to the shared pool."""
+    says = [PolicyChannel("mall", quota=10, cap=10), PolicyChannel("app", quota=90)]
+    pools = [(("mall", ""), 10), (("app", ""), 90), (("", ""), 0)]
+    known = known_of(says, pools, [(("mall", ""), None), (("", ""), None)])
+    (one,) = told(known)
+    assert one[:3] == ("move_units", "app", 90)
+
+
+def test_a_suggestion_frees_what_is_there_once_sales_that_moved_shares_are_followed():
+    """app sold 20 of its quarter, and gets units for it with the next plan, whoever causes that."""
+    says = [PolicyChannel("mall"), PolicyChannel("app", ratio=0.25, draw_order=["own"])]
+    pools = [(("mall", ""), 0), (("app", ""), 5), (("", ""), 75)]
+    known = known_of(says, pools, [(("mall", ""), None), (("", ""), None)])
+    app = known.stock.pools[1]
+    known = known._replace(
+        stock=known.stock._replace(
+            pools=[one._replace(given=25, used=20) if one is app else one
+                   for one in known.stock.pools]
+        ),
+        nodes=[*known.nodes, known.nodes[0]._replace(node="m", counts=False, why_not="disabled",
+                                                     on_hand=40, sellable=40)],
+    )  # fmt: skip
+    (reach,) = known.reaches
+    after = settled(known.stock._replace(bases={"": Base(140, 0)}))
+    mall = sellable(known._replace(stock=after), reach)
+    assert mall == 90  # three quarters of the 120 that are free
+    assert ("count_node", "m", mall - 75) in [one[:3] for one in told(known)]
+
+
+@given(worlds(), st.lists(units, min_size=8, max_size=8))
+def test_each_suggestion_frees_what_it_says_also_after_sales(world, sold):
+    known, _ = world
+    if known.stock.bases is None:
+        return
+    known = known._replace(gates={})
+    stock = settled(known.stock._replace(external=(), pools=(), claims=()))
+    pools = []
+    for pool, units in zip(stock.pools, sold, strict=False):
+        gone = min(pool.free, units)
+        pools.append(pool._replace(free=pool.free - gone, used=pool.used + gone))
+    known = known._replace(stock=stock._replace(pools=pools))
+    (reach,) = known.reaches
+    before = sellable(known, reach)
+    by_ratio = known.stock.policies[0].fields.channels[CHANNELS.index("mall")].ratio
+    plan = planned(known.stock, NOW)
+    for one in changes(known, reach, plan, alternatives(known, plan, {}, NOW), NOW):
+        after = known.stock
+        if one.change == "count_node":
+            places = [
+                node._replace(counts=True) if node.node == one.about else node
+                for node in known.nodes
+            ]
+            after = after._replace(bases=supply.by_group(places))
+        elif one.change == "move_units" and not by_ratio:
+            after = moved(after, one, reach)
+        else:  # what was moved on top of a share shrinks with each plan
+            continue
+        assert sellable(known._replace(stock=settled(after)), reach) == before + one.frees, one
+
+
+def moved(stock, change, reach):
+    """Do what a suggestion says: all free units of a pool to one of the channel's own."""
+    source = next(one for one in stock.pools if pool_name(one.name) == change.about)
+    own = {name for name, _ in reach.draws if name.channel}
+    target = next(one for one in stock.pools if one.name in own)
+    by = {source.name: -source.free, target.name: source.free}
+    return stock._replace(
+        pools=[
+            one._replace(moved=one.moved + by.get(one.name, 0), free=one.free + by.get(one.name, 0))
+            for one in stock.pools
+        ]
+    )
+
+
+def settled(stock):
+    """Plan again and again, the cell doing what each plan says, until one changes nothing."""
+    for step in range(20):
+        outcome = supply.plan(stock, NOW + timedelta(seconds=6 * step))
+        pools = {one.name: one for one in stock.pools}
+        for name, wanted in outcome.units.items():
+            one = pools.get(name, Pool("", name))
+            free = max(0, wanted.units + one.moved - one.used)
+            pools[name] = one._replace(given=one.used + free - one.moved, free=free)
+        if [*pools.values()] == [*stock.pools]:
+            return stock
+        stock = stock._replace(pools=[*pools.values()])
+    raise AssertionError("it never comes to rest")
