@@ -51,7 +51,16 @@ async def get(runtime: Runtime, tenant: Tenant, sku: str) -> Kept[SkuFields]:
         NotFound: there is none of that name.
     """
     async with runtime.pool.acquire() as connection:
-        kept = await store.get(connection, tenant, sku)
+        return await find(connection, tenant, sku)
+
+
+async def find(db: Connection, tenant: Tenant, sku: str) -> Kept[SkuFields]:
+    """Return one SKU, as this connection sees it.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    kept = await store.get(db, tenant, sku)
     if kept is None:
         raise NotFound("there is no such SKU")
     return kept

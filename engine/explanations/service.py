@@ -27,11 +27,13 @@ from engine.explanations.types import (
     StockView,
     Term,
 )
-from engine.infra.postgres import Connection
+from engine.infra.postgres import Connection, snapshot
 from engine.infra.runtime import Runtime
 from engine.infra.versioned import Kept
-from engine.inventory.service import controls, looking
+from engine.inventory.service import looking, selling
 from engine.inventory.service.looking import Looked
+from engine.inventory.service.selling import Asked, Place, Seen
+from engine.inventory.types import StockItem
 from engine.kernel.clock import rfc3339, to_ms
 from engine.kernel.types import Tenant
 from engine.logical.service import bases as logical
@@ -51,17 +53,16 @@ async def explain(
         NotFound: no such SKU.
         Overloaded: a channel's draws are capped, and the cell does not answer.
     """
-    kept = await catalogue.get(runtime, tenant, sku)
-    if kept.value.components:
-        return await _bundle(runtime, tenant, kept, channel)
-    async with (
-        runtime.pool.acquire() as connection,
-        connection.transaction(isolation="repeatable_read", readonly=True),
-    ):
-        looked = await looking.look(runtime, connection, tenant, sku, channel)
-        known = await _known(connection, tenant, sku, looked)
-        without = await _without(connection, tenant, sku, looked, known) if whole else {}
-        shown = await store.shown(connection, tenant, sku)
+    async with snapshot(runtime.pool) as db:
+        kept = await catalogue.find(db, tenant, sku)
+        if kept.value.components:
+            asked = Asked(channel, sku, ("", "", ""), _CHANNELS_MAX)
+            seen = await selling.see(runtime, db, tenant, asked)
+            return _bundle(kept, seen, await selling.items(runtime, seen))
+        looked = await looking.look(runtime, db, tenant, sku, channel)
+        known = await _known(db, tenant, sku, looked)
+        without = await _without(db, tenant, sku, looked, known) if whole else {}
+        shown = await store.shown(db, tenant, sku)
     # what a SKU with a thousand pools costs must not stand in the way of orders
     views, groups = await asyncio.to_thread(_decided, known, without, shown, looked.at, whole=whole)
     return StockView(
@@ -78,30 +79,21 @@ async def explain(
     )
 
 
-async def _bundle(
-    runtime: Runtime, tenant: Tenant, kept: Kept[SkuFields], channel: str
-) -> StockView:
+def _bundle(kept: Kept[SkuFields], seen: Seen, items: Mapping[Place, StockItem]) -> StockView:
     """Say of which component there is least; the others' chains are asked for by their own SKUs."""
-    items, as_of, log_id = await controls.stock(
-        runtime, tenant, channel=channel, sku=kept.id, after=("", "", ""), limit=_CHANNELS_MAX
-    )
     parts = [ComponentView(one.sku, one.quantity) for one in kept.value.components]
     views = []
-    for item in items:
+    for row in seen.listed:
         makes = {}
         for part in parts:
-            found, _, _ = await controls.stock(
-                runtime, tenant, channel=item.channel, sku=part.sku, after=("", "", ""),
-                limit=_CHANNELS_MAX,
-            )  # fmt: skip
-            units = [one.sellable for one in found if one.campaign == item.campaign]
-            makes[part.sku] = sum(units) // part.quantity
+            have = items.get((part.sku, row.channel, row.campaign))
+            makes[part.sku] = have.sellable // part.quantity if have else 0
         least = min(makes, key=lambda sku: (makes[sku], sku))
         term = Term("channel", "component", least, 0, makes[least])
-        views.append(
-            ChannelView(item.channel, item.campaign, item.sellable, [], item.sellable, term, [], [])
-        )
-    return StockView(kept.id, kept.value.owner, as_of, log_id, None, None, None, views, parts)
+        made = items[kept.id, row.channel, row.campaign].sellable
+        views.append(ChannelView(row.channel, row.campaign, made, [], made, term, [], []))
+    as_of = rfc3339(to_ms(seen.at))
+    return StockView(kept.id, kept.value.owner, as_of, seen.log_id, None, None, None, views, parts)
 
 
 async def _known(db: Connection, tenant: Tenant, sku: str, looked: Looked) -> Known:

@@ -1,5 +1,7 @@
 """Connections to Postgres: a pool for requests, dedicated ones for workers."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final, TypeAlias
 
 import asyncpg
@@ -36,6 +38,16 @@ async def open_pool(dsn: str, *, size_max: int = 10) -> Pool:
         dsn, min_size=0, max_size=size_max, command_timeout=10, timeout=5,
         server_settings=_SESSION,
     )  # fmt: skip
+
+
+@asynccontextmanager
+async def snapshot(pool: Pool) -> AsyncIterator[Connection]:
+    """Lend a connection all of whose statements see the database as it is at the first of them."""
+    async with (
+        pool.acquire() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        yield connection
 
 
 async def connect(

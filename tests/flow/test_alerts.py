@@ -3,7 +3,7 @@
 import pytest
 
 from engine.alerts.service.watching import QUICK, SLOW, look
-from engine.inventory.service import controls
+from engine.inventory.service import selling
 from engine.kernel.errors import Overloaded
 from tests.fault.engines import ADMIN, house
 from tests.fault.marketplace import TMALL, line, snapshot, sync
@@ -128,7 +128,7 @@ async def test_while_the_cell_is_away_the_rest_is_still_measured(api, eventually
     async def away(*_args):
         raise Overloaded("away")
 
-    monkeypatch.setattr(controls, "scarce", away)
+    monkeypatch.setattr(selling, "scarce", away)
     await pg.execute("UPDATE pools SET owed = 1 WHERE sku = 'tea'")
     async with api.process.pool.acquire() as db:
         await look(api.process, db, QUICK)

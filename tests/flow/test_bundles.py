@@ -7,6 +7,7 @@ import pytest
 
 from engine.catalogue.registry import BUNDLES
 from engine.infra import keys
+from engine.inventory.service import selling
 from tests.conftest import eventually
 from tests.fault.engines import CHANNEL, an_order, certificate, id_of
 from tests.fault.marketplace import TMALL, line, put, recorded, snapshot, sync, synced
@@ -533,3 +534,21 @@ async def test_many_buyers_at_once_of_bundles_and_of_what_they_are_made_of(api):
         "SELECT granted, owed, available, held, sold, balance FROM pools"
     )
     assert all(row["balance"] == 0 for row in rows)
+
+
+async def test_an_explanation_of_a_bundle_is_of_one_instant(api, monkeypatch):
+    """What is sold while it is made is in none of its numbers."""
+    counted = selling.counted
+
+    async def sold_meanwhile(*args):
+        if (await api.order(id_of("1"))).status != 200:
+            await buy(api, "1", ("A", 10))
+            await recorded(api)
+        return await counted(*args)
+
+    monkeypatch.setattr(selling, "counted", sold_meanwhile)
+    page = (await api.call("GET", f"/v1/stock/SET?channel={CHANNEL}")).document
+    (one,) = page["channel"]
+    assert (one["sellable"], one["binding"]["about"], one["binding"]["left"]) == (5, "A", 5)
+    (one,) = (await api.call("GET", f"/v1/stock/SET?channel={CHANNEL}")).document["channel"]
+    assert (one["sellable"], one["binding"]["about"], one["binding"]["left"]) == (0, "A", 0)

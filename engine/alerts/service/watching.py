@@ -14,7 +14,7 @@ from engine.alerts.types.facts import Alert, Fact, Rule, Standing, Subject
 from engine.infra import outbox
 from engine.infra.postgres import Connection
 from engine.infra.runtime import Runtime
-from engine.inventory.service import controls as inventory
+from engine.inventory.service import selling as inventory
 from engine.kernel.errors import Overloaded
 from engine.kernel.types import Tenant
 from engine.listings import service as listings

@@ -10,7 +10,8 @@ from engine.infra.http.paging import read_page
 from engine.infra.http.server import body_of, json_response, path_id, query_id
 from engine.infra.runtime import RUNTIME
 from engine.inventory.service import controls as service
-from engine.inventory.service import shortages
+from engine.inventory.service import selling, shortages
+from engine.inventory.service.selling import Asked
 from engine.inventory.types import PauseFields, PauseView, ShortPage, StockPage
 from engine.kernel import codec
 from engine.kernel.errors import Closed, NotFound, OutcomeUnknown
@@ -34,14 +35,8 @@ async def get_stock(request: web.Request) -> web.Response:
     channel = query_id(request, "channel") or principal.channel
     require_channel(principal, channel, reading=True)
     page = read_page(request.query, str, str, str)
-    items, as_of, log_id = await service.stock(
-        request.app[RUNTIME],
-        principal.tenant,
-        channel=channel,
-        sku=query_id(request, "sku"),
-        after=page.after or ["", "", ""],
-        limit=page.limit + 1,
-    )
+    asked = Asked(channel, query_id(request, "sku"), page.after or ["", "", ""], page.limit + 1)
+    items, as_of, log_id = await selling.stock(request.app[RUNTIME], principal.tenant, asked)
     answer = page.answer(items, lambda one: [one.sku, one.channel, one.campaign], lambda one: one)
     return json_response({**answer, "as_of": as_of, "log_id": log_id})
 

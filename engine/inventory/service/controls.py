@@ -1,20 +1,18 @@
 """What a person does during a sale: pause, resume, move units between pools; one script call."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
 import structlog
 
 from engine.campaigns import service as campaigns
 from engine.catalogue import service as catalogue
-from engine.infra.cell import Cell
 from engine.infra.log import position
 from engine.infra.postgres import Connection
 from engine.infra.runtime import Runtime
 from engine.inventory import rules
-from engine.inventory.rules import bundling
-from engine.inventory.store import drawn, intentions, recorded
+from engine.inventory.store import intentions, recorded
 from engine.inventory.types import (
     Dimensions,
     MoveFields,
@@ -22,7 +20,6 @@ from engine.inventory.types import (
     PoolName,
     Scope,
     Short,
-    StockItem,
 )
 from engine.kernel import codec
 from engine.kernel.clock import rfc3339, to_ms
@@ -133,99 +130,6 @@ async def carry_out(
 async def pool_ids(db: Connection, names: Iterable[Dimensions]) -> dict[Dimensions, str]:
     """Return the ids of those of these pools that exist."""
     return await intentions.pools_by_name(db, names)
-
-
-async def stock(
-    runtime: Runtime, tenant: Tenant, *, channel: str, sku: str, after: Sequence[Any], limit: int
-) -> tuple[list[StockItem], str, str]:
-    """Return what channels may sell, the instant, and the log position it was recorded up to.
-
-    Raises:
-        Overloaded: a channel's draws are capped, and the cell, which counts them, does not answer.
-    """
-    async with runtime.pool.acquire() as connection:
-        at, log_id = await recorded.recorded_to(connection, runtime.settings.cell)
-        listed = await recorded.stock(connection, tenant, channel, sku, after, limit)
-        parts = {(part.sku, row.channel, row.campaign) for row in listed for part in row.components}
-        plain = [row for row in listed if not row.components]
-        rows = plain + await recorded.stock_of(connection, tenant, parts)
-        draws = [rules.draws_of(row.body) for row in rows]
-        pools = {pool for one in draws for pool, _cap in one}
-        available = await recorded.available(connection, pools)
-    drawn_by = await counted(runtime, rows, draws)
-    items = {
-        _place(row): _item(row, offer, available, drawn_by)
-        for row, offer in zip(rows, draws, strict=True)
-    }
-    found = [_bundle(row, items) if row.components else items[_place(row)] for row in listed]
-    return found, rfc3339(to_ms(at)), log_id
-
-
-async def scarce(
-    runtime: Runtime, db: Connection, tenant: Tenant, units: int, after: Sequence[Any], limit: int
-) -> tuple[list[StockItem], list[str] | None]:
-    """Return what channels may sell where a pool of their own has at most so many free units.
-
-    Shared units they may draw are counted in, so some have more; bundles are not among them, nor
-    what a channel does not sell any more, or in a campaign that does not run now. Beside it: after
-    what the next page goes on, None at the end.
-
-    Raises:
-        Overloaded: as `stock` does.
-    """
-    rows = await recorded.offers_below(db, tenant, units, after, limit)
-    draws = [rules.draws_of(row.body) for row in rows]
-    available = await recorded.available(db, {pool for one in draws for pool, _cap in one})
-    drawn_by = await counted(runtime, rows, draws)
-    last = rows[-1] if len(rows) == limit else None
-    return [
-        _item(row, offer, available, drawn_by)
-        for row, offer in zip(rows, draws, strict=True)
-        if offer
-    ], ([*_place(last)] if last else None)
-
-
-def _place(row: recorded.StockRow) -> tuple[str, str, str]:
-    return row.sku, row.channel, row.campaign
-
-
-def _item(
-    row: recorded.StockRow,
-    offer: Sequence[tuple[str, int]],
-    available: Mapping[str, int],
-    counted: Mapping[str, int],
-) -> StockItem:
-    units = rules.sellable(row.channel, offer, available, counted)
-    own = sum(n for n, (pool, _cap) in zip(units, offer, strict=True) if pool in row.pools)
-    total = sum(units)
-    return StockItem(row.sku, row.channel, row.campaign, total, own, total - own)
-
-
-def _bundle(row: recorded.StockRow, items: Mapping[tuple[str, str, str], StockItem]) -> StockItem:
-    """Return how many bundles can be made of what the channel may sell of their components."""
-    places = {part.sku: (part.sku, row.channel, row.campaign) for part in row.components}
-    have = {sku: items[place] for sku, place in places.items() if place in items}
-    total = bundling.sellable({sku: one.sellable for sku, one in have.items()}, row.components)
-    own = bundling.sellable({sku: one.own for sku, one in have.items()}, row.components)
-    return StockItem(row.sku, row.channel, row.campaign, total, own, total - own)
-
-
-async def counted(
-    runtime: Runtime, rows: Sequence[recorded.StockRow], draws: Sequence[Sequence[tuple[str, int]]]
-) -> dict[str, int]:
-    """Return how much each channel has drawn of pools that it may draw from to a cap.
-
-    Raises:
-        Overloaded: some are capped, and the cell, which counts them, does not answer.
-    """
-    capped = {
-        rules.cap_field(pool, row.channel)
-        for row, offer in zip(rows, draws, strict=True)
-        for pool, cap in offer
-        if cap >= 0
-    }
-    assert isinstance(runtime.cell, Cell)
-    return await drawn.counted(runtime.cell, capped)
 
 
 async def _switch(

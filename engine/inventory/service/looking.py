@@ -9,7 +9,7 @@ from engine.infra.runtime import Runtime
 from engine.inventory import rules
 from engine.inventory.rules.supply import by_group
 from engine.inventory.service.bases import Counted
-from engine.inventory.service.controls import counted
+from engine.inventory.service.selling import counted
 from engine.inventory.service.skus import read
 from engine.inventory.store import recorded
 from engine.inventory.types import Dimensions
