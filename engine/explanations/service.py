@@ -32,8 +32,8 @@ from engine.infra.runtime import Runtime
 from engine.infra.versioned import Kept
 from engine.inventory.service import looking, selling
 from engine.inventory.service.looking import Looked
-from engine.inventory.service.selling import Asked, Place, Seen
-from engine.inventory.types import StockItem
+from engine.inventory.service.selling import Asked, Seen
+from engine.inventory.types import OfferKey, StockItem
 from engine.kernel.clock import rfc3339, to_ms
 from engine.kernel.types import Tenant
 from engine.logical.service import bases as logical
@@ -79,19 +79,19 @@ async def explain(
     )
 
 
-def _bundle(kept: Kept[SkuFields], seen: Seen, items: Mapping[Place, StockItem]) -> StockView:
+def _bundle(kept: Kept[SkuFields], seen: Seen, items: Mapping[OfferKey, StockItem]) -> StockView:
     """Say of which component there is least; the others' chains are asked for by their own SKUs."""
     parts = [ComponentView(one.sku, one.quantity) for one in kept.value.components]
     views = []
-    for row in seen.listed:
+    for key in seen.listed:
         makes = {}
         for part in parts:
-            have = items.get((part.sku, row.channel, row.campaign))
+            have = items.get(key._replace(sku=part.sku))
             makes[part.sku] = have.sellable // part.quantity if have else 0
         least = min(makes, key=lambda sku: (makes[sku], sku))
         term = Term("channel", "component", least, 0, makes[least])
-        made = items[kept.id, row.channel, row.campaign].sellable
-        views.append(ChannelView(row.channel, row.campaign, made, [], made, term, [], []))
+        made = items[key].sellable
+        views.append(ChannelView(key.channel, key.campaign, made, [], made, term, [], []))
     as_of = rfc3339(to_ms(seen.at))
     return StockView(kept.id, kept.value.owner, as_of, seen.log_id, None, None, None, views, parts)
 

@@ -337,15 +337,13 @@ SELECT since
 FROM pauses
 WHERE tenant = $1 AND scope = $2 AND id = $3;
 
--- name: list_stock
--- One row for each place where a channel has pools, of whatever groups of nodes, with the offer that
--- the cell serves there; and for each bundle
--- of which every component has a pool there, in a campaign only if that names it.
+-- name: list_offers
+-- One row for each SKU that a channel has pools of, of whatever groups of nodes, and that the cell
+-- serves it; and for each bundle of which every component has a pool there, in a campaign only if
+-- that names it.
 -- $1 tenant, $2 channel ('' all), $3 sku ('' all), $4 $5 $6 after (sku, channel, campaign), $7 limit
 WITH plain AS (
-  SELECT
-    p.sku, p.channel, p.campaign, array_agg(p.pool_id) AS pools, (array_agg(r.body))[1] AS body,
-    '[]'::jsonb AS components
+  SELECT DISTINCT p.sku, p.channel, p.campaign, '[]'::jsonb AS components
   FROM pools AS p
   JOIN cell_rules AS r
     ON r.cell = p.cell
@@ -356,11 +354,10 @@ WITH plain AS (
     AND ($2 = '' OR p.channel = $2)
     AND ($3 = '' OR p.sku = $3)
     AND (p.sku, p.channel, p.campaign) > ($4, $5, $6)
-  GROUP BY p.sku, p.channel, p.campaign
   ORDER BY p.sku, p.channel, p.campaign
   LIMIT $7
 ), made AS (
-  SELECT b.sku, p.channel, p.campaign, '{}'::text[], ''::bytea, b.components
+  SELECT b.sku, p.channel, p.campaign, b.components
   FROM bundles AS b
   CROSS JOIN jsonb_array_elements(b.components) AS part
   JOIN pools AS p
@@ -386,32 +383,11 @@ SELECT * FROM made
 ORDER BY sku, channel, campaign
 LIMIT $7;
 
--- name: stock_of
--- The rows of list_stock for these. $1 tenant, $2 skus, $3 channels, $4 campaigns
-SELECT
-  p.sku, p.channel, p.campaign, array_agg(p.pool_id) AS pools, (array_agg(r.body))[1] AS body,
-  '[]'::jsonb AS components
-FROM pools AS p
-JOIN cell_rules AS r
-  ON r.cell = p.cell
-  AND r.field = concat_ws(E'\x1f', 'offer', p.tenant, p.campaign, p.channel, p.sku)
-WHERE p.tenant = $1
-  AND NOT p.ended
-  AND (p.sku, p.channel, p.campaign) IN (
-    SELECT * FROM unnest($2::text[], $3::text[], $4::text[])
-  )
-GROUP BY p.sku, p.channel, p.campaign;
-
 -- name: offers_below
--- As list_stock, where one of a channel's pools has few free units; of campaigns, of those that run.
+-- Where one of a channel's pools has few free units; of campaigns, of those that run.
 -- $1 tenant, $2 at most so many, $3 $4 $5 after (sku, channel, campaign), $6 limit
-SELECT
-  p.sku, p.channel, p.campaign, array_agg(p.pool_id) AS pools, (array_agg(r.body))[1] AS body,
-  '[]'::jsonb AS components
+SELECT DISTINCT p.sku, p.channel, p.campaign
 FROM pools AS p
-JOIN cell_rules AS r
-  ON r.cell = p.cell
-  AND r.field = concat_ws(E'\x1f', 'offer', p.tenant, p.campaign, p.channel, p.sku)
 WHERE p.tenant = $1
   AND p.channel <> ''
   AND NOT p.ended
@@ -422,9 +398,23 @@ WHERE p.tenant = $1
     WHERE c.tenant = p.tenant AND c.campaign = p.campaign AND now() >= c.starts_at
       AND now() < c.ends_at
   ))
-GROUP BY p.sku, p.channel, p.campaign
 ORDER BY p.sku, p.channel, p.campaign
 LIMIT $6;
+
+-- name: offers
+-- A channel's own pools, and the offer that the cell serves there.
+-- $1 tenant, $2 skus, $3 channels, $4 campaigns
+SELECT p.sku, p.channel, p.campaign, array_agg(p.pool_id) AS pools, (array_agg(r.body))[1] AS body
+FROM pools AS p
+JOIN cell_rules AS r
+  ON r.cell = p.cell
+  AND r.field = concat_ws(E'\x1f', 'offer', p.tenant, p.campaign, p.channel, p.sku)
+WHERE p.tenant = $1
+  AND NOT p.ended
+  AND (p.sku, p.channel, p.campaign) IN (
+    SELECT * FROM unnest($2::text[], $3::text[], $4::text[])
+  )
+GROUP BY p.sku, p.channel, p.campaign;
 
 -- name: available
 -- $1 pool ids

@@ -58,24 +58,25 @@ async def look(
     stock = (await read(db, tenant, [sku], {sku: Counted(by_group(nodes), None)}))[sku]
     names = {pool.id: pool.name for pool in stock.pools}
     by_id = await recorded.accounts(db, tenant, sku)
-    listed = await recorded.stock(db, tenant, channel, sku, ("", "", ""), _OFFERS_MAX + 1)
-    rows = [row for row in listed[:_OFFERS_MAX] if not row.components]
-    draws = [rules.draws_of(row.body) for row in rows]
-    drawn = await counted(runtime, rows, draws)
-    offers = [
+    listed = await recorded.list_offers(db, tenant, channel, sku, ("", "", ""), _OFFERS_MAX + 1)
+    keys = [key for key, parts in [*listed.items()][:_OFFERS_MAX] if not parts]
+    offers = await recorded.offers(db, tenant, keys)
+    draws = {key: rules.draws_of(offers[key].body) for key in keys}
+    drawn = await counted(runtime, draws)
+    offered = [
         Offered(
-            row.channel,
-            row.campaign,
+            key.channel,
+            key.campaign,
             [
                 (
                     names[pool],
-                    None if cap < 0 else cap - drawn.get(rules.cap_field(pool, row.channel), 0),
+                    None if cap < 0 else cap - drawn.get(rules.cap_field(pool, key.channel), 0),
                 )
                 for pool, cap in one
             ],
         )
-        for row, one in zip(rows, draws, strict=True)
+        for key, one in draws.items()
     ]
-    paused = await recorded.paused(db, tenant, sku, [row.campaign for row in rows])
+    paused = await recorded.paused(db, tenant, sku, [key.campaign for key in keys])
     accounts = {names[pool]: one for pool, one in by_id.items()}
-    return Looked(at, log_id, nodes, stock, accounts, offers, paused, len(listed) > _OFFERS_MAX)
+    return Looked(at, log_id, nodes, stock, accounts, offered, paused, len(listed) > _OFFERS_MAX)

@@ -4,17 +4,19 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
+from engine.catalogue.types import Component
 from engine.infra.cell import Cell
 from engine.infra.postgres import Connection, snapshot
 from engine.infra.runtime import Runtime
 from engine.inventory import rules
 from engine.inventory.rules import bundling
 from engine.inventory.store import drawn, recorded
-from engine.inventory.types import StockItem
+from engine.inventory.store.recorded import Offered
+from engine.inventory.types import OfferKey, StockItem
 from engine.kernel.clock import rfc3339, to_ms
 from engine.kernel.types import Tenant
 
-Place: TypeAlias = tuple[str, str, str]  # SKU, channel, campaign
+Draws: TypeAlias = list[tuple[str, int]]  # pools with caps
 
 
 class Asked(NamedTuple):
@@ -27,12 +29,12 @@ class Asked(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What is listed, in one snapshot: rows of components beside those of their bundles."""
+    """What is listed, a bundle with its components, and the offers of all that are no bundles."""
 
     at: datetime
     log_id: str
-    listed: Sequence[recorded.StockRow]
-    components: Sequence[recorded.StockRow]
+    listed: Mapping[OfferKey, Sequence[Component]]
+    offers: Mapping[OfferKey, Offered]
     available: Mapping[str, int]
 
 
@@ -45,34 +47,27 @@ async def stock(runtime: Runtime, tenant: Tenant, asked: Asked) -> tuple[list[St
     async with snapshot(runtime.pool) as db:
         seen = await see(runtime, db, tenant, asked)
     found = await items(runtime, seen)
-    return [found[_place(row)] for row in seen.listed], rfc3339(to_ms(seen.at)), seen.log_id
+    return [found[key] for key in seen.listed], rfc3339(to_ms(seen.at)), seen.log_id
 
 
 async def see(runtime: Runtime, db: Connection, tenant: Tenant, asked: Asked) -> Seen:
     """Read what is listed, and what is available of it; to be called in one snapshot."""
     at, log_id = await recorded.recorded_to(db, runtime.settings.cell)
-    listed = await recorded.stock(db, tenant, *asked)
-    parts = {(part.sku, row.channel, row.campaign) for row in listed for part in row.components}
-    components = await recorded.stock_of(db, tenant, parts)
-    rows = [row for row in listed if not row.components] + components
-    pools = {pool for row in rows for pool, _cap in rules.draws_of(row.body)}
-    return Seen(at, log_id, listed, components, await recorded.available(db, pools))
+    listed = await recorded.list_offers(db, tenant, *asked)
+    keys = {key._replace(sku=part.sku) for key, parts in listed.items() for part in parts}
+    keys |= {key for key, parts in listed.items() if not parts}
+    offers = await recorded.offers(db, tenant, keys)
+    return Seen(at, log_id, listed, offers, await _available(db, offers))
 
 
-async def items(runtime: Runtime, seen: Seen) -> dict[Place, StockItem]:
+async def items(runtime: Runtime, seen: Seen) -> dict[OfferKey, StockItem]:
     """Return what channels may sell of all that was seen.
 
     Raises:
         Overloaded: a channel's draws are capped, and the cell, which counts them, does not answer.
     """
-    rows = [row for row in seen.listed if not row.components] + [*seen.components]
-    draws = [rules.draws_of(row.body) for row in rows]
-    drawn_by = await counted(runtime, rows, draws)
-    found = {
-        _place(row): _item(row, offer, seen.available, drawn_by)
-        for row, offer in zip(rows, draws, strict=True)
-    }
-    return found | {_place(row): _bundle(row, found) for row in seen.listed if row.components}
+    found = await _items(runtime, seen.offers, seen.available)
+    return found | {key: _bundle(key, parts, found) for key, parts in seen.listed.items() if parts}
 
 
 async def scarce(
@@ -87,56 +82,55 @@ async def scarce(
     Raises:
         Overloaded: as `stock` does.
     """
-    rows = await recorded.offers_below(db, tenant, units, after, limit)
-    draws = [rules.draws_of(row.body) for row in rows]
-    available = await recorded.available(db, {pool for one in draws for pool, _cap in one})
-    drawn_by = await counted(runtime, rows, draws)
-    last = rows[-1] if len(rows) == limit else None
-    return [
-        _item(row, offer, available, drawn_by)
-        for row, offer in zip(rows, draws, strict=True)
-        if offer
-    ], ([*_place(last)] if last else None)
+    keys = await recorded.offers_below(db, tenant, units, after, limit)
+    offers = await recorded.offers(db, tenant, keys)
+    selling = {key: one for key in keys if (one := offers.get(key)) and rules.draws_of(one.body)}
+    found = await _items(runtime, selling, await _available(db, selling))
+    return [*found.values()], [*keys[-1]] if len(keys) == limit else None
 
 
-async def counted(
-    runtime: Runtime, rows: Sequence[recorded.StockRow], draws: Sequence[Sequence[tuple[str, int]]]
-) -> dict[str, int]:
+async def counted(runtime: Runtime, draws: Mapping[OfferKey, Draws]) -> dict[str, int]:
     """Return how much each channel has drawn of pools that it may draw from to a cap.
 
     Raises:
         Overloaded: some are capped, and the cell, which counts them, does not answer.
     """
     capped = {
-        rules.cap_field(pool, row.channel)
-        for row, offer in zip(rows, draws, strict=True)
-        for pool, cap in offer
+        rules.cap_field(pool, key.channel)
+        for key, one in draws.items()
+        for pool, cap in one
         if cap >= 0
     }
     assert isinstance(runtime.cell, Cell)
     return await drawn.counted(runtime.cell, capped)
 
 
-def _place(row: recorded.StockRow) -> Place:
-    return row.sku, row.channel, row.campaign
+async def _available(db: Connection, offers: Mapping[OfferKey, Offered]) -> dict[str, int]:
+    pools = {pool for one in offers.values() for pool, _cap in rules.draws_of(one.body)}
+    return await recorded.available(db, pools)
 
 
-def _item(
-    row: recorded.StockRow,
-    offer: Sequence[tuple[str, int]],
-    available: Mapping[str, int],
-    counted: Mapping[str, int],
+async def _items(
+    runtime: Runtime, offers: Mapping[OfferKey, Offered], available: Mapping[str, int]
+) -> dict[OfferKey, StockItem]:
+    draws = {key: rules.draws_of(one.body) for key, one in offers.items()}
+    drawn_by = await counted(runtime, draws)
+    found = {}
+    for key, one in draws.items():
+        units = rules.sellable(key.channel, one, available, drawn_by)
+        pools = offers[key].pools
+        own = sum(n for n, (pool, _cap) in zip(units, one, strict=True) if pool in pools)
+        total = sum(units)
+        found[key] = StockItem(*key, total, own, total - own)
+    return found
+
+
+def _bundle(
+    key: OfferKey, parts: Sequence[Component], items: Mapping[OfferKey, StockItem]
 ) -> StockItem:
-    units = rules.sellable(row.channel, offer, available, counted)
-    own = sum(n for n, (pool, _cap) in zip(units, offer, strict=True) if pool in row.pools)
-    total = sum(units)
-    return StockItem(row.sku, row.channel, row.campaign, total, own, total - own)
-
-
-def _bundle(row: recorded.StockRow, items: Mapping[Place, StockItem]) -> StockItem:
     """Return how many bundles can be made of what the channel may sell of their components."""
-    places = {part.sku: (part.sku, row.channel, row.campaign) for part in row.components}
-    have = {sku: items[place] for sku, place in places.items() if place in items}
-    total = bundling.sellable({sku: one.sellable for sku, one in have.items()}, row.components)
-    own = bundling.sellable({sku: one.own for sku, one in have.items()}, row.components)
-    return StockItem(row.sku, row.channel, row.campaign, total, own, total - own)
+    keys = {part.sku: key._replace(sku=part.sku) for part in parts}
+    have = {sku: items[one] for sku, one in keys.items() if one in items}
+    total = bundling.sellable({sku: one.sellable for sku, one in have.items()}, parts)
+    own = bundling.sellable({sku: one.own for sku, one in have.items()}, parts)
+    return StockItem(*key, total, own, total - own)

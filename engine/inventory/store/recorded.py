@@ -11,22 +11,18 @@ from engine.catalogue.types import Component
 from engine.infra import queries
 from engine.infra.postgres import Connection
 from engine.infra.versioned import packed
-from engine.inventory.types import MoveFields, Scope
+from engine.inventory.types import MoveFields, OfferKey, Scope
 from engine.kernel.types import Tenant
 
 SQL: Final = queries.load("engine.inventory")
 _components: Final = msgspec.json.Decoder(list[Component]).decode
 
 
-class StockRow(NamedTuple):
-    """A channel's own pools with the offer that the cell serves there, or a bundle's components."""
+class Offered(NamedTuple):
+    """A channel's own pools, and the offer that the cell serves there."""
 
-    sku: str
-    channel: str
-    campaign: str
     pools: Collection[str]
     body: bytes
-    components: list[Component]
 
 
 async def remember_move(tx: Connection, tenant: Tenant, move: MoveFields, actor: str) -> bool:
@@ -54,29 +50,32 @@ async def paused_since(db: Connection, tenant: Tenant, scope: Scope, name: str) 
     return since
 
 
-async def stock(
+async def list_offers(
     db: Connection, tenant: Tenant, channel: str, sku: str, after: Sequence[Any], limit: int
-) -> list[StockRow]:
-    """Read what channels sell, in the order (sku, channel, campaign); "" is any channel or SKU."""
-    rows = await db.fetch(SQL["list_stock"], tenant, channel, sku, *after, limit)
-    return [_stock_row(row) for row in rows]
+) -> dict[OfferKey, list[Component]]:
+    """Return what channels sell, in the order of the key; "" is any channel or SKU.
 
-
-async def stock_of(
-    db: Connection, tenant: Tenant, wanted: Iterable[tuple[str, str, str]]
-) -> list[StockRow]:
-    """Read the pools of these (SKU, channel, campaign), in no order."""
-    columns = [list(column) for column in zip(*wanted, strict=True)] or [[], [], []]
-    rows = await db.fetch(SQL["stock_of"], tenant, *columns)
-    return [_stock_row(row) for row in rows]
+    A bundle is there with its components, which have the pools and offers; anything else has none.
+    """
+    rows = await db.fetch(SQL["list_offers"], tenant, channel, sku, *after, limit)
+    return {_key(row): _components(row["components"]) for row in rows}
 
 
 async def offers_below(
     db: Connection, tenant: Tenant, units: int, after: Sequence[Any], limit: int
-) -> list[StockRow]:
-    """Read, in the same order, what channels sell now from pools of at most so many free units."""
+) -> list[OfferKey]:
+    """Return, in the same order, where a pool of its own has at most so many free units now."""
     rows = await db.fetch(SQL["offers_below"], tenant, units, *after, limit)
-    return [_stock_row(row) for row in rows]
+    return [_key(row) for row in rows]
+
+
+async def offers(
+    db: Connection, tenant: Tenant, wanted: Iterable[OfferKey]
+) -> dict[OfferKey, Offered]:
+    """Read those of these offers that the cell was told of, in no order."""
+    columns = [list(column) for column in zip(*wanted, strict=True)] or [[], [], []]
+    rows = await db.fetch(SQL["offers"], tenant, *columns)
+    return {_key(row): Offered(row["pools"], row["body"]) for row in rows}
 
 
 async def available(db: Connection, pools: Iterable[str]) -> dict[str, int]:
@@ -106,8 +105,5 @@ async def recorded_to(db: Connection, cell: str) -> tuple[datetime, str]:
     return row["at"], row["log_id"]
 
 
-def _stock_row(row: asyncpg.Record) -> StockRow:
-    components = _components(row["components"])
-    return StockRow(
-        row["sku"], row["channel"], row["campaign"], row["pools"], row["body"], components
-    )
+def _key(row: asyncpg.Record) -> OfferKey:
+    return OfferKey(row["sku"], row["channel"], row["campaign"])

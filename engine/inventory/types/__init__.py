@@ -130,6 +130,14 @@ class PauseView(codec.Answer, frozen=True):
     since: str | None
 
 
+class OfferKey(NamedTuple):
+    """What a channel sells, every day (campaign "") or in a campaign."""
+
+    sku: str
+    channel: str
+    campaign: str
+
+
 class StockItem(codec.Answer, frozen=True):
     """What one channel may sell of one SKU; an empty campaign is the everyday sale.
 
