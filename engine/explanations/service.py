@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from engine.catalogue import service as catalogue
 from engine.catalogue.types import SkuFields
 from engine.explanations import store
@@ -40,6 +42,7 @@ from engine.logical.service import bases as logical
 from engine.logical.types.bases import NodeBase
 
 _CHANNELS_MAX = 1_000  # of one bundle, by campaigns
+_CHANGES_MAX = 5  # of each channel, where all are explained
 
 
 async def explain(
@@ -65,6 +68,8 @@ async def explain(
         shown = await store.shown(db, tenant, sku)
     # what a SKU with a thousand pools costs must not stand in the way of orders
     views, groups = await asyncio.to_thread(_decided, known, without, shown, looked.at, whole=whole)
+    if not channel:
+        views = [_short(one) for one in views]
     return StockView(
         sku,
         known.stock.card.owner,
@@ -159,6 +164,15 @@ def _channel(
         what,
         [] if reach.campaign else listings,
     )
+
+
+def _short(one: ChannelView) -> ChannelView:
+    """Leave out what makes all channels of a SKU with a thousand pools megabytes."""
+    terms, binding = chains.shortened(one.terms, one.binding)
+    if len(terms) == len(one.terms) and len(one.changes) <= _CHANGES_MAX:
+        return one
+    changes = one.changes[:_CHANGES_MAX]
+    return replace(one, terms=terms, binding=binding, changes=changes, more=True)
 
 
 def _physical(known: Known) -> Physical:

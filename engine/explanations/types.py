@@ -103,7 +103,9 @@ class ChannelView(codec.Answer, frozen=True):
 
     It begins with `start` units and ends with `sellable`; terms sum up exactly. `binding` is the
     term that keeps most units from being sold of those that one change would free; null: there are
-    no more units. `changes` are the most freeing ones first.
+    no more units. `changes` are the most freeing ones first. `more`, where all channels are
+    explained: the smaller of many terms of one kind are one, about "N others", or changes are left
+    out; ask for this channel.
     """
 
     channel: str
@@ -114,6 +116,7 @@ class ChannelView(codec.Answer, frozen=True):
     binding: Term | None
     changes: list[Change]
     listings: list[ListingView]
+    more: bool = False
 
 
 class NodeView(codec.Answer, frozen=True):

@@ -73,6 +73,8 @@ def _channel(one: ChannelView, *, counted: bool) -> Iterator[str]:
         )
     for change in one.changes[:3]:
         yield f"  + {change.frees:>6}  {change.says}"
+    if one.more:
+        yield f"  and more: ask for --channel {one.channel}"
 
 
 def _span(term: Term) -> tuple[int, int]:

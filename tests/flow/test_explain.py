@@ -201,6 +201,23 @@ async def test_units_that_are_not_there_are_in_the_chain(api, eventually):
     )
 
 
+async def test_many_terms_of_a_kind_are_one_until_a_channel_is_asked_for(api):
+    for n in range(9):
+        await put(api, f"/v1/nodes/closed-{n}", {"name": "M", "enabled": False})
+        await count(api, f"r3{n}", f"closed-{n}", {"sku": "tea", "quantity": n + 1})
+
+    def switched_off(one):
+        return [(term["about"], term["units"]) for term in one["terms"]
+                if term["kind"] == "disabled"]  # fmt: skip
+
+    among = (await api.call("GET", "/v1/stock/tea")).document["channel"]
+    assert all(one["more"] and len(switched_off(one)) == 9 for one in among)
+    assert ("2 others", 3) in switched_off(among[0])
+    alone = await explained(api)
+    assert not alone["more"]
+    assert len(switched_off(alone)) == 10
+
+
 async def test_what_nobody_counted_is_declared(api, eventually):
     policy = {"sku": "milk", "shared": 9, "channels": [{"channel": "mall", "quota": 2}]}
     await put(api, "/v1/supply-policies/milk", policy)

@@ -16,7 +16,9 @@ one.
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
 
 from engine.explanations.types import Known, Layer, Plan, Reach, Term
 from engine.inventory.types import Dimensions
@@ -24,6 +26,7 @@ from engine.inventory.types.supply import Base, Pool
 from engine.logical.types.bases import NodeBase
 
 _PHYSICAL = frozenset({"locked", "committed", "handed_over"})
+_ALIKE_MAX: Final = 8  # terms of one kind in a chain among many
 
 
 class Step(NamedTuple):
@@ -65,6 +68,37 @@ def chain(known: Known, reach: Reach, plan: Plan) -> Chain:
             left -= step.units
             terms.append(Term(step.layer, step.kind, step.about, step.units, left))
     return Chain(start, terms, left)
+
+
+def shortened(terms: Sequence[Term], binding: Term | None) -> tuple[list[Term], Term | None]:
+    """Return the chain with the smaller of many terms of one kind in one, and the binding term.
+
+    The binding one stays, and the chain sums up to the same.
+    """
+    alike: defaultdict[tuple[Layer, str], list[Term]] = defaultdict(list)
+    for term in terms:
+        alike[term.layer, term.kind].append(term)
+    others: dict[Term, list[Term]] = {}
+    for of_kind in alike.values():
+        of_kind.sort(key=lambda term: (term == binding, abs(term.units)), reverse=True)
+        if len(of_kind) > _ALIKE_MAX:
+            others |= dict.fromkeys(of_kind[_ALIKE_MAX:], of_kind[_ALIKE_MAX:])
+    found: list[Term] = []
+    kept = None
+    left = terms[0].left + terms[0].units if terms else 0
+    for term in terms:
+        summed = others.get(term)
+        if summed is None:
+            one = term
+        elif term == summed[0]:
+            units = sum(each.units for each in summed)
+            one = replace(term, about=f"{len(summed)} others", units=units)
+        else:
+            continue
+        left -= one.units
+        found.append(replace(one, left=left))
+        kept = found[-1] if term == binding else kept
+    return found, kept
 
 
 def node_terms(node: NodeBase) -> list[Term]:

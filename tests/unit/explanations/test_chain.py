@@ -6,12 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.campaigns.types import CampaignSku
-from engine.explanations.rules.chain import chain, pool_name, sellable
+from engine.explanations.rules.chain import chain, pool_name, sellable, shortened
 from engine.explanations.rules.changes import alternatives, binding, changes, planned
 from engine.explanations.types import Accounts, Known, Reach
 from engine.inventory.rules import supply
 from engine.inventory.types import Dimensions, PolicyChannel, PolicyFields
 from engine.inventory.types.supply import Base, Card, Claim, Policy, Pool, Stock
+from engine.kernel import codec
 from engine.logical.types.bases import NodeBase, Term
 
 NOW = datetime(2026, 11, 11, tzinfo=UTC)
@@ -278,3 +279,47 @@ def settled(stock):
             return stock
         stock = stock._replace(pools=[*pools.values()])
     raise AssertionError("it never comes to rest")
+
+
+@given(worlds(), st.lists(st.integers(-30, 30).filter(bool), max_size=30), st.data())
+def test_a_shortened_chain_sums_up_to_the_same_and_keeps_what_binds(world, free, data):
+    known, _ = world
+    (reach,) = known.reaches
+    more = [
+        Pool(f"p{n}", SHARED._replace(channel=f"c{n}"), given=units, free=units)
+        for n, units in enumerate(free)
+    ]
+    accounts = {**known.accounts, **dict.fromkeys([one.name for one in more], Accounts(0, 0, 0))}
+    stock = known.stock._replace(pools=[*known.stock.pools, *more])
+    known = known._replace(stock=stock, accounts=accounts)
+    found = chain(known, reach, planned(known.stock, NOW))
+    binds = data.draw(st.sampled_from([None, *found.terms]))
+    terms, kept = shortened(found.terms, binds)
+    left = found.start
+    for term in terms:
+        left -= term.units
+        assert term.left == left
+    assert left == found.sellable
+    kinds = [term.kind for term in terms]
+    assert all(kinds.count(kind) <= 9 for kind in kinds)
+    assert {*kinds} == {term.kind for term in found.terms}
+    assert (kept is None) == (binds is None)
+    assert kept is None or (kept in terms and (kept.kind, kept.about, kept.units)
+                            == (binds.kind, binds.about, binds.units))  # fmt: skip
+
+
+def test_sixty_shops_of_twenty_groups_of_nodes_are_explained_in_less_than_a_megabyte():
+    groups = [f"region-{n}" for n in range(20)]
+    channels = [f"channel-{n}" for n in range(60)]
+    says = [PolicyChannel(channel, quota=30) for channel in channels]
+    pools = [((channel, group), 25) for channel in ("", *channels) for group in groups]
+    known = known_of(says, pools, [], groups=groups, base=2_000)
+    plan = planned(known.stock, NOW)
+    whole, short = 0, 0
+    for channel in channels:
+        names = [one.name for one in known.stock.pools if one.name.channel in {channel, ""}]
+        terms = chain(known, Reach(channel, "", [(name, None) for name in names]), plan).terms
+        whole += len(codec.encode(terms))
+        short += len(codec.encode(shortened(terms, None)[0]))
+    assert whole > 5_000_000  # each says of 1,180 pools of others what is free in them
+    assert short < 200_000
