@@ -59,6 +59,8 @@ def _body(report: Report, curves: Sequence[Curve]) -> Iterator[str]:
     yield "</div>"
     if report.empty:
         yield "<p>Nothing to find: the shops showed what would have been published.</p>"
+    if report.note:
+        yield f"<p>Note: {escape(report.note)}.</p>"
     yield from _pictures(curves)
     for section in sections(report):
         yield from _table(section)

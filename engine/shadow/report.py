@@ -116,7 +116,8 @@ def _lines(found: Report) -> list[str]:
         for why in one.why
     ]
     verdict = "nothing to find" if found.empty else "pictures: --html FILE"
-    return [*worst, f"{found.since} to {found.until}: {facts}", *sums, verdict]
+    told = [*worst, f"{found.since} to {found.until}: {facts}", *sums]
+    return [*told, *filter(None, [found.note]), verdict]
 
 
 def _table(section: Section) -> Table:

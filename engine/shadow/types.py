@@ -202,7 +202,7 @@ class Report(codec.Answer, frozen=True):
     """What the facts come to, the worst first; `empty` when there is nothing to find.
 
     `lost_units` were promised and then counted to be gone. `uncounted` SKUs were sold or shown, but
-    never counted, so nothing can be said of them.
+    never counted, so nothing can be said of them. `note` tells what it cannot know, "" nothing.
     """
 
     since: str
@@ -220,6 +220,7 @@ class Report(codec.Answer, frozen=True):
     drift: list[Drift]
     unmapped: list[Unmapped]
     uncounted: list[str]
+    note: str = ""
 
 
 class Moment(NamedTuple):

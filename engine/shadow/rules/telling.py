@@ -27,6 +27,10 @@ from engine.shadow.types import (
 )
 
 _DIGITS: Final = 3
+_ONE_STOCK: Final = (
+    "all nodes are taken as one stock that every shop sells from: a shop that sells from some of"
+    " them only oversold at least what is said here, and may have undersold and drifted less"
+)
 
 
 def report(facts: Facts, terms: Terms, end: datetime) -> tuple[Report, list[Curve]]:
@@ -61,6 +65,7 @@ def report(facts: Facts, terms: Terms, end: datetime) -> tuple[Report, list[Curv
         drift=sorted(drift, key=lambda one: (-one.over - one.under, one.channel, one.item_id)),
         unmapped=unmapped,
         uncounted=uncounted,
+        note=_ONE_STOCK if len({one.node for one in facts.counts}) > 1 else "",
     )
     return found, _curves(stands, {id(one): some for one, some in moments})
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from engine.shadow.page import page
 from engine.shadow.rules.telling import report
 from engine.shadow.types import Terms
 from tests.unit.shadow.worlds import SHOPS, World, at, count, line, links, shown, syncing, told_by
@@ -50,6 +51,19 @@ def test_shops_that_show_what_would_have_been_published_do_not_drift():
     assert again.drift == []
     assert again.undersold == []
     assert again.oversold_units == found.oversold_units  # of the orders that there were
+
+
+def test_shops_with_nodes_of_their_own_are_told_that_all_are_taken_as_one_stock():
+    """tmall sells from `dc` only and shows 0, rightly; what lies in `west` is held against it."""
+    world = World(mapped=links("TEA"))
+    world.counts = [count(0, 0), count(0, 9, node="west")]
+    world.shown = [shown(0, 0), shown(0, 9, channel="mall")]
+    found = of(world)
+    assert [one.channel for one in found.undersold] == ["tmall"]
+    assert "one stock" in found.note
+    assert "one stock" in page(*report(world.facts, Terms(), END))
+    world.counts = [count(0, 9)]
+    assert of(world).note == ""
 
 
 def test_a_single_unit_sold_twice_word_by_word():
