@@ -14,7 +14,7 @@ from engine.infra.publishing import Unplannable
 from engine.infra.runtime import Runtime
 from engine.infra.versioned import Kept, Match, Saved
 from engine.kernel import codec
-from engine.kernel.errors import InConflict, NotFound, ValidationFailed
+from engine.kernel.errors import InConflict, ValidationFailed
 from engine.kernel.types import Tenant
 
 __all__ = ["Unplanned", "ended", "get", "mark_planned", "mark_published", "mark_returned",
@@ -40,7 +40,7 @@ async def put(
     async with runtime.pool.acquire() as connection, connection.transaction():
         await _check_names(connection, tenant, wanted)
         saved = await versioned.put(
-            connection, store.Campaigns(), tenant, campaign, wanted, match=match, actor=actor
+            connection, store.CAMPAIGNS, tenant, campaign, wanted, match=match, actor=actor
         )
         if saved.changed and await store.is_returned(connection, tenant, campaign):
             raise InConflict("it is over and its stock has gone back: make another campaign")
@@ -55,10 +55,7 @@ async def get(runtime: Runtime, tenant: Tenant, campaign: str) -> Kept[CampaignF
         NotFound: there is none of that name.
     """
     async with runtime.pool.acquire() as connection:
-        kept = await store.get(connection, tenant, campaign)
-    if kept is None:
-        raise NotFound("there is no such campaign")
-    return kept
+        return await store.CAMPAIGNS.get(connection, tenant, campaign)
 
 
 async def page(
@@ -66,7 +63,7 @@ async def page(
 ) -> list[Kept[CampaignFields]]:
     """Return campaigns after one, in the order of their ids."""
     async with runtime.pool.acquire() as connection:
-        return await store.page(connection, tenant, after, limit)
+        return await store.CAMPAIGNS.page(connection, tenant, after, limit)
 
 
 async def unplanned(tx: Connection, limit: int) -> list[Unplanned | Unplannable]:

@@ -1,7 +1,6 @@
 """Campaigns in Postgres."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -10,13 +9,12 @@ from engine.campaigns.types import CampaignFields, Ending, Published
 from engine.infra import queries
 from engine.infra.postgres import Connection
 from engine.infra.publishing import Unplannable, why
-from engine.infra.versioned import Kept, packed
+from engine.infra.versioned import Kept, Statements, Table
 from engine.kernel import codec
 from engine.kernel.errors import ValidationFailed
 from engine.kernel.types import Tenant
 
 SQL: Final = queries.load("engine.campaigns")
-_decode: Final = codec.Decoder(CampaignFields)
 
 
 class Unplanned(NamedTuple):
@@ -28,49 +26,20 @@ class Unplanned(NamedTuple):
     pools: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Campaigns:
-    """The table of campaigns, as `infra.versioned` writes to it."""
-
-    kind: str = "campaign"
-
-    async def lock(self, tx: Connection, tenant: Tenant, key: str) -> Kept[CampaignFields] | None:
-        """Read one campaign and keep others from changing it."""
-        return _kept(await tx.fetchrow(SQL["lock_campaign"], tenant, key))
-
-    async def insert(
-        self, tx: Connection, tenant: Tenant, key: str, value: CampaignFields, actor: str
-    ) -> Kept[CampaignFields] | None:
-        """Write a new campaign; None when it was made meanwhile."""
-        arguments = _arguments(value, actor)
-        return _kept(await tx.fetchrow(SQL["insert_campaign"], tenant, key, *arguments))
-
-    async def update(
-        self,
-        tx: Connection,
-        tenant: Tenant,
-        kept: Kept[CampaignFields],
-        value: CampaignFields,
-        actor: str,
-    ) -> Kept[CampaignFields]:
-        """Write the next version."""
-        arguments = _arguments(value, actor)
-        changed = _kept(await tx.fetchrow(SQL["update_campaign"], tenant, kept.id, *arguments))
-        assert changed is not None, "the row is locked"
-        return changed
-
-
-async def get(db: Connection, tenant: Tenant, campaign: str) -> Kept[CampaignFields] | None:
-    """Read one campaign."""
-    return _kept(await db.fetchrow(SQL["get_campaign"], tenant, campaign))
-
-
-async def page(
-    db: Connection, tenant: Tenant, after: str, limit: int
-) -> list[Kept[CampaignFields]]:
-    """Read campaigns in the order of their ids."""
-    rows = await db.fetch(SQL["list_campaigns"], tenant, after, limit)
-    return [kept for row in rows if (kept := _kept(row))]
+CAMPAIGNS: Final = Table(
+    kind="campaign",
+    word="campaign",
+    noun="campaign",
+    decode=codec.Decoder(CampaignFields),
+    sql=Statements(
+        SQL["get_campaign"],
+        SQL["lock_campaign"],
+        SQL["list_campaigns"],
+        SQL["insert_campaign"],
+        SQL["update_campaign"],
+    ),
+    columns=lambda one: (one.starts_at, one.ends_at, one.at_end == "return_to_shared"),
+)
 
 
 async def is_returned(tx: Connection, tenant: Tenant, campaign: str) -> bool:
@@ -122,28 +91,9 @@ async def mark_returned(db: Connection, tenant: Tenant, campaign: str) -> None:
     await db.execute(SQL["mark_returned"], tenant, campaign)
 
 
-def _arguments(value: CampaignFields, actor: str) -> tuple[Any, ...]:
-    returns = value.at_end == "return_to_shared"
-    return packed(value), actor, value.starts_at, value.ends_at, returns
-
-
 def _unplanned(row: Any) -> Unplanned | Unplannable:
     try:
-        kept = _kept(row)
+        kept = CAMPAIGNS.read(row)
     except ValidationFailed as failure:
         return Unplannable(row["tenant"], row["campaign"], row["version"], why(failure))
-    assert kept is not None, "there is a row"
     return Unplanned(row["tenant"], kept, row["fields"], row["pools"])
-
-
-def _kept(row: Any) -> Kept[CampaignFields] | None:
-    if row is None:
-        return None
-    return Kept(
-        row["campaign"],
-        row["version"],
-        row["updated_at"],
-        _decode(row["document"].encode()),
-        published=row["published_version"] == row["version"],
-        settled=row["settled"],
-    )

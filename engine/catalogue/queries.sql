@@ -23,16 +23,16 @@ ORDER BY sku
 LIMIT $3;
 
 -- name: insert_sku
--- $1 tenant, $2 sku, $3 owner, $4 document, $5 actor
-INSERT INTO skus (tenant, sku, owner, version, document, actor)
-VALUES ($1, $2, $3, 1, $4::jsonb, $5)
+-- $1 tenant, $2 sku, $3 document, $4 actor, $5 owner
+INSERT INTO skus (tenant, sku, version, document, actor, owner)
+VALUES ($1, $2, 1, $3::jsonb, $4, $5)
 ON CONFLICT (tenant, sku) DO NOTHING
 RETURNING sku, version, updated_at, document;
 
 -- name: update_sku
--- $1 tenant, $2 sku, $3 owner, $4 document, $5 actor
+-- $1 tenant, $2 sku, $3 document, $4 actor, $5 owner
 UPDATE skus
-SET owner = $3, document = $4::jsonb, actor = $5, version = version + 1, updated_at = now()
+SET document = $3::jsonb, actor = $4, owner = $5, version = version + 1, updated_at = now()
 WHERE tenant = $1 AND sku = $2
 RETURNING sku, version, updated_at, document;
 

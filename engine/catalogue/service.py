@@ -9,7 +9,7 @@ from engine.infra import publishing, versioned
 from engine.infra.postgres import Connection
 from engine.infra.runtime import Runtime
 from engine.infra.versioned import Kept, Match, Saved
-from engine.kernel.errors import InConflict, NotFound, ValidationFailed
+from engine.kernel.errors import InConflict, ValidationFailed
 from engine.kernel.types import Tenant
 
 
@@ -28,13 +28,13 @@ async def put(
     async with runtime.pool.acquire() as connection, connection.transaction():
         if fields.components:
             await store.lock_bundles(connection, tenant)
-        before = await store.Skus().lock(connection, tenant, sku)
+        before = await store.SKUS.lock(connection, tenant, sku)
         owner = before.value.owner if before else fields.owner
         had = before.value.components if before else []
         if owner != fields.owner or fields.components:
             await _require_free(connection, tenant, sku, owner, fields)
         saved = await versioned.put(
-            connection, store.Skus(), tenant, sku, fields, match=match, actor=actor
+            connection, store.SKUS, tenant, sku, fields, match=match, actor=actor
         )
         if had != fields.components:
             await store.write_bundle(connection, Bundle(tenant, sku, fields.components))
@@ -60,16 +60,13 @@ async def find(db: Connection, tenant: Tenant, sku: str) -> Kept[SkuFields]:
     Raises:
         NotFound: there is none of that name.
     """
-    kept = await store.get(db, tenant, sku)
-    if kept is None:
-        raise NotFound("there is no such SKU")
-    return kept
+    return await store.SKUS.get(db, tenant, sku)
 
 
 async def page(runtime: Runtime, tenant: Tenant, after: str, limit: int) -> list[Kept[SkuFields]]:
     """Return SKUs after one, in the order of their ids."""
     async with runtime.pool.acquire() as connection:
-        return await store.page(connection, tenant, after, limit)
+        return await store.SKUS.page(connection, tenant, after, limit)
 
 
 async def owners_of(tx: Connection, tenant: Tenant, skus: Iterable[str]) -> dict[str, str]:

@@ -1,20 +1,18 @@
 """SKUs in Postgres."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from engine.catalogue.types import Component, SkuFields, Stocked
 from engine.infra import queries
 from engine.infra.postgres import Connection
-from engine.infra.versioned import Kept, packed
+from engine.infra.versioned import Statements, Table
 from engine.kernel import codec
 from engine.kernel.types import Tenant
 
 SQL: Final = queries.load("engine.catalogue")
-_decode: Final = codec.Decoder(SkuFields)
 _decode_components: Final = msgspec.json.Decoder(list[Component]).decode
 
 
@@ -26,45 +24,16 @@ class Bundle(NamedTuple):
     components: list[Component]
 
 
-@dataclass(frozen=True, slots=True)
-class Skus:
-    """The table of SKUs, as `infra.versioned` writes to it."""
-
-    kind: str = "sku"
-
-    async def lock(self, tx: Connection, tenant: Tenant, key: str) -> Kept[SkuFields] | None:
-        """Read one SKU and keep others from changing it."""
-        return _kept(await tx.fetchrow(SQL["lock_sku"], tenant, key))
-
-    async def insert(
-        self, tx: Connection, tenant: Tenant, key: str, value: SkuFields, actor: str
-    ) -> Kept[SkuFields] | None:
-        """Write a new SKU; None when it was made meanwhile."""
-        document = packed(value)
-        return _kept(
-            await tx.fetchrow(SQL["insert_sku"], tenant, key, value.owner, document, actor)
-        )
-
-    async def update(
-        self, tx: Connection, tenant: Tenant, kept: Kept[SkuFields], value: SkuFields, actor: str
-    ) -> Kept[SkuFields]:
-        """Write the next version."""
-        document = packed(value)
-        row = await tx.fetchrow(SQL["update_sku"], tenant, kept.id, value.owner, document, actor)
-        changed = _kept(row)
-        assert changed is not None, "the row is locked"
-        return changed
-
-
-async def get(db: Connection, tenant: Tenant, sku: str) -> Kept[SkuFields] | None:
-    """Read one SKU."""
-    return _kept(await db.fetchrow(SQL["get_sku"], tenant, sku))
-
-
-async def page(db: Connection, tenant: Tenant, after: str, limit: int) -> list[Kept[SkuFields]]:
-    """Read SKUs in the order of their ids."""
-    rows = await db.fetch(SQL["list_skus"], tenant, after, limit)
-    return [kept for row in rows if (kept := _kept(row))]
+SKUS: Final = Table(
+    kind="sku",
+    word="sku",
+    noun="SKU",
+    decode=codec.Decoder(SkuFields),
+    sql=Statements(
+        SQL["get_sku"], SQL["lock_sku"], SQL["list_skus"], SQL["insert_sku"], SQL["update_sku"]
+    ),
+    columns=lambda sku: (sku.owner,),
+)
 
 
 async def owners_of(tx: Connection, tenant: Tenant, skus: Iterable[str]) -> dict[str, str]:
@@ -143,10 +112,3 @@ async def changed(tx: Connection, since: str | None) -> Changed:
 def _end(snapshot: str) -> int:
     """The first transaction that had not begun: `xmin:xmax:running,…`."""
     return int(snapshot.split(":")[1])
-
-
-def _kept(row: Any) -> Kept[SkuFields] | None:
-    if row is None:
-        return None
-    value = _decode(row["document"].encode())
-    return Kept(row["sku"], row["version"], row["updated_at"], value)

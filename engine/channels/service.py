@@ -10,7 +10,6 @@ from engine.infra.postgres import Connection
 from engine.infra.publishing import Unplannable
 from engine.infra.runtime import Runtime
 from engine.infra.versioned import Kept, Match, Saved
-from engine.kernel.errors import NotFound
 from engine.kernel.types import Tenant
 
 __all__ = ["Unplanned", "get", "known", "mark_planned", "mark_published", "page", "put",
@@ -26,9 +25,9 @@ async def put(
     """
     rules.check(fields)
     async with runtime.pool.acquire() as connection, connection.transaction():
-        before = await store.Channels().lock(connection, tenant, channel)
+        before = await store.CHANNELS.lock(connection, tenant, channel)
         saved = await versioned.put(
-            connection, store.Channels(), tenant, channel, fields, match=match, actor=actor
+            connection, store.CHANNELS, tenant, channel, fields, match=match, actor=actor
         )
         if before is not None and before.value.authority != fields.authority:
             await publishing.change_inputs(connection, tenant)
@@ -46,10 +45,7 @@ async def get(runtime: Runtime, tenant: Tenant, channel: str) -> Kept[ChannelFie
         NotFound: there is none of that name.
     """
     async with runtime.pool.acquire() as connection:
-        kept = await store.get(connection, tenant, channel)
-    if kept is None:
-        raise NotFound("there is no such channel")
-    return kept
+        return await store.CHANNELS.get(connection, tenant, channel)
 
 
 async def page(
@@ -57,7 +53,7 @@ async def page(
 ) -> list[Kept[ChannelFields]]:
     """Return channels after one, in the order of their ids; with `only`, that one."""
     async with runtime.pool.acquire() as connection:
-        return await store.page(connection, tenant, after, limit, only)
+        return await store.CHANNELS.page(connection, tenant, after, limit, only)
 
 
 async def known(tx: Connection, tenant: Tenant, channels: Iterable[str]) -> set[str]:

@@ -1,18 +1,19 @@
 """Documents that are PUT under an id and change by versions: the steps that all of them share.
 
-It knows no business word: a slice brings its statements as a `Table` and its rules as functions.
+It knows no business word: a slice brings its statements in a `Table` and its rules as functions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Generic, NoReturn, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, NoReturn, TypeVar
 
+import asyncpg
 import msgspec
 
 from engine.infra import queries
 from engine.infra.postgres import Connection
-from engine.kernel.errors import PreconditionFailed, PreconditionRequired
+from engine.kernel.errors import NotFound, PreconditionFailed, PreconditionRequired
 from engine.kernel.types import Tenant
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -62,27 +63,94 @@ class Match:
             raise PreconditionFailed
 
 
-class Table(Protocol[T]):
-    """The statements of one kind of document."""
+class Statements(NamedTuple):
+    """The statements of one kind of document; each returns its columns as `Table.read` says."""
 
-    @property
-    def kind(self) -> str: ...  # noqa: D102 - the word in reference_versions
+    get: str
+    lock: str
+    page: str
+    insert: str
+    update: str
+
+
+def _nothing(_value: object) -> Sequence[object]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Table(Generic[T]):
+    """Where one kind of document is kept; `kind` is its word in reference_versions.
+
+    `word` is the column of its id, `noun` what a person calls one. Besides the document, INSERT
+    takes the `columns` made of it, and UPDATE these or other ones (`changing`).
+    """
+
+    kind: str
+    word: str
+    noun: str
+    decode: Callable[[bytes], T]
+    sql: Statements
+    columns: Callable[[T], Sequence[object]] = _nothing
+    changing: Callable[[T], Sequence[object]] | None = None
+
+    async def get(self, db: Connection, tenant: Tenant, key: str) -> Kept[T]:
+        """Read one.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        row = await db.fetchrow(self.sql.get, tenant, key)
+        if row is None:
+            raise NotFound(f"there is no such {self.noun}")
+        return self.read(row)
+
+    async def page(
+        self, db: Connection, tenant: Tenant, after: str, limit: int, *only: object
+    ) -> list[Kept[T]]:
+        """Read those after one, in the order of their ids; `only` as the statement takes it."""
+        rows = await db.fetch(self.sql.page, tenant, after, limit, *only)
+        return [self.read(row) for row in rows]
 
     async def lock(self, tx: Connection, tenant: Tenant, key: str) -> Kept[T] | None:
         """Read one row and keep others from changing it until the transaction ends."""
-        ...
+        row = await tx.fetchrow(self.sql.lock, tenant, key)
+        return None if row is None else self.read(row)
 
     async def insert(
         self, tx: Connection, tenant: Tenant, key: str, value: T, actor: str
     ) -> Kept[T] | None:
         """Write version 1; None when somebody else just did."""
-        ...
+        columns = self.columns(value)
+        row = await tx.fetchrow(self.sql.insert, tenant, key, packed(value), actor, *columns)
+        return None if row is None else self.read(row)
 
     async def update(
         self, tx: Connection, tenant: Tenant, kept: Kept[T], value: T, actor: str
     ) -> Kept[T]:
         """Write the version after `kept`, whose row is locked."""
-        ...
+        columns = (self.changing or self.columns)(value)
+        row = await tx.fetchrow(self.sql.update, tenant, kept.id, packed(value), actor, *columns)
+        assert row is not None, "the row is locked"
+        return self.read(row)
+
+    def read(self, row: asyncpg.Record) -> Kept[T]:
+        """Make a document of a row.
+
+        It is published if its `published_version` is this one or there is no such column; settled
+        if there is a column of that name that says so.
+
+        Raises:
+            ValidationFailed: what is stored cannot be read.
+        """
+        version = row["version"]
+        return Kept(
+            row[self.word],
+            version,
+            row["updated_at"],
+            self.decode(row["document"].encode()),
+            published=row.get("published_version", version) == version,
+            settled=row.get("settled", False),
+        )
 
 
 async def put(  # noqa: PLR0913 - a PUT is all of these

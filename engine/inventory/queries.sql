@@ -7,20 +7,20 @@
 
 -- name: get_policy
 -- $1 tenant, $2 policy
-SELECT policy, version, published_version, updated_at, document
+SELECT policy, version, published_version, published_version > 0 AS settled, updated_at, document
 FROM supply_policies
 WHERE tenant = $1 AND policy = $2;
 
 -- name: lock_policy
 -- $1 tenant, $2 policy
-SELECT policy, version, published_version, updated_at, document
+SELECT policy, version, published_version, published_version > 0 AS settled, updated_at, document
 FROM supply_policies
 WHERE tenant = $1 AND policy = $2
 FOR UPDATE;
 
 -- name: list_policies
 -- $1 tenant, $2 after policy, $3 limit
-SELECT policy, version, published_version, updated_at, document
+SELECT policy, version, published_version, published_version > 0 AS settled, updated_at, document
 FROM supply_policies
 WHERE tenant = $1 AND policy > $2
 ORDER BY policy
@@ -37,18 +37,18 @@ WHERE tenant = $1 AND owner = $2 AND sku = $3 AND NOT dated;
 INSERT INTO supply_policies (tenant, policy, version, document, actor, owner, sku, dated)
 VALUES ($1, $2, 1, $3::jsonb, $4, $5, $6, $7)
 ON CONFLICT DO NOTHING
-RETURNING policy, version, published_version, updated_at, document;
+RETURNING policy, version, published_version, published_version > 0 AS settled, updated_at, document;
 
 -- name: update_policy
 -- $1 tenant, $2 policy, $3 document, $4 actor, $5 dated
 UPDATE supply_policies
 SET document = $3::jsonb, actor = $4, dated = $5, version = version + 1, updated_at = now()
 WHERE tenant = $1 AND policy = $2
-RETURNING policy, version, published_version, updated_at, document;
+RETURNING policy, version, published_version, published_version > 0 AS settled, updated_at, document;
 
 -- name: unplanned_policies
 -- $1 limit
-SELECT tenant, owner, policy, version, published_version, updated_at, document
+SELECT tenant, owner, policy, version, published_version, published_version > 0 AS settled, updated_at, document
 FROM supply_policies
 WHERE planned_version < version
 ORDER BY tenant, policy

@@ -7,10 +7,10 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from engine.catalogue import api as catalogue
-from engine.catalogue.store import Skus
+from engine.catalogue.store import SKUS
 from engine.catalogue.types import SkuFields
 from engine.channels import api as channels
-from engine.channels.store import Channels
+from engine.channels.store import CHANNELS
 from engine.channels.types import ChannelFields
 from engine.infra.http import keys, openapi
 from engine.listings import api
@@ -59,9 +59,9 @@ def remember(app, process):
 async def shop(settings, database_url, pg):
     async with served(settings, database_url, SLICES, Shop, remember) as one:
         for channel in ("shop", "mall"):
-            await Channels().insert(pg, "main", channel, ChannelFields(channel), "test")
+            await CHANNELS.insert(pg, "main", channel, ChannelFields(channel), "test")
         for sku in "ABC":
-            await Skus().insert(pg, "main", sku, SkuFields(sku), "test")
+            await SKUS.insert(pg, "main", sku, SkuFields(sku), "test")
         yield one
 
 
@@ -92,8 +92,8 @@ async def test_what_is_posted_is_kept_counted_and_known_at_once(shop):
 
 
 async def test_every_process_learns_what_one_was_told(here, pg, eventually):
-    await Channels().insert(pg, "main", "shop", ChannelFields("shop"), "test")
-    await Skus().insert(pg, "main", "A", SkuFields("A"), "test")
+    await CHANNELS.insert(pg, "main", "shop", ChannelFields("shop"), "test")
+    await SKUS.insert(pg, "main", "A", SkuFields("A"), "test")
     one, other = await here.api(), await here.api()
     known = other.client.app[LISTINGS]
     assert (await one.call("POST", "/v1/listings", {"listings": [row()]})).status == 200

@@ -10,7 +10,7 @@ from collections import Counter
 import asyncpg
 import pytest
 
-from engine.catalogue.store import Skus
+from engine.catalogue import store as catalogue
 from engine.catalogue.types import SkuFields
 from engine.physical.service import assignments, binding
 from engine.physical.store import balances
@@ -40,7 +40,7 @@ async def routers(place, seed, skus=SKUS):
     """Let all of them bind until little is left; return what each decision was told it has."""
     rng = random.Random(seed)
     for n in range(skus):
-        await Skus().insert(place.pg, "main", f"S{n}", SkuFields("any"), "test")
+        await catalogue.SKUS.insert(place.pg, "main", f"S{n}", SkuFields("any"), "test")
     await place.count(1, *[(f"S{n}", UNITS) for n in range(skus)])
     won = Counter()
     told = []

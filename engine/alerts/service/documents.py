@@ -8,7 +8,6 @@ from engine.alerts.types.documents import AlertRuleFields, AlertView
 from engine.infra import versioned
 from engine.infra.runtime import Runtime
 from engine.infra.versioned import Kept, Match, Saved
-from engine.kernel.errors import NotFound
 from engine.kernel.types import Tenant
 
 __all__ = ["Wanted", "alerts", "get", "page", "put"]
@@ -27,7 +26,7 @@ async def put(
     wanted = rules.normal(fields)
     async with runtime.pool.acquire() as connection, connection.transaction():
         return await versioned.put(
-            connection, store.Rules(), tenant, rule, wanted, match=match, actor=actor
+            connection, store.RULES, tenant, rule, wanted, match=match, actor=actor
         )
 
 
@@ -38,10 +37,7 @@ async def get(runtime: Runtime, tenant: Tenant, rule: str) -> Kept[AlertRuleFiel
         NotFound: there is none of that name.
     """
     async with runtime.pool.acquire() as connection:
-        kept = await store.rule(connection, tenant, rule)
-    if kept is None:
-        raise NotFound("there is no such alert rule")
-    return kept
+        return await store.RULES.get(connection, tenant, rule)
 
 
 async def page(
@@ -49,7 +45,7 @@ async def page(
 ) -> list[Kept[AlertRuleFields]]:
     """Return rules after one, in the order of their ids."""
     async with runtime.pool.acquire() as connection:
-        return await store.rules(connection, tenant, after, limit)
+        return await store.RULES.page(connection, tenant, after, limit)
 
 
 async def alerts(runtime: Runtime, wanted: Wanted) -> list[AlertView]:

@@ -6,8 +6,8 @@ from typing import Final
 import structlog
 
 from engine.alerts.rules import documents, judging
-from engine.alerts.store import documents as rules_store
 from engine.alerts.store import measured, standing
+from engine.alerts.store.documents import RULES
 from engine.alerts.store.standing import Kept
 from engine.alerts.types.documents import AlertKind
 from engine.alerts.types.facts import Alert, Fact, Rule, Standing, Subject
@@ -27,6 +27,7 @@ SLOW: Final[tuple[AlertKind, ...]] = ("aging", "slow_mover")
 
 _FOR_SALE: Final[tuple[AlertKind, ...]] = ("low", "sold_out")
 _PAGE: Final = 1_000
+_RULES_MAX: Final = 10_000  # of a tenant that are applied; people write them by hand
 _ACTOR: Final = "watcher"
 
 _log = structlog.get_logger(__name__)
@@ -41,7 +42,7 @@ async def look(runtime: Runtime, db: Connection, kinds: Sequence[AlertKind]) -> 
     """
     changes = 0
     for tenant in await measured.tenants(db):
-        told = await rules_store.rules(db, tenant)
+        told = await RULES.page(db, tenant, "", _RULES_MAX)
         rules = [documents.compiled(kept.id, kept.value) for kept in told]
         facts: list[Fact] = []
         known = list(kinds)

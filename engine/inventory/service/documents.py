@@ -11,7 +11,7 @@ from engine.inventory.rules import policies as resolving
 from engine.inventory.store import documents as store
 from engine.inventory.types import PolicyFields
 from engine.kernel import codec
-from engine.kernel.errors import InConflict, NotFound
+from engine.kernel.errors import InConflict
 from engine.kernel.types import Tenant
 
 
@@ -31,7 +31,7 @@ async def put_policy(
             await _refuse_second(connection, tenant, policy, owner, wanted.sku)
         saved = await versioned.put(
             connection,
-            store.Policies(owner),
+            store.table(owner),
             tenant,
             policy,
             wanted,
@@ -50,10 +50,7 @@ async def get_policy(runtime: Runtime, tenant: Tenant, policy: str) -> Kept[Poli
         NotFound: there is none of that name.
     """
     async with runtime.pool.acquire() as connection:
-        kept = await store.policy(connection, tenant, policy)
-    if kept is None:
-        raise NotFound("there is no such supply policy")
-    return kept
+        return await store.table().get(connection, tenant, policy)
 
 
 async def policies(
@@ -61,7 +58,7 @@ async def policies(
 ) -> list[Kept[PolicyFields]]:
     """Return policies after one, in the order of their ids."""
     async with runtime.pool.acquire() as connection:
-        return await store.policies(connection, tenant, after, limit)
+        return await store.table().page(connection, tenant, after, limit)
 
 
 async def _owner(tx: Connection, tenant: Tenant, policy: PolicyFields) -> str:

@@ -1,13 +1,12 @@
 """Supply policies."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from engine.infra import queries
 from engine.infra.postgres import Connection
 from engine.infra.publishing import Unplannable, why
-from engine.infra.versioned import Kept, packed
+from engine.infra.versioned import Kept, Statements, Table
 from engine.inventory.types import PolicyFields
 from engine.kernel import codec
 from engine.kernel.errors import ValidationFailed
@@ -25,55 +24,20 @@ class Unplanned(NamedTuple):
     kept: Kept[PolicyFields]
 
 
-@dataclass(frozen=True, slots=True)
-class Policies:
-    """The table of supply policies; `owner` is the one that the SKU has."""
-
-    owner: str
-    kind: str = "supply_policy"
-
-    async def lock(self, tx: Connection, tenant: Tenant, key: str) -> Kept[PolicyFields] | None:
-        """Read one policy and keep others from changing it."""
-        return _policy(await tx.fetchrow(SQL["lock_policy"], tenant, key))
-
-    async def insert(
-        self, tx: Connection, tenant: Tenant, key: str, value: PolicyFields, actor: str
-    ) -> Kept[PolicyFields] | None:
-        """Write a new policy; None when it, or another one of the SKU, was made meanwhile."""
-        row = await tx.fetchrow(
-            SQL["insert_policy"], tenant, key, packed(value), actor, self.owner, value.sku,
-            dated(value),
-        )  # fmt: skip
-        return _policy(row)
-
-    async def update(
-        self,
-        tx: Connection,
-        tenant: Tenant,
-        kept: Kept[PolicyFields],
-        value: PolicyFields,
-        actor: str,
-    ) -> Kept[PolicyFields]:
-        """Write the next version."""
-        row = await tx.fetchrow(
-            SQL["update_policy"], tenant, kept.id, packed(value), actor, dated(value)
-        )
-        changed = _policy(row)
-        assert changed is not None, "the row is locked"
-        return changed
-
-
-async def policy(db: Connection, tenant: Tenant, key: str) -> Kept[PolicyFields] | None:
-    """Read one policy."""
-    return _policy(await db.fetchrow(SQL["get_policy"], tenant, key))
-
-
-async def policies(
-    db: Connection, tenant: Tenant, after: str, limit: int
-) -> list[Kept[PolicyFields]]:
-    """Read policies in the order of their ids."""
-    rows = await db.fetch(SQL["list_policies"], tenant, after, limit)
-    return [kept for row in rows if (kept := _policy(row))]
+def table(owner: str = "") -> Table[PolicyFields]:
+    """Return where policies are kept; `owner` is the one that a new policy's SKU has."""
+    return Table(
+        kind="supply_policy",
+        word="policy",
+        noun="supply policy",
+        decode=_decode_policy,
+        sql=Statements(
+            SQL["get_policy"], SQL["lock_policy"], SQL["list_policies"], SQL["insert_policy"],
+            SQL["update_policy"],
+        ),
+        columns=lambda one: (owner, one.sku, dated(one)),
+        changing=lambda one: (dated(one),),
+    )  # fmt: skip
 
 
 async def policy_of_sku(tx: Connection, tenant: Tenant, owner: str, sku: str) -> str | None:
@@ -115,21 +79,7 @@ def dated(policy: PolicyFields) -> bool:
 
 def _unplanned(row: Any) -> Unplanned | Unplannable:
     try:
-        kept = _policy(row)
+        kept = table().read(row)
     except ValidationFailed as failure:
         return Unplannable(row["tenant"], row["policy"], row["version"], why(failure))
-    assert kept is not None, "there is a row"
     return Unplanned(row["tenant"], row["owner"], kept)
-
-
-def _policy(row: Any) -> Kept[PolicyFields] | None:
-    if row is None:
-        return None
-    return Kept(
-        row["policy"],
-        row["version"],
-        row["updated_at"],
-        _decode_policy(row["document"].encode()),
-        published=row["published_version"] == row["version"],
-        settled=row["published_version"] > 0,
-    )

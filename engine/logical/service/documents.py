@@ -4,7 +4,7 @@ from engine.infra import versioned
 from engine.infra.postgres import Connection
 from engine.infra.runtime import Runtime
 from engine.infra.versioned import Kept, Match, Saved
-from engine.kernel.errors import NotFound, ValidationFailed
+from engine.kernel.errors import ValidationFailed
 from engine.kernel.types import Tenant
 from engine.logical.rules import documents as rules
 from engine.logical.store import documents as store
@@ -22,9 +22,9 @@ async def put(
     wanted = rules.normal(fields)
     async with runtime.pool.acquire() as connection, connection.transaction():
         await _check_names(connection, tenant, wanted)
-        before = await store.Rules().lock(connection, tenant, rule)
+        before = await store.RULES.lock(connection, tenant, rule)
         saved = await versioned.put(
-            connection, store.Rules(), tenant, rule, wanted, match=match, actor=actor
+            connection, store.RULES, tenant, rule, wanted, match=match, actor=actor
         )
         was, now = before and rules.effect(before.value), rules.effect(wanted)
         if was != now:
@@ -40,16 +40,13 @@ async def get(runtime: Runtime, tenant: Tenant, rule: str) -> Kept[RuleFields]:
         NotFound: there is none of that name.
     """
     async with runtime.pool.acquire() as connection:
-        kept = await store.rule(connection, tenant, rule)
-    if kept is None:
-        raise NotFound("there is no such stock rule")
-    return kept
+        return await store.RULES.get(connection, tenant, rule)
 
 
 async def page(runtime: Runtime, tenant: Tenant, after: str, limit: int) -> list[Kept[RuleFields]]:
     """Return rules after one, in the order of their ids."""
     async with runtime.pool.acquire() as connection:
-        return await store.rules(connection, tenant, after, limit)
+        return await store.RULES.page(connection, tenant, after, limit)
 
 
 async def _check_names(tx: Connection, tenant: Tenant, rule: RuleFields) -> None:

@@ -1,59 +1,28 @@
 """Stock rules in Postgres, and the SKUs they speak of."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from engine.infra import publishing, queries
 from engine.infra.postgres import Connection
-from engine.infra.versioned import Kept, packed
+from engine.infra.versioned import Statements, Table
 from engine.kernel import codec
 from engine.kernel.types import Tenant
 from engine.logical.types.bases import Rule
 from engine.logical.types.documents import RuleFields
 
 SQL: Final = queries.load("engine.logical")
-decode: Final = codec.Decoder(RuleFields)
 
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The table of rules, as `infra.versioned` writes to it."""
-
-    kind: str = "stock_rule"
-
-    async def lock(self, tx: Connection, tenant: Tenant, key: str) -> Kept[RuleFields] | None:
-        """Read one rule and keep others from changing it."""
-        return _kept(await tx.fetchrow(SQL["lock_rule"], tenant, key))
-
-    async def insert(
-        self, tx: Connection, tenant: Tenant, key: str, value: RuleFields, actor: str
-    ) -> Kept[RuleFields] | None:
-        """Write a new rule; None when it was made meanwhile."""
-        row = await tx.fetchrow(SQL["insert_rule"], tenant, key, packed(value), actor, value.until)
-        return _kept(row)
-
-    async def update(
-        self, tx: Connection, tenant: Tenant, kept: Kept[RuleFields], value: RuleFields, actor: str
-    ) -> Kept[RuleFields]:
-        """Write the next version."""
-        row = await tx.fetchrow(
-            SQL["update_rule"], tenant, kept.id, packed(value), actor, value.until
-        )
-        changed = _kept(row)
-        assert changed is not None, "the row is locked"
-        return changed
-
-
-async def rule(db: Connection, tenant: Tenant, key: str) -> Kept[RuleFields] | None:
-    """Read one rule."""
-    return _kept(await db.fetchrow(SQL["get_rule"], tenant, key))
-
-
-async def rules(db: Connection, tenant: Tenant, after: str, limit: int) -> list[Kept[RuleFields]]:
-    """Read rules in the order of their ids."""
-    rows = await db.fetch(SQL["list_rules"], tenant, after, limit)
-    return [kept for row in rows if (kept := _kept(row))]
+RULES: Final = Table(
+    kind="stock_rule",
+    word="rule",
+    noun="stock rule",
+    decode=codec.Decoder(RuleFields),
+    sql=Statements(
+        SQL["get_rule"], SQL["lock_rule"], SQL["list_rules"], SQL["insert_rule"], SQL["update_rule"]
+    ),
+    columns=lambda rule: (rule.until,),
+)
 
 
 async def named(db: Connection, tenant: Tenant, sku: str, node: str) -> tuple[bool, bool]:
@@ -75,10 +44,3 @@ async def changed(tx: Connection, tenant: Tenant, rules: Iterable[Rule]) -> None
         await publishing.change_inputs(tx, tenant)
         await tx.execute(SQL["rules_changed"], tenant, *columns)
     await publishing.wake(tx)
-
-
-def _kept(row: Any) -> Kept[RuleFields] | None:
-    if row is None:
-        return None
-    value = decode(row["document"].encode())
-    return Kept(row["rule"], row["version"], row["updated_at"], value)

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from engine.infra import queries
 from engine.infra.postgres import Connection
 from engine.kernel.types import Tenant
-from engine.logical.store.documents import decode
+from engine.logical.store.documents import RULES
 from engine.logical.types.bases import Card, Held, Place
 from engine.logical.types.documents import RuleFields
 
@@ -51,4 +51,4 @@ async def rules(
     columns = [list({"", *column}) for column in zip(*cards, strict=True)]
     skus, owners, categories, brands = columns
     rows = await db.fetch(SQL["rules_for"], tenant, skus, categories, brands, owners, at)
-    return [(row["rule"], decode(row["document"].encode())) for row in rows]
+    return [(row["rule"], RULES.decode(row["document"].encode())) for row in rows]

@@ -10,7 +10,7 @@ from engine.infra.postgres import Connection
 from engine.infra.runtime import Runtime
 from engine.infra.versioned import Kept, Match, Saved
 from engine.kernel import codec
-from engine.kernel.errors import InConflict, NotFound, ValidationFailed
+from engine.kernel.errors import InConflict, ValidationFailed
 from engine.kernel.types import Tenant
 from engine.physical.rules import addresses
 from engine.physical.store import nodes as store
@@ -42,9 +42,9 @@ async def put(
             raise ValidationFailed(wrong)
     codec.open_document(fields.extensions, "/extensions")
     async with runtime.pool.acquire() as connection, connection.transaction():
-        before = await store.Nodes().lock(connection, tenant, node)
+        before = await store.NODES.lock(connection, tenant, node)
         saved = await versioned.put(
-            connection, store.Nodes(), tenant, node, fields, match=match, actor=actor
+            connection, store.NODES, tenant, node, fields, match=match, actor=actor
         )
         if before is not None and _standing(before.value) != _standing(fields):
             await store.announce(connection, tenant)
@@ -61,16 +61,13 @@ async def get(runtime: Runtime, tenant: Tenant, node: str) -> Kept[NodeFields]:
         NotFound: there is none of that name.
     """
     async with runtime.pool.acquire() as connection:
-        kept = await store.node(connection, tenant, node)
-    if kept is None:
-        raise NotFound("there is no such node")
-    return kept
+        return await store.NODES.get(connection, tenant, node)
 
 
 async def page(runtime: Runtime, tenant: Tenant, after: str, limit: int) -> list[Kept[NodeFields]]:
     """Return nodes after one, in the order of their ids."""
     async with runtime.pool.acquire() as connection:
-        return await store.nodes(connection, tenant, after, limit)
+        return await store.NODES.page(connection, tenant, after, limit)
 
 
 def _standing(node: NodeFields) -> tuple[object, ...]:

@@ -1,56 +1,26 @@
 """Nodes in Postgres."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from engine.infra import publishing, queries
 from engine.infra.postgres import Connection, Pool
-from engine.infra.versioned import Kept, packed
+from engine.infra.versioned import Statements, Table
 from engine.kernel import codec
 from engine.kernel.types import Tenant
 from engine.physical.types.nodes import NodeFields
 
 SQL: Final = queries.load("engine.physical")
 _HEARD_WITHIN_S: Final = 5
-_decode: Final = codec.Decoder(NodeFields)
-
-
-@dataclass(frozen=True, slots=True)
-class Nodes:
-    """The table of nodes, as `infra.versioned` writes to it."""
-
-    kind: str = "node"
-
-    async def lock(self, tx: Connection, tenant: Tenant, key: str) -> Kept[NodeFields] | None:
-        """Read one node and keep others from changing it."""
-        return _node(await tx.fetchrow(SQL["lock_node"], tenant, key))
-
-    async def insert(
-        self, tx: Connection, tenant: Tenant, key: str, value: NodeFields, actor: str
-    ) -> Kept[NodeFields] | None:
-        """Write a new node; None when it was made meanwhile."""
-        return _node(await tx.fetchrow(SQL["insert_node"], tenant, key, packed(value), actor))
-
-    async def update(
-        self, tx: Connection, tenant: Tenant, kept: Kept[NodeFields], value: NodeFields, actor: str
-    ) -> Kept[NodeFields]:
-        """Write the next version."""
-        row = await tx.fetchrow(SQL["update_node"], tenant, kept.id, packed(value), actor)
-        changed = _node(row)
-        assert changed is not None, "the row is locked"
-        return changed
-
-
-async def node(db: Connection, tenant: Tenant, key: str) -> Kept[NodeFields] | None:
-    """Read one node."""
-    return _node(await db.fetchrow(SQL["get_node"], tenant, key))
-
-
-async def nodes(db: Connection, tenant: Tenant, after: str, limit: int) -> list[Kept[NodeFields]]:
-    """Read nodes in the order of their ids."""
-    rows = await db.fetch(SQL["list_nodes"], tenant, after, limit)
-    return [kept for row in rows if (kept := _node(row))]
+NODES: Final = Table(
+    kind="node",
+    word="node",
+    noun="node",
+    decode=codec.Decoder(NodeFields),
+    sql=Statements(
+        SQL["get_node"], SQL["lock_node"], SQL["list_nodes"], SQL["insert_node"], SQL["update_node"]
+    ),
+)
 
 
 async def known(db: Connection, tenant: Tenant, names: Iterable[str]) -> set[str]:
@@ -83,10 +53,3 @@ async def hear(db: "Connection | Pool", tenant: Tenant, names: Iterable[str]) ->
     To be called after what they told is committed: it shall make no writer wait for another.
     """
     await db.execute(SQL["hear"], tenant, sorted(set(names)), _HEARD_WITHIN_S)
-
-
-def _node(row: Any) -> Kept[NodeFields] | None:
-    if row is None:
-        return None
-    value = _decode(row["document"].encode())
-    return Kept(row["node"], row["version"], row["updated_at"], value)

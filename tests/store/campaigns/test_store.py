@@ -16,7 +16,7 @@ def _campaign(**fields):
 
 
 async def _kept(pg, name, campaign):
-    return await store.Campaigns().insert(pg, "main", name, campaign, "test")
+    return await store.CAMPAIGNS.insert(pg, "main", name, campaign, "test")
 
 
 async def _unplanned(pg):
@@ -30,10 +30,10 @@ async def test_a_campaign_is_shown_until_its_version_is_planned(pg):
     assert await _unplanned(pg) == ["d11"]
     await store.mark_planned(pg, [Published("main", "d11", ["f1", "f2"], ["p1"])])
     assert await _unplanned(pg) == []
-    assert not (await store.get(pg, "main", "d11")).published
+    assert not (await store.CAMPAIGNS.get(pg, "main", "d11")).published
     await store.mark_published(pg)
-    assert (await store.get(pg, "main", "d11")).published
-    await store.Campaigns().update(pg, "main", kept, _campaign(name="b"), "test")
+    assert (await store.CAMPAIGNS.get(pg, "main", "d11")).published
+    await store.CAMPAIGNS.update(pg, "main", kept, _campaign(name="b"), "test")
     (one,) = await store.unplanned(pg, 10)
     assert (one.kept.version, one.fields, one.pools) == (2, ["f1", "f2"], ["p1"])
 
@@ -46,10 +46,10 @@ async def test_it_is_published_once_its_skus_are_planned(pg):
     others, its, later = [await pg.fetchval(change, one) for one in ("cup", "tea", "tea")]
     await store.mark_planned(pg, [Published("main", "d11", [], [])], its)
     await store.mark_published(pg)
-    assert not (await store.get(pg, "main", "d11")).published
+    assert not (await store.CAMPAIGNS.get(pg, "main", "d11")).published
     await pg.execute("DELETE FROM stock_changes WHERE id = $1", its)
     await store.mark_published(pg)
-    assert (await store.get(pg, "main", "d11")).published
+    assert (await store.CAMPAIGNS.get(pg, "main", "d11")).published
     assert others < its < later
 
 

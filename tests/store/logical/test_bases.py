@@ -8,7 +8,7 @@ import pytest
 from engine.infra import publishing
 from engine.kernel.errors import ValidationFailed
 from engine.logical.service import bases
-from engine.logical.store.documents import Rules
+from engine.logical.store.documents import RULES
 from engine.logical.types.documents import Match, RuleFields
 from tests.store.logical.conftest import T0
 
@@ -232,7 +232,7 @@ async def test_who_changes_a_document_is_waited_for(stocked, eventually):
         await changing.start()
         await publishing.change_inputs(db, "main")
         told = RuleFields("safety", Match(), units=2)
-        await Rules().insert(db, "main", "r", told, "test")
+        await RULES.insert(db, "main", "r", told, "test")
         plan = tasks.create_task(planned(stocked, entered))
         await entered.wait()
         assert await stocked.left("A") == {"A": {"N": 5}}, "who only looks does not wait"

@@ -4,13 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from engine.catalogue.store import Skus
+from engine.catalogue.store import SKUS
 from engine.catalogue.types import SkuFields
 from engine.infra import postgres
 from engine.infra.runtime import Runtime
 from engine.kernel.clock import SystemClock
 from engine.physical.service import assignments, counts, lists, movements
-from engine.physical.store.nodes import Nodes
+from engine.physical.store.nodes import NODES
 from engine.physical.types.facts import Assignment
 from engine.physical.types.nodes import NodeFields
 from engine.physical.types.stock import CountFields, CountLine, MovementFields, MovementLine
@@ -90,7 +90,7 @@ async def place(settings, database_url, pg):
         )
         for sku in "ABC":
             units = {"case": 12} if sku == "A" else {}
-            await Skus().insert(pg, "main", sku, SkuFields(sku, units=units), "test")
+            await SKUS.insert(pg, "main", sku, SkuFields(sku, units=units), "test")
         for node in "NM":
-            await Nodes().insert(pg, "main", node, NodeFields(node), "test")
+            await NODES.insert(pg, "main", node, NodeFields(node), "test")
         yield Place(runtime, pg)
