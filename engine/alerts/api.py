@@ -18,10 +18,9 @@ from engine.infra.http.auth import principal_of, require_channel
 from engine.infra.http.documents import Documents
 from engine.infra.http.openapi import PAGED, Operation, Query, operation
 from engine.infra.http.paging import read_page
+from engine.infra.http.query import word_of
 from engine.infra.http.server import json_response, query_id
 from engine.infra.runtime import RUNTIME
-from engine.kernel.errors import ValidationFailed
-from engine.kernel.types import Fault
 
 _RULES: Final = Documents(
     "alert-rules", "rule", AlertRuleFields, AlertRuleView, AlertRulePage, service,
@@ -41,10 +40,10 @@ async def list_alerts(request: web.Request) -> web.Response:
     channel = query_id(request, "channel") or principal.channel
     require_channel(principal, channel, reading=True)
     page = read_page(request.query, int)
+    said = {name: word_of(request, name, words) for name, words in _WORDS.items()}
     wanted = Wanted(
-        principal.tenant, channel, _word(request, "kind"), query_id(request, "sku"),
-        _word(request, "severity"), _word(request, "standing") != "false",
-        page.after[0] if page.after else 0, page.limit + 1,
+        principal.tenant, channel, said["kind"], query_id(request, "sku"), said["severity"],
+        said["standing"] != "false", page.after[0] if page.after else 0, page.limit + 1,
     )  # fmt: skip
     rows = await service.alerts(request.app[RUNTIME], wanted)
     return json_response(page.answer(rows, lambda one: [one.alert_id], lambda one: one))
@@ -76,11 +75,3 @@ OPERATIONS: Final[list[Operation]] = [
         ],
     ),
 ]
-
-
-def _word(request: web.Request, name: str) -> str:
-    text = query_id(request, name)
-    if text not in {"", *_WORDS[name]}:
-        detail = f"must be one of {', '.join(_WORDS[name])}"
-        raise ValidationFailed([Fault("", f"query parameter {name}: {detail}")])
-    return text

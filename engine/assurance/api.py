@@ -3,7 +3,7 @@
 Of the ledger a key that is bound to a channel sees the pools of that channel; of drifts nothing.
 """
 
-from typing import Final, NoReturn, get_args
+from typing import Final, get_args
 
 from aiohttp import web
 
@@ -15,10 +15,9 @@ from engine.assurance.reconciling.views import DriftPage
 from engine.infra.http.auth import principal_of, require_channel, require_unbound
 from engine.infra.http.openapi import PAGED, Operation, Query, operation
 from engine.infra.http.paging import read_page
+from engine.infra.http.query import refuse_query, word_of
 from engine.infra.http.server import json_response, query_id, query_instant
 from engine.infra.runtime import RUNTIME
-from engine.kernel.errors import ValidationFailed
-from engine.kernel.types import Fault
 
 _KINDS: Final = get_args(Kind)
 _STATES: Final = ("open", "all")
@@ -30,13 +29,9 @@ async def list_drifts(request: web.Request) -> web.Response:
     principal = await principal_of(request, "stock:read")
     require_unbound(principal)
     page = read_page(request.query, int)
-    kind, state = request.query.get("kind", ""), request.query.get("state", "open")
-    if kind not in {"", *_KINDS}:
-        _refuse("kind", f"must be one of {', '.join(_KINDS)}")
-    if state not in _STATES:
-        _refuse("state", f"must be one of {', '.join(_STATES)}")
+    kind, state = word_of(request, "kind", _KINDS), word_of(request, "state", _STATES)
     rows = await views.drifts(
-        request.app[RUNTIME].pool, principal.tenant, kind, only_open=state == "open",
+        request.app[RUNTIME].pool, principal.tenant, kind, only_open=state != "all",
         below=page.after[0] if page.after else None, limit=page.limit + 1,
     )  # fmt: skip
     return json_response(page.answer(rows, lambda row: [int(row.drift_id)], lambda row: row))
@@ -46,12 +41,10 @@ async def list_postings(request: web.Request) -> web.Response:
     """List what went from one account to another."""
     wanted = await _wanted(request)
     page = read_page(request.query, str, int, int)
-    account = query_id(request, "account")
-    if account not in {"", *ledger.ACCOUNTS}:
-        _refuse("account", f"must be one of {', '.join(ledger.ACCOUNTS)}")
+    account = word_of(request, "account", ledger.ACCOUNTS)
     after = page.after or ["", 0, 0]
     if max(after[1:]) > _INTEGER_MAX:
-        _refuse("cursor", "must be a next_cursor of this list")
+        refuse_query("cursor", "must be a next_cursor of this list")
     rows = await ledger.postings(request.app[RUNTIME].pool, wanted, account, after, page.limit + 1)
     answer = page.answer(rows, lambda row: [row.entry, row.line, row.part], lambda row: row)
     return json_response(answer)
@@ -128,7 +121,3 @@ OPERATIONS: Final[list[Operation]] = [
         query=[*_POSTINGS, *PAGED],
     ),
 ]
-
-
-def _refuse(name: str, detail: str) -> NoReturn:
-    raise ValidationFailed([Fault("", f"query parameter {name}: {detail}")])

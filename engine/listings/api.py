@@ -9,6 +9,7 @@ from aiohttp import web
 from engine.infra.http.auth import Principal, principal_of, require_channel
 from engine.infra.http.openapi import PAGED, Operation, Query, operation
 from engine.infra.http.paging import Page, read_page
+from engine.infra.http.query import refuse_query, word_of
 from engine.infra.http.server import body_of, json_response, query_id
 from engine.infra.runtime import RUNTIME
 from engine.kernel import codec
@@ -89,9 +90,7 @@ async def list_alarms(request: web.Request) -> web.Response:
     """List what orders name, or may name, and no one SKU stands for."""
     principal = await principal_of(request, "stock:read")
     page = read_page(request.query, str, str, str, str)
-    reason = query_id(request, "reason")
-    if reason not in {"", *_REASONS}:
-        _refuse("reason", f"must be one of {', '.join(_REASONS)}")
+    reason = word_of(request, "reason", _REASONS)
     wanted = _wanted(request, principal, page)
     if wanted is None:
         return json_response(_NOTHING)
@@ -193,8 +192,4 @@ def _key(row: ListingView | AlarmView) -> list[object]:
 
 
 def _required(request: web.Request, name: str) -> str:
-    return query_id(request, name) or _refuse(name, "is required")
-
-
-def _refuse(name: str, detail: str) -> str:
-    raise ValidationFailed([Fault("", f"query parameter {name}: {detail}")])
+    return query_id(request, name) or refuse_query(name, "is required")

@@ -4,13 +4,12 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
-from engine.kernel.errors import ValidationFailed
+from engine.infra.http.query import refuse_query
 from engine.kernel.limits import PAGE_DEFAULT, PAGE_MAX
-from engine.kernel.types import Fault
 
 T = TypeVar("T")
 
@@ -45,7 +44,7 @@ def read_page(query: Mapping[str, str], *shape: type[str | int]) -> Page:
     """
     text = query.get("limit", str(PAGE_DEFAULT))
     if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= PAGE_MAX):
-        _refuse("limit", f"must be a whole number from 1 to {PAGE_MAX}")
+        refuse_query("limit", f"must be a whole number from 1 to {PAGE_MAX}")
     after = query.get("cursor")
     return Page(int(text[:9]), None if not after else _read_cursor(after, shape))
 
@@ -62,14 +61,10 @@ def _read_cursor(text: str, shape: Sequence[type[str | int]]) -> list[Any]:
     except (ValueError, NotBase64, msgspec.DecodeError, RecursionError):
         values = []
     if [type(value) for value in values] != list(shape) or not all(map(_storable, values)):
-        _refuse("cursor", "must be a next_cursor of this list")
+        refuse_query("cursor", "must be a next_cursor of this list")
     return values
 
 
 def _storable(value: str | int) -> bool:
     """Tell whether Postgres takes it: a cursor comes from the outside like everything else."""
     return "\x00" not in value if isinstance(value, str) else abs(value) <= _INTEGER_MAX
-
-
-def _refuse(name: str, detail: str) -> NoReturn:
-    raise ValidationFailed([Fault("", f"query parameter {name}: {detail}")])

@@ -1,7 +1,7 @@
 """Movements, counts and balances over HTTP; they are of no channel, so a bound key is refused."""
 
 from datetime import datetime
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
@@ -9,11 +9,11 @@ from aiohttp import web
 from engine.infra.http.auth import Principal, principal_of, require_unbound
 from engine.infra.http.openapi import PAGED, Operation, Query, operation
 from engine.infra.http.paging import cursor, read_page
+from engine.infra.http.query import refuse_query, word_of
 from engine.infra.http.server import body_of, json_response, query_id
 from engine.infra.runtime import RUNTIME
 from engine.kernel import codec
 from engine.kernel.errors import IdempotencyConflict, PayloadTooLarge, ValidationFailed
-from engine.kernel.types import Fault
 from engine.physical.service import counts, lists, movements
 from engine.physical.service.lists import Wanted
 from engine.physical.types.stock import (
@@ -54,9 +54,7 @@ async def list_balances(request: web.Request) -> web.Response:
     """List what is where."""
     principal = await _caller(request, "stock:read")
     page = read_page(request.query, str, str, str, str, str)
-    named = query_id(request, "condition")
-    if named and named not in CONDITIONS:
-        _refuse("condition", f"must be one of {', '.join(CONDITIONS)}")
+    named = word_of(request, "condition", CONDITIONS)
     wanted = _wanted(request, principal, page.limit)
     condition = CONDITIONS[named] if named else ""
     rows = await lists.balances(request.app[RUNTIME], wanted, condition, page.after)
@@ -152,7 +150,7 @@ def _since(request: web.Request) -> datetime | None:
     try:
         return codec.instant(msgspec.convert(text, codec.Instant), "")
     except (msgspec.ValidationError, ValidationFailed):
-        _refuse("since", "must be an instant with a zone, as in RFC 3339")
+        refuse_query("since", "must be an instant with a zone, as in RFC 3339")
 
 
 def _place(after: list[Any] | None) -> tuple[int, int] | None:
@@ -161,13 +159,9 @@ def _place(after: list[Any] | None) -> tuple[int, int] | None:
         return None
     mark, xid, movement_id = after
     if mark != _FOLLOW or xid < 0:
-        _refuse("cursor", "must be a next_cursor or resume of this list")
+        refuse_query("cursor", "must be a next_cursor or resume of this list")
     return xid, movement_id
 
 
 def _key(row: BalanceView) -> list[object]:
     return [row.node, row.owner, row.sku, row.condition, row.batch]
-
-
-def _refuse(name: str, detail: str) -> NoReturn:
-    raise ValidationFailed([Fault("", f"query parameter {name}: {detail}")])

@@ -9,13 +9,13 @@ from engine.infra.http import items as items_of
 from engine.infra.http.auth import Principal, principal_of, require_channel
 from engine.infra.http.openapi import PAGED, Operation, Query, operation
 from engine.infra.http.paging import read_page
+from engine.infra.http.query import word_of
 from engine.infra.http.server import body_of, json_response, query_id
 from engine.infra.runtime import RUNTIME
 from engine.kernel import codec
 from engine.kernel.clock import rfc3339, to_ms
-from engine.kernel.errors import EngineError, PayloadTooLarge, ValidationFailed
+from engine.kernel.errors import EngineError, PayloadTooLarge
 from engine.kernel.limits import QUANTITY_MAX
-from engine.kernel.types import Fault
 from engine.publications.service import telling
 from engine.publications.service.telling import Wanted
 from engine.publications.types import (
@@ -39,7 +39,6 @@ from engine.publications.types import (
 T = TypeVar("T", Ack, Sight, ListingSettings)
 
 _NOTHING: Final[dict[str, object]] = {"items": [], "next_cursor": None}
-_BOOLEANS: Final = {"": None, "true": True, "false": False}
 _decode: Final = codec.Decoder(RawItems)
 _decode_ack: Final = codec.Decoder(Ack)
 _decode_sight: Final = codec.Decoder(Sight)
@@ -195,10 +194,8 @@ def _settings(one: ListingSettings) -> Settings:
 
 
 def _boolean(request: web.Request, name: str) -> bool | None:
-    text = request.query.get(name, "")
-    if text not in _BOOLEANS:
-        raise ValidationFailed([Fault("", f"query parameter {name}: must be true or false")])
-    return _BOOLEANS[text]
+    text = word_of(request, name, ("true", "false"))
+    return text == "true" if text else None
 
 
 def _view(row: Any) -> PublicationView:
