@@ -12,7 +12,7 @@ from engine.assurance.ledger import PostingPage, SumPage, Wanted
 from engine.assurance.reconciling import views
 from engine.assurance.reconciling.types import Kind
 from engine.assurance.reconciling.views import DriftPage
-from engine.infra.http.auth import principal_of, require_channel, require_unbound
+from engine.infra.http.auth import principal_of, require_channel, unbound_of
 from engine.infra.http.openapi import PAGED, Operation, Query, operation
 from engine.infra.http.paging import read_page
 from engine.infra.http.query import refuse_query, word_of
@@ -26,8 +26,7 @@ _INTEGER_MAX: Final = 2**31 - 1
 
 async def list_drifts(request: web.Request) -> web.Response:
     """List drifts, newest first."""
-    principal = await principal_of(request, "stock:read")
-    require_unbound(principal)
+    principal = await unbound_of(request, "stock:read")
     page = read_page(request.query, int)
     kind, state = word_of(request, "kind", _KINDS), word_of(request, "state", _STATES)
     rows = await views.drifts(

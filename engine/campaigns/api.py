@@ -6,7 +6,7 @@ from aiohttp import web
 
 from engine.campaigns import service
 from engine.campaigns.types import CampaignFields, CampaignPage, CampaignView
-from engine.infra.http.auth import principal_of, require_unbound
+from engine.infra.http.auth import unbound_of
 from engine.infra.http.openapi import PAGED, Operation, operation
 from engine.infra.http.paging import read_page
 from engine.infra.http.resource import (
@@ -27,8 +27,7 @@ _decode: Final = codec.Decoder(CampaignFields)
 
 async def put_campaign(request: web.Request) -> web.Response:
     """Create or change a campaign; answers when the cell has it, or after two seconds."""
-    principal = await principal_of(request, "stock:write")
-    require_unbound(principal)
+    principal = await unbound_of(request, "stock:write")
     runtime, campaign = request.app[RUNTIME], path_id(request, "campaign")
     fields = await body_of(request, _decode)
     saved = await service.put(
@@ -44,8 +43,7 @@ async def put_campaign(request: web.Request) -> web.Response:
 
 async def get_campaign(request: web.Request) -> web.Response:
     """Show a campaign."""
-    principal = await principal_of(request, "stock:read")
-    require_unbound(principal)
+    principal = await unbound_of(request, "stock:read")
     campaign = path_id(request, "campaign")
     kept = await service.get(request.app[RUNTIME], principal.tenant, campaign)
     return kept_response(kept, _shown(kept, published=kept.published))
@@ -53,8 +51,7 @@ async def get_campaign(request: web.Request) -> web.Response:
 
 async def list_campaigns(request: web.Request) -> web.Response:
     """List campaigns."""
-    principal = await principal_of(request, "stock:read")
-    require_unbound(principal)
+    principal = await unbound_of(request, "stock:read")
     page = read_page(request.query, str)
     after = page.after[0] if page.after else ""
     rows = await service.page(request.app[RUNTIME], principal.tenant, after, page.limit + 1)

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from engine.elastic.service import showing
 from engine.elastic.types import ElasticPage
-from engine.infra.http.auth import principal_of, require_unbound
+from engine.infra.http.auth import unbound_of
 from engine.infra.http.openapi import PAGED, Operation, Query, operation
 from engine.infra.http.paging import read_page
 from engine.infra.http.server import json_response, path_id
@@ -19,8 +19,7 @@ _LATEST: Final = 2**62
 
 async def show_elastic(request: web.Request) -> web.Response:
     """Show the last decisions of a campaign and how its shops stand."""
-    principal = await principal_of(request, "stock:read")
-    require_unbound(principal)
+    principal = await unbound_of(request, "stock:read")
     runtime, campaign = request.app[RUNTIME], path_id(request, "campaign")
     page, sku = read_page(request.query, int), request.query.get("sku", "")
     if sku:

@@ -166,6 +166,18 @@ async def principal_of(request: web.Request, scope: str) -> Principal:
     return await caller(request.app, request.headers, scope)
 
 
+async def unbound_of(request: web.Request, scope: str) -> Principal:
+    """Return who calls something that touches or shows all channels, as `principal_of` does.
+
+    Raises:
+        Forbidden: also for a key that is bound to a channel.
+    """
+    principal = await principal_of(request, scope)
+    if principal.channel:
+        raise Forbidden("this key is bound to one channel")
+    return principal
+
+
 async def caller(app: web.Application, headers: Mapping[str, str], scope: str) -> Principal:
     """Return who calls, as `principal_of`, for routes that no application leads to."""
     directory, header = app[DIRECTORY], headers.get("Authorization")
@@ -186,12 +198,6 @@ def require_channel(principal: Principal, channel: str, *, reading: bool = False
     """Refuse a channel-bound key on another channel; to a reader the others do not exist."""
     if principal.channel and principal.channel != channel:
         raise NotFound if reading else Forbidden("this key is bound to another channel")
-
-
-def require_unbound(principal: Principal) -> None:
-    """Refuse a channel-bound key where a call touches or shows all channels."""
-    if principal.channel:
-        raise Forbidden("this key is bound to one channel")
 
 
 def digest_of(key: str) -> bytes:

@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from engine.infra.http.auth import principal_of, require_unbound
+from engine.infra.http.auth import principal_of, unbound_of
 from engine.infra.http.openapi import PAGED, Operation, operation
 from engine.infra.http.paging import read_page
 from engine.infra.http.resource import kept_response, match_of, rendered, saved_response
@@ -93,8 +93,7 @@ class Documents(Generic[T]):
         decode = codec.Decoder(self.fields)
 
         async def put(request: web.Request) -> web.Response:
-            principal = await principal_of(request, "stock:write")
-            require_unbound(principal)
+            principal = await unbound_of(request, "stock:write")
             key, fields = path_id(request, self.word), await body_of(request, decode)
             saved = await self.verbs.put(
                 request.app[RUNTIME], principal.tenant, key, fields, match_of(request),
@@ -117,10 +116,8 @@ class Documents(Generic[T]):
         return json_response(page.answer(rows, lambda kept: [kept.id], self._shown))
 
     async def _reader(self, request: web.Request) -> Tenant:
-        principal = await principal_of(request, "stock:read")
-        if not self.for_all:
-            require_unbound(principal)
-        return principal.tenant
+        who = principal_of if self.for_all else unbound_of
+        return (await who(request, "stock:read")).tenant
 
     def _shown(self, kept: Kept[T]) -> dict[str, object]:
         return rendered(kept, self.word)

@@ -4,7 +4,7 @@ from typing import Final
 
 from aiohttp import web
 
-from engine.infra.http.auth import principal_of, require_channel, require_unbound
+from engine.infra.http.auth import principal_of, require_channel, unbound_of
 from engine.infra.http.openapi import PAGED, Operation, Query, operation
 from engine.infra.http.paging import read_page
 from engine.infra.http.server import body_of, json_response, path_id, query_id
@@ -43,8 +43,7 @@ async def get_stock(request: web.Request) -> web.Response:
 
 async def list_shorts(request: web.Request) -> web.Response:
     """List shortages; all channels share them, so a channel-bound key is refused."""
-    principal = await principal_of(request, "stock:read")
-    require_unbound(principal)
+    principal = await unbound_of(request, "stock:read")
     page = read_page(request.query, int)
     rows = await shortages.page(
         request.app[RUNTIME],
@@ -99,8 +98,7 @@ OPERATIONS: Final[list[Operation]] = [
 
 
 async def _switch(request: web.Request, *, on: bool) -> web.Response:
-    principal = await principal_of(request, "stock:write")
-    require_unbound(principal)
+    principal = await unbound_of(request, "stock:write")
     campaign = path_id(request, "campaign")
     fields = await body_of(request, _decode_pause)
     codec.plain_text(fields.reason, "/reason", 256)

@@ -4,7 +4,7 @@ from typing import Final
 
 from aiohttp import web
 
-from engine.infra.http.auth import Principal, principal_of, require_unbound
+from engine.infra.http.auth import unbound_of
 from engine.infra.http.openapi import PAGED, Operation, operation
 from engine.infra.http.paging import read_page
 from engine.infra.http.resource import (
@@ -31,7 +31,7 @@ _decode_policy: Final = codec.Decoder(PolicyFields)
 
 async def put_policy(request: web.Request) -> web.Response:
     """Create or change a policy; answers when the cell has it, or after two seconds."""
-    principal = await _caller(request, "stock:write")
+    principal = await unbound_of(request, "stock:write")
     runtime, policy = request.app[RUNTIME], path_id(request, "policy")
     fields = await body_of(request, _decode_policy)
     saved = await service.put_policy(
@@ -47,7 +47,7 @@ async def put_policy(request: web.Request) -> web.Response:
 
 async def get_policy(request: web.Request) -> web.Response:
     """Show a policy."""
-    principal = await _caller(request, "stock:read")
+    principal = await unbound_of(request, "stock:read")
     policy = path_id(request, "policy")
     kept = await service.get_policy(request.app[RUNTIME], principal.tenant, policy)
     return kept_response(kept, _policy(kept, kept.published))
@@ -55,7 +55,7 @@ async def get_policy(request: web.Request) -> web.Response:
 
 async def list_policies(request: web.Request) -> web.Response:
     """List policies."""
-    principal = await _caller(request, "stock:read")
+    principal = await unbound_of(request, "stock:read")
     page = read_page(request.query, str)
     after = page.after[0] if page.after else ""
     rows = await service.policies(request.app[RUNTIME], principal.tenant, after, page.limit + 1)
@@ -102,12 +102,6 @@ OPERATIONS: Final[list[Operation]] = [
         query=PAGED,
     ),
 ]
-
-
-async def _caller(request: web.Request, scope: str) -> Principal:
-    principal = await principal_of(request, scope)
-    require_unbound(principal)
-    return principal
 
 
 def _policy(kept: Kept[PolicyFields], published: bool) -> dict[str, object]:  # noqa: FBT001 - one caller kind

@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from engine.infra.http.auth import Principal, principal_of, require_unbound
+from engine.infra.http.auth import Principal, unbound_of
 from engine.infra.http.openapi import PAGED, Operation, Query, operation
 from engine.infra.http.paging import cursor, read_page
 from engine.infra.http.query import refuse_query, word_of
@@ -34,7 +34,7 @@ _FOLLOW: Final = "xid"  # cursors of another kind were given before
 
 async def post_movement(request: web.Request) -> web.Response:
     """Record what happened to units."""
-    principal = await _caller(request, "stock:write")
+    principal = await unbound_of(request, "stock:write")
     fields = await body_of(request, _decode_movement)
     runtime = request.app[RUNTIME]
     return json_response(
@@ -44,7 +44,7 @@ async def post_movement(request: web.Request) -> web.Response:
 
 async def post_count(request: web.Request) -> web.Response:
     """Record a page of a count."""
-    principal = await _caller(request, "stock:write")
+    principal = await unbound_of(request, "stock:write")
     fields = await body_of(request, _decode_count)
     runtime = request.app[RUNTIME]
     return json_response(await counts.record(runtime, principal.tenant, fields, principal.key_id))
@@ -52,7 +52,7 @@ async def post_count(request: web.Request) -> web.Response:
 
 async def list_balances(request: web.Request) -> web.Response:
     """List what is where."""
-    principal = await _caller(request, "stock:read")
+    principal = await unbound_of(request, "stock:read")
     page = read_page(request.query, str, str, str, str, str)
     named = word_of(request, "condition", CONDITIONS)
     wanted = _wanted(request, principal, page.limit)
@@ -63,7 +63,7 @@ async def list_balances(request: web.Request) -> web.Response:
 
 async def list_movements(request: web.Request) -> web.Response:
     """List what changed."""
-    principal = await _caller(request, "stock:read")
+    principal = await unbound_of(request, "stock:read")
     page = read_page(request.query, str, int, int)
     after = _place(page.after)
     wanted = _wanted(request, principal, page.limit)
@@ -130,12 +130,6 @@ OPERATIONS: Final[list[Operation]] = [
         ],
     ),
 ]
-
-
-async def _caller(request: web.Request, scope: str) -> Principal:
-    principal = await principal_of(request, scope)
-    require_unbound(principal)
-    return principal
 
 
 def _wanted(request: web.Request, principal: Principal, limit: int) -> Wanted:

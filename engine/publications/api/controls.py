@@ -4,7 +4,7 @@ from typing import Final
 
 from aiohttp import web
 
-from engine.infra.http.auth import Principal, principal_of, require_unbound
+from engine.infra.http.auth import unbound_of
 from engine.infra.http.openapi import Operation, operation
 from engine.infra.http.server import body_of, json_response, path_id
 from engine.infra.runtime import RUNTIME
@@ -31,7 +31,7 @@ async def resume_sku(request: web.Request) -> web.Response:
 
 async def move(request: web.Request) -> web.Response:
     """Move free units between two pools of a SKU; 202 while a marketplace has to confirm."""
-    principal = await _caller(request, "stock:write")
+    principal = await unbound_of(request, "stock:write")
     wanted = await body_of(request, _decode_move)
     found = await service.move(request.app[RUNTIME], principal.tenant, wanted, principal.key_id)
     shown = _shown(found)
@@ -40,7 +40,7 @@ async def move(request: web.Request) -> web.Response:
 
 async def get_move(request: web.Request) -> web.Response:
     """Show what became of a move."""
-    principal = await _caller(request, "stock:read")
+    principal = await unbound_of(request, "stock:read")
     move_id = path_id(request, "move_id")
     found = await service.get_move(request.app[RUNTIME], principal.tenant, move_id)
     return json_response(_shown(found))
@@ -90,14 +90,8 @@ OPERATIONS: Final[list[Operation]] = [
 ]
 
 
-async def _caller(request: web.Request, scope: str) -> Principal:
-    principal = await principal_of(request, scope)
-    require_unbound(principal)
-    return principal
-
-
 async def _switch(request: web.Request, *, on: bool) -> web.Response:
-    principal = await _caller(request, "stock:write")
+    principal = await unbound_of(request, "stock:write")
     sku = path_id(request, "sku")
     fields = await body_of(request, _decode_pause)
     codec.plain_text(fields.reason, "/reason", 256)
