@@ -1,32 +1,54 @@
 """Pause a campaign, and look: what an operator does while a sale runs."""
 
-from typing import Final
+from functools import partial
+from typing import Final, Protocol
 
+import msgspec
 from aiohttp import web
 
 from engine.infra.http.auth import principal_of, require_channel, unbound_of
 from engine.infra.http.openapi import PAGED, Operation, Query, operation
 from engine.infra.http.paging import read_page
 from engine.infra.http.server import body_of, json_response, path_id, query_id
-from engine.infra.runtime import RUNTIME
+from engine.infra.runtime import RUNTIME, Runtime
 from engine.inventory.service import controls as service
 from engine.inventory.service import selling, shortages
 from engine.inventory.service.selling import Asked
 from engine.inventory.types import PauseFields, PauseView, ShortPage, StockPage
 from engine.kernel import codec
 from engine.kernel.errors import Closed, NotFound, OutcomeUnknown
+from engine.kernel.types import Tenant
 
 _decode_pause: Final = codec.Decoder(PauseFields)
 
 
+class Act(Protocol):
+    """What stops something, or lets it go on, and says how it stands then."""
+
+    async def __call__(  # noqa: D102 - the class says it
+        self, runtime: Runtime, tenant: Tenant, name: str, /, *, by: str, reason: str
+    ) -> msgspec.Struct: ...
+
+
 async def pause_campaign(request: web.Request) -> web.Response:
     """Stop a campaign."""
-    return await _switch(request, on=True)
+    return await switch(request, "campaign", partial(service.pause, scope="campaign"))
 
 
 async def resume_campaign(request: web.Request) -> web.Response:
     """Let a campaign go on."""
-    return await _switch(request, on=False)
+    return await switch(request, "campaign", partial(service.resume, scope="campaign"))
+
+
+async def switch(request: web.Request, word: str, act: Act) -> web.Response:
+    """Pause or resume what the path names by `word`."""
+    principal = await unbound_of(request, "stock:write")
+    name, fields = path_id(request, word), await body_of(request, _decode_pause)
+    codec.plain_text(fields.reason, "/reason", 256)
+    view = await act(
+        request.app[RUNTIME], principal.tenant, name, by=principal.key_id, reason=fields.reason
+    )
+    return json_response(view)
 
 
 async def get_stock(request: web.Request) -> web.Response:
@@ -65,19 +87,24 @@ def routes() -> list[web.RouteDef]:
     ]
 
 
-OPERATIONS: Final[list[Operation]] = [
-    *(
+def switches(path: str, what: str, view: type[msgspec.Struct]) -> list[Operation]:
+    """Describe the two calls; `what` is the summary without its verb."""
+    return [
         operation(
             "POST",
-            f"/v1/campaigns/{{campaign}}/{verb}",
-            f"{verb.capitalize()} a campaign: effective with the next order",
+            f"{path}/{verb}",
+            f"{verb.capitalize()} {what}",
             "stock:write",
             request=PauseFields,
-            responses={200: PauseView},
+            responses={200: view},
             problems=[NotFound, Closed, OutcomeUnknown],
         )
         for verb in ("pause", "resume")
-    ),
+    ]
+
+
+OPERATIONS: Final[list[Operation]] = [
+    *switches("/v1/campaigns/{campaign}", "a campaign: effective with the next order", PauseView),
     operation(
         "GET",
         "/v1/stock",
@@ -95,20 +122,3 @@ OPERATIONS: Final[list[Operation]] = [
         query=[Query("sku", "only this SKU"), *PAGED],
     ),
 ]
-
-
-async def _switch(request: web.Request, *, on: bool) -> web.Response:
-    principal = await unbound_of(request, "stock:write")
-    campaign = path_id(request, "campaign")
-    fields = await body_of(request, _decode_pause)
-    codec.plain_text(fields.reason, "/reason", 256)
-    act = service.pause if on else service.resume
-    view = await act(
-        request.app[RUNTIME],
-        principal.tenant,
-        "campaign",
-        campaign,
-        by=principal.key_id,
-        reason=fields.reason,
-    )
-    return json_response(view)

@@ -33,7 +33,7 @@ _log: Final = structlog.get_logger()
 
 
 async def pause(
-    runtime: Runtime, tenant: Tenant, scope: Scope, name: str, *, by: str, reason: str
+    runtime: Runtime, tenant: Tenant, name: str, *, scope: Scope, by: str, reason: str
 ) -> PauseView:
     """Stop a sale with the next claim; pausing a paused one changes nothing.
 
@@ -50,7 +50,7 @@ async def pause(
 
 
 async def resume(
-    runtime: Runtime, tenant: Tenant, scope: Scope, name: str, *, by: str, reason: str
+    runtime: Runtime, tenant: Tenant, name: str, *, scope: Scope, by: str, reason: str
 ) -> PauseView:
     """Let a sale go on; resuming one that runs changes nothing.
 

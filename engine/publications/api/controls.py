@@ -8,7 +8,8 @@ from engine.infra.http.auth import unbound_of
 from engine.infra.http.openapi import Operation, operation
 from engine.infra.http.server import body_of, json_response, path_id
 from engine.infra.runtime import RUNTIME
-from engine.inventory.types import MoveFields, PauseFields, Short
+from engine.inventory.api.controls import switch, switches
+from engine.inventory.types import MoveFields, Short
 from engine.kernel import codec
 from engine.kernel.clock import rfc3339, to_ms
 from engine.kernel.errors import Closed, IdempotencyConflict, InConflict, NotFound, OutcomeUnknown
@@ -16,17 +17,16 @@ from engine.publications.service import controls as service
 from engine.publications.types import DrainListing, DrainState, Found, PoolMove, SkuPauseView
 
 _decode_move: Final = codec.Decoder(MoveFields)
-_decode_pause: Final = codec.Decoder(PauseFields)
 
 
 async def pause_sku(request: web.Request) -> web.Response:
     """Stop a SKU."""
-    return await _switch(request, on=True)
+    return await switch(request, "sku", service.pause_sku)
 
 
 async def resume_sku(request: web.Request) -> web.Response:
     """Let a SKU go on."""
-    return await _switch(request, on=False)
+    return await switch(request, "sku", service.resume_sku)
 
 
 async def move(request: web.Request) -> web.Response:
@@ -57,17 +57,10 @@ def routes() -> list[web.RouteDef]:
 
 
 OPERATIONS: Final[list[Operation]] = [
-    *(
-        operation(
-            "POST",
-            f"/v1/skus/{{sku}}/{verb}",
-            f"{verb.capitalize()} a SKU: effective with the next order; says what listings show",
-            "stock:write",
-            request=PauseFields,
-            responses={200: SkuPauseView},
-            problems=[NotFound, Closed, OutcomeUnknown],
-        )
-        for verb in ("pause", "resume")
+    *switches(
+        "/v1/skus/{sku}",
+        "a SKU: effective with the next order; says what listings show",
+        SkuPauseView,
     ),
     operation(
         "POST",
@@ -88,18 +81,6 @@ OPERATIONS: Final[list[Operation]] = [
         problems=[NotFound],
     ),
 ]
-
-
-async def _switch(request: web.Request, *, on: bool) -> web.Response:
-    principal = await unbound_of(request, "stock:write")
-    sku = path_id(request, "sku")
-    fields = await body_of(request, _decode_pause)
-    codec.plain_text(fields.reason, "/reason", 256)
-    act = service.pause_sku if on else service.resume_sku
-    view = await act(
-        request.app[RUNTIME], principal.tenant, sku, by=principal.key_id, reason=fields.reason
-    )
-    return json_response(view)
 
 
 def _shown(found: Found) -> PoolMove:

@@ -24,7 +24,7 @@ async def pause_sku(
         NotFound: no such SKU.
         Closed: the cell is closed, so nothing is sold anyway.
     """
-    view = await inventory.pause(runtime, tenant, "sku", sku, by=by, reason=reason)
+    view = await inventory.pause(runtime, tenant, sku, scope="sku", by=by, reason=reason)
     async with runtime.pool.acquire() as connection:
         await shelves.stop_sku(connection, tenant, sku)
         return await _shown(connection, tenant, sku, view)
@@ -39,7 +39,7 @@ async def resume_sku(
         NotFound: no such SKU.
         Closed: the cell is closed.
     """
-    view = await inventory.resume(runtime, tenant, "sku", sku, by=by, reason=reason)
+    view = await inventory.resume(runtime, tenant, sku, scope="sku", by=by, reason=reason)
     async with runtime.pool.acquire() as connection:
         rows = await shelves.listings_of_sku(connection, tenant, sku)
         await looking.tell_changes(connection, {(tenant, row["channel"], sku) for row in rows})
