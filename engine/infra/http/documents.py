@@ -1,7 +1,7 @@
-"""PUT, GET and list of one kind of document that nobody else has to be told of.
+"""PUT, GET and list of one kind of document.
 
-A slice says what it is called, of what types it is and which verbs keep it; who waits until the
-cell has a document (campaigns, policies, channels) answers by itself.
+A slice says what it is called, of what types it is and which verbs keep it. Channels answer by
+themselves: each may be read by a key that is bound to it.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,13 @@ from aiohttp.typedefs import Handler
 from engine.infra.http.auth import principal_of, unbound_of
 from engine.infra.http.openapi import PAGED, Operation, operation
 from engine.infra.http.paging import read_page
-from engine.infra.http.resource import kept_response, match_of, rendered, saved_response
+from engine.infra.http.resource import (
+    kept_response,
+    match_of,
+    published_soon,
+    rendered,
+    saved_response,
+)
 from engine.infra.http.server import body_of, json_response, path_id
 from engine.infra.runtime import RUNTIME, Runtime
 from engine.infra.versioned import Kept, Match, Saved, T
@@ -47,7 +53,8 @@ class Documents(Generic[T]):
     """One kind of document at `/v1/{path}`; `word` names its id in paths and answers.
 
     `change` is the summary of its PUT, `name` the rest of "Show …", `names` that of "List …". Keys
-    that are bound to a channel may not write, and may not read unless it is `for_all`.
+    that are bound to a channel may not write, and may not read unless it is `for_all`. Where the
+    cell has to be told of it (`told`), a PUT answers once it was, or after two seconds.
     """
 
     path: str
@@ -61,6 +68,7 @@ class Documents(Generic[T]):
     names: str
     problems: Sequence[type[EngineError]] = ()
     for_all: bool = False
+    told: bool = False
 
     def routes(self) -> list[web.RouteDef]:
         """Return its routes."""
@@ -77,7 +85,8 @@ class Documents(Generic[T]):
         return [
             operation(
                 "PUT", one, self.change, "stock:write", request=self.fields,
-                responses={200: self.view, 201: self.view}, problems=self.problems, etag=True,
+                responses={200: self.view, 201: self.view}, problems=self.problems,
+                headers=["Prefer"] if self.told else [], etag=True,
             ),
             operation(
                 "GET", one, f"Show {self.name}", "stock:read", responses={200: self.view},
@@ -94,12 +103,19 @@ class Documents(Generic[T]):
 
         async def put(request: web.Request) -> web.Response:
             principal = await unbound_of(request, "stock:write")
+            runtime, tenant = request.app[RUNTIME], principal.tenant
             key, fields = path_id(request, self.word), await body_of(request, decode)
             saved = await self.verbs.put(
-                request.app[RUNTIME], principal.tenant, key, fields, match_of(request),
-                principal.key_id,
-            )  # fmt: skip
-            return saved_response(saved, self._shown(saved.kept), request.rel_url.raw_path)
+                runtime, tenant, key, fields, match_of(request), principal.key_id
+            )
+            shown = self._shown(saved.kept)
+            if self.told:
+
+                async def ask() -> bool:
+                    return (await self.verbs.get(runtime, tenant, key)).published
+
+                shown["published"] = await published_soon(request, runtime.clock, ask)
+            return saved_response(saved, shown, request.rel_url.raw_path)
 
         return put
 
@@ -120,4 +136,5 @@ class Documents(Generic[T]):
         return (await who(request, "stock:read")).tenant
 
     def _shown(self, kept: Kept[T]) -> dict[str, object]:
-        return rendered(kept, self.word)
+        shown = rendered(kept, self.word)
+        return {**shown, "published": kept.published} if self.told else shown

@@ -15,7 +15,7 @@ from engine.kernel.errors import InConflict
 from engine.kernel.types import Tenant
 
 
-async def put_policy(
+async def put(
     runtime: Runtime, tenant: Tenant, policy: str, fields: PolicyFields, match: Match, actor: str
 ) -> Saved[PolicyFields]:
     """Create or change a supply policy and wake the publisher; an applied one needs If-Match.
@@ -43,7 +43,7 @@ async def put_policy(
         return saved
 
 
-async def get_policy(runtime: Runtime, tenant: Tenant, policy: str) -> Kept[PolicyFields]:
+async def get(runtime: Runtime, tenant: Tenant, policy: str) -> Kept[PolicyFields]:
     """Return one policy.
 
     Raises:
@@ -53,7 +53,7 @@ async def get_policy(runtime: Runtime, tenant: Tenant, policy: str) -> Kept[Poli
         return await store.table().get(connection, tenant, policy)
 
 
-async def policies(
+async def page(
     runtime: Runtime, tenant: Tenant, after: str, limit: int
 ) -> list[Kept[PolicyFields]]:
     """Return policies after one, in the order of their ids."""
