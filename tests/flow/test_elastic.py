@@ -80,6 +80,23 @@ async def folded(api, eventually, units):
     await eventually(held, within_s=20)
 
 
+async def sold_fast(api, eventually):
+    """Have a rebalancer look, a shop sell 95 of its units, and return the rebalancer."""
+    rebalancer = Rebalancer(api.process, api.cell)
+    await rebalancer.look()
+    await buy(api, range(19), 5)
+    await folded(api, eventually, 95)
+    return rebalancer
+
+
+async def in_a_sale(here, eventually, *terms):
+    """Return an API process whose campaign has sold so, and the rebalancer that has seen it."""
+    await here.worker(*OTHERS)
+    api = await here.api()
+    await open_sale(api, eventually, *terms)
+    return api, await sold_fast(api, eventually)
+
+
 async def test_units_follow_the_orders_while_these_run(here, eventually):
     await here.worker()
     await here.worker("rebalancer", name="another")  # of two, one decides
@@ -120,13 +137,7 @@ async def pages(api, whole):
 
 @pytest.mark.parametrize("failure", [OutcomeUnknown, Closed])
 async def test_a_decision_is_done_once_whoever_is_killed(here, eventually, monkeypatch, failure):
-    await here.worker(*OTHERS)
-    api = await here.api()
-    await open_sale(api, eventually)
-    first = Rebalancer(api.process, api.cell)
-    await first.look()
-    await buy(api, range(19), 5)
-    await folded(api, eventually, 95)
+    api, first = await in_a_sale(here, eventually)
     call = api.cell.call
 
     async def broken(script, claims, *rest):
@@ -159,13 +170,7 @@ async def test_a_decision_is_done_once_whoever_is_killed(here, eventually, monke
 
 
 async def test_what_is_only_observed_is_not_done(here, eventually):
-    await here.worker(*OTHERS)
-    api = await here.api()
-    await open_sale(api, eventually, ELASTIC | {"observe_only": True})
-    rebalancer = Rebalancer(api.process, api.cell)
-    await rebalancer.look()
-    await buy(api, range(19), 5)
-    await folded(api, eventually, 95)
+    api, rebalancer = await in_a_sale(here, eventually, ELASTIC | {"observe_only": True})
     await rebalancer.look()
     (one,) = (await shown(api))["items"]
     assert (one["state"], one["units"], one["source"]) == ("observed", 20, "mini")
@@ -176,10 +181,7 @@ async def test_what_is_only_observed_is_not_done(here, eventually):
 @pytest.mark.parametrize("accepted", [True, False])
 async def test_a_marketplace_lends_only_what_it_has_confirmed(here, eventually, accepted):
     api = await beside_a_marketplace(here, eventually)
-    rebalancer = Rebalancer(api.process, api.cell)
-    await rebalancer.look()
-    await buy(api, range(19), 5)
-    await folded(api, eventually, 95)
+    rebalancer = await sold_fast(api, eventually)
     await rebalancer.look()
     (one,) = (await shown(api))["items"]
     assert (one["how"], one["state"], one["units"]) == ("drain", "requested", 20)
@@ -243,13 +245,7 @@ async def told(api, verb, item, method="POST"):
 
 
 async def test_a_lender_that_sold_meanwhile_keeps_its_floor(here, eventually, monkeypatch):
-    await here.worker(*OTHERS)
-    api = await here.api()
-    await open_sale(api, eventually)
-    rebalancer = Rebalancer(api.process, api.cell)
-    await rebalancer.look()
-    await buy(api, range(19), 5)
-    await folded(api, eventually, 95)
+    api, rebalancer = await in_a_sale(here, eventually)
     call = api.cell.call
 
     async def late(script, claims, *rest):
@@ -267,13 +263,7 @@ async def test_a_lender_that_sold_meanwhile_keeps_its_floor(here, eventually, mo
 
 
 async def test_a_paused_sale_lends_nothing(here, eventually):
-    await here.worker(*OTHERS)
-    api = await here.api()
-    await open_sale(api, eventually)
-    rebalancer = Rebalancer(api.process, api.cell)
-    await rebalancer.look()
-    await buy(api, range(19), 5)
-    await folded(api, eventually, 95)
+    api, rebalancer = await in_a_sale(here, eventually)
     await api.call("POST", "/v1/skus/A/pause", {"reason": "wrong price"})
 
     async def paused():
