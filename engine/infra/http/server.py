@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -12,6 +13,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from engine.infra.http import health, problem
 from engine.infra.http.auth import DIRECTORY, Directory
+from engine.infra.http.query import refuse_query
 from engine.infra.http.request import Request, Whole
 from engine.infra.logs import without_words
 from engine.infra.postgres import UNAVAILABLE
@@ -187,13 +189,11 @@ def query_instant(request: web.Request, name: str) -> datetime | None:
     text = request.query.get(name, "")
     if not text:
         return None
-    try:
+    with suppress(ValueError, ValidationFailed):
         moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        codec.refuse("", f"query parameter {name}: must be RFC 3339 with a zone")
-    return codec.instant(moment, "")
+        if moment.tzinfo is not None:
+            return codec.instant(moment, "")
+    return refuse_query(name, "must be an instant of 2000 to 2199 with a zone, as in RFC 3339")
 
 
 def _named(text: str, place: str) -> str:

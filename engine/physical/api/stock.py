@@ -1,19 +1,17 @@
 """Movements, counts and balances over HTTP; they are of no channel, so a bound key is refused."""
 
-from datetime import datetime
 from typing import Any, Final
 
-import msgspec
 from aiohttp import web
 
 from engine.infra.http.auth import Principal, unbound_of
 from engine.infra.http.openapi import PAGED, Operation, Query, operation
 from engine.infra.http.paging import cursor, read_page
 from engine.infra.http.query import refuse_query, word_of
-from engine.infra.http.server import body_of, json_response, query_id
+from engine.infra.http.server import body_of, json_response, query_id, query_instant
 from engine.infra.runtime import RUNTIME
 from engine.kernel import codec
-from engine.kernel.errors import IdempotencyConflict, PayloadTooLarge, ValidationFailed
+from engine.kernel.errors import IdempotencyConflict, PayloadTooLarge
 from engine.physical.service import counts, lists, movements
 from engine.physical.service.lists import Wanted
 from engine.physical.types.stock import (
@@ -67,7 +65,8 @@ async def list_movements(request: web.Request) -> web.Response:
     page = read_page(request.query, str, int, int)
     after = _place(page.after)
     wanted = _wanted(request, principal, page.limit)
-    found = await lists.movements(request.app[RUNTIME], wanted, _since(request), after)
+    since = query_instant(request, "since")
+    found = await lists.movements(request.app[RUNTIME], wanted, since, after)
     answer = page.answer(found.rows, lambda row: [_FOLLOW, *row[0]], lambda row: row[1])
     # one row more was read than is shown
     shown = [place for place, _ in found.rows[: page.limit]]
@@ -135,16 +134,6 @@ OPERATIONS: Final[list[Operation]] = [
 def _wanted(request: web.Request, principal: Principal, limit: int) -> Wanted:
     node, sku = query_id(request, "node"), query_id(request, "sku")
     return Wanted(principal.tenant, node, sku, limit + 1)
-
-
-def _since(request: web.Request) -> datetime | None:
-    text = request.query.get("since", "")
-    if not text:
-        return None
-    try:
-        return codec.instant(msgspec.convert(text, codec.Instant), "")
-    except (msgspec.ValidationError, ValidationFailed):
-        refuse_query("since", "must be an instant with a zone, as in RFC 3339")
 
 
 def _place(after: list[Any] | None) -> tuple[int, int] | None:
