@@ -385,21 +385,9 @@ async def test_a_stock_that_lives_promises_nothing_that_is_not_there(settings):
         assert told[deed] > 0, deed
 
 
-async def test_units_given_before_others_gave_them_up_are_found(settings, monkeypatch):
-    """The control: a planner that gives at once what it is only going to take."""
-    monkeypatch.setattr(supply, "_hold_back", lambda _pools, _target: False)
-    with pytest.raises(AssertionError, match=r"\) (gave|promised|had) \d+ "):
-        await lived(settings, 1, 12)
-
-
-async def test_two_planners_at_once_are_found(settings, monkeypatch):
-    """The control: no planning lock between two publishers, slow enough to meet over policies.
-
-    They number the same grants, which Postgres refuses: what one planned is lost, and is told of.
-    """
-
-    async def unlocked(_tx, _cell):
-        return None
+@pytest.fixture
+def pressed(monkeypatch):
+    """Planners that think for long, and operators who only ever change policies."""
 
     async def slowly(*args, **fields):
         found = await read(*args, **fields)
@@ -414,6 +402,26 @@ async def test_two_planners_at_once_are_found(settings, monkeypatch):
     read = skus.read
     monkeypatch.setattr(skus, "read", slowly)
     monkeypatch.setattr(Operator, "run", hurried)
+
+
+@pytest.mark.usefixtures("pressed")
+async def test_units_given_before_others_gave_them_up_are_found(settings, monkeypatch):
+    """The control: a planner that gives at once what it is only going to take."""
+    monkeypatch.setattr(supply, "_hold_back", lambda _pools, _target: False)
+    with pytest.raises(AssertionError, match=r"\) (gave|promised|had) \d+ "):
+        await lived(settings, 1, 12)
+
+
+@pytest.mark.usefixtures("pressed")
+async def test_two_planners_at_once_are_found(settings, monkeypatch):
+    """The control: no planning lock between two publishers, slow enough to meet over policies.
+
+    They number the same grants, which Postgres refuses: what one planned is lost, and is told of.
+    """
+
+    async def unlocked(_tx, _cell):
+        return None
+
     monkeypatch.setattr(intentions, "lock_planning", unlocked)
     with pytest.raises(AssertionError, match="grants_pkey"):
         await lived(settings, 1, 10)
