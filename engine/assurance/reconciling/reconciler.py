@@ -32,6 +32,7 @@ _REST_AT_FIRST: Final = 9.0
 _LONG: Final = frozenset({"ledger", "grants"})
 _LONG_EVERY: Final = 50.0
 _REST_MAX_S: Final = duties.DUTY_SECONDS / 2
+_ASK_EVERY_S: Final = duties.DUTY_SECONDS / 5  # with a rest after it still well before it lapses
 _AWAY: Final[tuple[type[Exception], ...]] = (EngineError, *UNAVAILABLE)
 _logger: Final = structlog.get_logger()
 
@@ -66,6 +67,7 @@ class Reconciler:
         self._owner = owner
         self._last_work_s = 0.0
         self._may_rest_s = _WITHIN_S
+        self._ours_until = 0.0
         self._next_at = 0.0
         self._not_before: dict[str, float] = {}
 
@@ -165,7 +167,13 @@ class Reconciler:
         return _POLL_S
 
     async def _ours(self) -> bool:
-        return await duties.take(self._db, self._cell.id, "reconcile", self._owner)
+        """Whether it is ours to go on; asked again when a while has passed since it last was."""
+        now = self._clock.monotonic()
+        if now >= self._ours_until:
+            if not await duties.take(self._db, self._cell.id, "reconcile", self._owner):
+                return False
+            self._ours_until = now + _ASK_EVERY_S
+        return True
 
     async def _rest(self, work_s: float) -> bool:
         room = _WITHIN_S / self._last_work_s if self._last_work_s else _REST_AT_FIRST
