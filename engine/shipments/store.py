@@ -1,0 +1,282 @@
+"""Shipments, what was said of them, and stops, in Postgres; nothing here commits.
+
+Locks are taken in one order, everywhere: orders by id, their shipments by id, their open stops, and
+then whatever stock, capacity and queues are to change.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import asyncpg
+
+from engine.infra import queries
+from engine.infra.postgres import Connection, Pool
+from engine.kernel import codec
+from engine.shipments.types.shipments import Line, Package, Planned, Shipment, Slot, Told
+from engine.shipments.types.stops import Ask, Part, Stop
+
+SQL: Final = queries.load("engine.shipments")
+
+_PLANNED: Final = (
+    "shipment_id", "tenant", "order_id", "node", "attempt", "consignment_id", "mode", "lines",
+    "service", "card", "quote", "currency", "quoted_grams", "promised_ship_by",
+    "promised_deliver_by", "region", "no_return", "intercepts", "merge_hash", "release_at",
+    "capacity", "state", "state_at",
+)  # fmt: skip
+_EVENT: Final = ("at", "kind", "order_id", "log_id", "actor", "data")
+
+
+class Order(NamedTuple):
+    """A locked order as a shipment meets it; `wanted` are units of each line it is to get."""
+
+    order_id: str
+    tenant: str
+    state: str
+    progress: str
+    wanted: Mapping[int, int]
+
+
+class Event(NamedTuple):
+    """What happened to an order, for its timeline and the outbox."""
+
+    kind: str
+    order_id: str
+    actor: str
+    data: Mapping[str, object]
+
+
+async def lock_orders(tx: Connection, order_ids: Iterable[str]) -> dict[str, Order]:
+    """Lock orders, in the order of their ids; those that are not recorded are not in the answer."""
+    rows = await tx.fetch(SQL["lock_orders"], sorted(set(order_ids)))
+    return {row["order_id"]: _order(row) for row in rows}
+
+
+async def lock_shipments(tx: Connection, order_ids: Iterable[str]) -> list[Shipment]:
+    """Lock all shipments of locked orders and return them by id."""
+    rows = await tx.fetch(SQL["lock_shipments"], sorted(set(order_ids)))
+    return [_shipment(row) for row in rows]
+
+
+async def orders_of(db: "Connection | Pool", consignment_id: str) -> list[str]:
+    """Return the orders whose goods are in a consignment; none when nobody knows it."""
+    return [row["order_id"] for row in await db.fetch(SQL["orders_of"], consignment_id)]
+
+
+async def is_blocked(tx: Connection, order_id: str) -> bool:
+    """Whether a block stands on an order."""
+    return bool(await tx.fetchval(SQL["is_blocked"], order_id))
+
+
+async def has_open_stop(tx: Connection, order_id: str) -> bool:
+    """Whether a stop of an order is not answered yet."""
+    return bool(await tx.fetchval(SQL["has_open_stop"], order_id))
+
+
+async def has_live(tx: Connection, order_id: str) -> bool:
+    """Whether an order has a shipment that is neither cancelled nor rejected."""
+    return bool(await tx.fetchval(SQL["has_live"], order_id))
+
+
+async def next_numbers(tx: Connection, order_ids: Collection[str]) -> dict[str, int]:
+    """Return the number of the next shipment of each locked order."""
+    rows = await tx.fetch(SQL["next_numbers"], sorted(order_ids))
+    return dict.fromkeys(order_ids, 1) | {row["order_id"]: row["n"] for row in rows}
+
+
+async def next_attempts(tx: Connection, order_id: str) -> dict[str, int]:
+    """Return the next attempt at each node that ever had a shipment of an order."""
+    return {row["node"]: row["attempt"] for row in await tx.fetch(SQL["next_attempts"], order_id)}
+
+
+async def insert(tx: Connection, planned: Sequence[Planned], at: datetime) -> None:
+    """Write new shipments, in one COPY."""
+    await tx.copy_records_to_table(
+        "shipments",
+        columns=_PLANNED,
+        records=[
+            (
+                one.shipment_id, one.tenant, one.order_id, one.node, one.attempt, one.shipment_id,
+                one.mode, _json(one.lines), one.service, one.card, one.quote, one.currency,
+                one.quoted_grams, one.promised_ship_by, one.promised_deliver_by, one.region,
+                one.no_return, one.intercepts, one.merge_hash, one.release_at,
+                _json(one.capacity), "planned", at,
+            )
+            for one in planned
+        ],
+    )  # fmt: skip
+
+
+async def set_progress(tx: Connection, order_id: str, progress: str) -> None:
+    """Write how far a locked order is."""
+    await tx.execute(SQL["set_progress"], order_id, progress)
+
+
+async def move_on(tx: Connection, ids: Collection[str], state: str, at: datetime) -> None:
+    """Give locked shipments a state of ours."""
+    await tx.execute(SQL["move_on"], sorted(ids), state, at)
+
+
+async def set_state(tx: Connection, one: Shipment, told: Collection[Told], at: datetime) -> None:
+    """Write what the reports of a locked shipment come to."""
+    first: dict[str, datetime] = {}
+    for report in told:
+        first[report.kind] = min(report.at, first.get(report.kind, report.at))
+    await tx.execute(
+        SQL["set_state"], one.shipment_id, one.state, at, one.reason,
+        _json({kind: first[kind] for kind in sorted(first)}), one.wms_ref,
+    )  # fmt: skip
+
+
+async def take_back_capacity(tx: Connection, ids: Collection[str]) -> list[tuple[str, Slot]]:
+    """Return the (tenant, capacity) that shipments had taken, each once ever."""
+    rows = await tx.fetch(SQL["capacity_taken"], sorted(ids))
+    return [
+        (row["tenant"], Slot(*slot)) for row in rows for slot in codec.decode_json(row["capacity"])
+    ]
+
+
+async def add_report(tx: Connection, shipment_id: str, told: Told) -> bool:
+    """Keep a report; False when it came before."""
+    data = {"reply": told.reply, "packages": told.packages, "text": told.text, "ref": told.wms_ref}
+    added = await tx.fetchval(
+        SQL["add_report"], shipment_id, told.kind, told.report_id, told.at, _json(data)
+    )
+    return bool(added)
+
+
+async def reports(tx: "Connection | Pool", ids: Collection[str]) -> dict[str, list[Told]]:
+    """Return all that was said of shipments; of each an entry."""
+    found: dict[str, list[Told]] = {one: [] for one in ids}
+    for row in await tx.fetch(SQL["reports"], sorted(ids)):
+        found[row["shipment_id"]].append(_told(row))
+    return found
+
+
+async def add_stop(tx: Connection, ask: Ask, parts: Mapping[str, Part], at: datetime) -> bool:
+    """Write a stop and its parts; False when it was asked before."""
+    added = await tx.fetchval(
+        SQL["add_stop"], ask.stop_id, ask.tenant, ask.order_id, ask.cause, ask.cause_id,
+        _json(ask.lines), at, ask.actor, sorted(parts), _json(ask.detail),
+    )  # fmt: skip
+    if added and parts:
+        await tx.execute(SQL["add_stop_parts"], ask.stop_id, list(parts), list(parts.values()), at)
+    return bool(added)
+
+
+async def stop(db: "Connection | Pool", stop_id: str) -> Stop | None:
+    """Return a stop, None when it was never asked."""
+    row = await db.fetchrow(SQL["stop"], stop_id)
+    return None if row is None else _stop(row)
+
+
+async def lock_open_stops(tx: Connection, order_ids: Iterable[str]) -> list[Stop]:
+    """Lock the open stops of locked orders and return them by id."""
+    rows = await tx.fetch(SQL["lock_open_stops"], sorted(set(order_ids)))
+    return [_stop(row) for row in rows]
+
+
+async def parts(tx: "Connection | Pool", stop_ids: Collection[str]) -> dict[str, dict[str, Part]]:
+    """Return the parts of stops: by stop, then by shipment."""
+    found: dict[str, dict[str, Part]] = {one: {} for one in stop_ids}
+    for row in await tx.fetch(SQL["parts"], sorted(stop_ids)):
+        found[row["stop_id"]][row["shipment_id"]] = row["answer"]
+    return found
+
+
+async def answer_parts(
+    tx: Connection, answers: Mapping[tuple[str, str], Part], at: datetime
+) -> None:
+    """Write the answers of open parts, by (stop, shipment)."""
+    if answers:
+        stops, shipments = zip(*answers, strict=True)
+        await tx.execute(
+            SQL["answer_parts"], list(stops), list(shipments), list(answers.values()), at
+        )
+
+
+async def answer(tx: Connection, stop_id: str, word: Part, at: datetime) -> Stop | None:
+    """Give a stop its one answer; None when it has one."""
+    row = await tx.fetchrow(SQL["answer_stop"], stop_id, word, at)
+    return None if row is None else _stop(row)
+
+
+async def overdue(db: "Connection | Pool", before: datetime, limit: int) -> list[tuple[str, str]]:
+    """Return (stop, order) of stops that were asked before an instant and are open."""
+    rows = await db.fetch(SQL["overdue_stops"], before, limit)
+    return [(row["stop_id"], row["order_id"]) for row in rows]
+
+
+async def was_stopped(tx: Connection, shipment_id: str) -> bool:
+    """Whether `stopped` was ever said of a shipment."""
+    return bool(await tx.fetchval(SQL["stopped_here"], shipment_id))
+
+
+async def add_parcels(
+    tx: Connection, one: Shipment, boxes: Sequence[Package], at: datetime
+) -> list[str]:
+    """Write the boxes that are new, and return their ids."""
+    if not boxes:
+        return []
+    rows = await tx.fetch(
+        SQL["add_parcels"], one.shipment_id, one.tenant, one.order_id, at,
+        [box.carrier for box in boxes], [box.waybill for box in boxes],
+        [_json(box.items) for box in boxes], [box.grams for box in boxes],
+        [None if box.mm is None else _json(box.mm) for box in boxes],
+        [_json(box.serials) for box in boxes],
+    )  # fmt: skip
+    return [row["parcel_id"] for row in rows]
+
+
+async def write_events(tx: Connection, events: Sequence[Event], at: datetime) -> None:
+    """Append to timelines and outbox."""
+    if events:
+        await tx.copy_records_to_table(
+            "events",
+            columns=_EVENT,
+            records=[
+                (at, one.kind, one.order_id, "", one.actor, _json(one.data)) for one in events
+            ],
+        )
+
+
+def _json(value: object) -> str:
+    return codec.encode(value).decode()
+
+
+def _order(row: asyncpg.Record) -> Order:
+    wanted: dict[int, int] = {}
+    for line_no, _, units in codec.decode_json(row["draws"]):
+        wanted[line_no] = wanted.get(line_no, 0) + units
+    return Order(row["order_id"], row["tenant"], row["state"], row["fulfilment_state"], wanted)
+
+
+def _shipment(row: asyncpg.Record) -> Shipment:
+    values = dict(row)
+    values["lines"] = tuple(Line(*one) for one in codec.decode_json(row["lines"]))
+    values["capacity"] = tuple(Slot(*one) for one in codec.decode_json(row["capacity"]))
+    return Shipment(**values)
+
+
+def _told(row: asyncpg.Record) -> Told:
+    data = codec.decode_json(row["data"])
+    boxes = tuple(_package(box) for box in data["packages"])
+    return Told(
+        row["kind"], row["report_id"], row["at"], data["reply"], boxes, data["text"], data["ref"]
+    )
+
+
+def _package(told: Sequence[Any]) -> Package:
+    carrier, waybill, items, grams, mm, serials = told
+    return Package(
+        carrier, waybill, tuple((n, units) for n, units in items), grams,
+        None if mm is None else (mm[0], mm[1], mm[2]), tuple(serials),
+    )  # fmt: skip
+
+
+def _stop(row: asyncpg.Record) -> Stop:
+    lines = tuple((n, units) for n, units in codec.decode_json(row["lines"]))
+    return Stop(
+        row["stop_id"], row["order_id"], row["cause"], row["cause_id"], lines, row["actor"],
+        tuple(row["shipments"]), row["answer"], codec.decode_json(row["detail"]),
+    )  # fmt: skip
