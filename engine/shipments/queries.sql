@@ -35,6 +35,15 @@ WHERE order_id = any($1::text[])
 ORDER BY shipment_id
 FOR NO KEY UPDATE;
 
+-- name: shipments_of
+-- $1 order_ids: all of theirs, not locked
+SELECT
+  shipment_id, tenant, order_id, node, attempt, consignment_id, mode, lines, service, no_return,
+  intercepts, release_at, capacity, capacity_back, state, wms_ref, reason
+FROM shipments
+WHERE order_id = any($1::text[])
+ORDER BY shipment_id;
+
 -- name: has_live
 SELECT EXISTS (
   SELECT FROM shipments WHERE order_id = $1 AND state NOT IN ('cancelled', 'rejected')
@@ -62,11 +71,20 @@ WHERE shipment_id = $1;
 -- $1 shipment_ids, $2 the state that is ours
 UPDATE shipments SET state = $2, state_at = $3 WHERE shipment_id = any($1::text[]);
 
--- name: capacity_taken
--- $1 shipment_ids that are over: what each had taken and not given back yet
-UPDATE shipments SET capacity_back = true
-WHERE shipment_id = any($1::text[]) AND NOT capacity_back
-RETURNING tenant, capacity;
+-- name: take_back_capacity
+-- $1 how many shipments at most
+WITH over AS (
+  SELECT shipment_id
+  FROM shipments
+  WHERE NOT capacity_back AND state IN ('cancelled', 'rejected')
+  ORDER BY shipment_id
+  LIMIT $1
+  FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE shipments AS s SET capacity_back = true
+FROM over
+WHERE s.shipment_id = over.shipment_id
+RETURNING s.tenant, s.capacity;
 
 -- name: add_report
 INSERT INTO shipment_reports (shipment_id, kind, report_id, at, data)
@@ -172,13 +190,12 @@ SELECT
   $1, coalesce(max(a.revision), 0) + 1, $2::json, $3, $4, $5, $6, $7
 FROM order_addresses AS a
 WHERE a.order_id = $1
-ON CONFLICT DO NOTHING
 RETURNING revision;
 
 -- name: settle_address
 UPDATE order_addresses SET state = $3
 WHERE order_id = $1 AND change_id = $2 AND state = 'requested'
-RETURNING revision, region_code;
+RETURNING true;
 
 -- name: shipped_after_stop
 -- Shipments of which `stopped` was said, and of which something left all the same.

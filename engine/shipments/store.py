@@ -9,20 +9,23 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import asyncpg
+import msgspec
 
 from engine.infra import queries
 from engine.infra.postgres import Connection, Pool
 from engine.kernel import codec
 from engine.shipments.types.shipments import Line, Package, Planned, Shipment, Slot, Told
-from engine.shipments.types.stops import Ask, Part, Stop
+from engine.shipments.types.stops import Address, AddressState, Ask, Part, Stop
 
 SQL: Final = queries.load("engine.shipments")
+
+_encode: Final = msgspec.json.Encoder().encode
 
 _PLANNED: Final = (
     "shipment_id", "tenant", "order_id", "node", "attempt", "consignment_id", "mode", "lines",
     "service", "card", "quote", "currency", "quoted_grams", "promised_ship_by",
     "promised_deliver_by", "region", "no_return", "intercepts", "merge_hash", "release_at",
-    "capacity", "state", "state_at",
+    "capacity", "capacity_back", "state", "state_at",
 )  # fmt: skip
 _EVENT: Final = ("at", "kind", "order_id", "log_id", "actor", "data")
 
@@ -55,6 +58,12 @@ async def lock_orders(tx: Connection, order_ids: Iterable[str]) -> dict[str, Ord
 async def lock_shipments(tx: Connection, order_ids: Iterable[str]) -> list[Shipment]:
     """Lock all shipments of locked orders and return them by id."""
     rows = await tx.fetch(SQL["lock_shipments"], sorted(set(order_ids)))
+    return [_shipment(row) for row in rows]
+
+
+async def shipments_of(tx: Connection, order_ids: Iterable[str]) -> list[Shipment]:
+    """Return all shipments of orders, by id, as they stand at this moment."""
+    rows = await tx.fetch(SQL["shipments_of"], sorted(set(order_ids)))
     return [_shipment(row) for row in rows]
 
 
@@ -100,7 +109,7 @@ async def insert(tx: Connection, planned: Sequence[Planned], at: datetime) -> No
                 one.mode, _json(one.lines), one.service, one.card, one.quote, one.currency,
                 one.quoted_grams, one.promised_ship_by, one.promised_deliver_by, one.region,
                 one.no_return, one.intercepts, one.merge_hash, one.release_at,
-                _json(one.capacity), "planned", at,
+                _json(one.capacity), not one.capacity, "planned", at,
             )
             for one in planned
         ],
@@ -128,9 +137,9 @@ async def set_state(tx: Connection, one: Shipment, told: Collection[Told], at: d
     )  # fmt: skip
 
 
-async def take_back_capacity(tx: Connection, ids: Collection[str]) -> list[tuple[str, Slot]]:
-    """Return the (tenant, capacity) that shipments had taken, each once ever."""
-    rows = await tx.fetch(SQL["capacity_taken"], sorted(ids))
+async def take_back_capacity(tx: Connection, limit: int) -> list[tuple[str, Slot]]:
+    """Return the (tenant, capacity) that shipments which are over had taken, each once ever."""
+    rows = await tx.fetch(SQL["take_back_capacity"], limit)
     return [
         (row["tenant"], Slot(*slot)) for row in rows for slot in codec.decode_json(row["capacity"])
     ]
@@ -228,6 +237,40 @@ async def add_parcels(
     return [row["parcel_id"] for row in rows]
 
 
+async def addresses(db: "Connection | Pool", order_id: str) -> list[Address]:
+    """Return the changes of an order's address, the newest first."""
+    rows = await db.fetch(SQL["addresses"], order_id)
+    return [
+        Address(
+            row["revision"], row["change_id"], row["state"], row["region_code"],
+            codec.decode_json(row["ship_to"]),
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+async def add_address(tx: Connection, order_id: str, one: Address, actor: str, at: datetime) -> int:
+    """Write a change of a locked order's address, and return its revision."""
+    revision: int = await tx.fetchval(
+        SQL["add_address"], order_id, _json(one.ship_to), one.region, one.change_id, one.state,
+        actor, at,
+    )  # fmt: skip
+    return revision
+
+
+async def settle_address(
+    tx: Connection, order_id: str, change_id: str, state: AddressState
+) -> bool:
+    """Say what became of a requested change; False when that was said before."""
+    return bool(await tx.fetchval(SQL["settle_address"], order_id, change_id, state))
+
+
+async def shipped_after_stop(db: "Connection | Pool") -> int:
+    """Return how many shipments left, wholly or in part, although `stopped` was said of them."""
+    number: int = await db.fetchval(SQL["shipped_after_stop"])
+    return number
+
+
 async def write_events(tx: Connection, events: Sequence[Event], at: datetime) -> None:
     """Append to timelines and outbox."""
     if events:
@@ -241,7 +284,8 @@ async def write_events(tx: Connection, events: Sequence[Event], at: datetime) ->
 
 
 def _json(value: object) -> str:
-    return codec.encode(value).decode()
+    """Return JSON of what we made ourselves; named tuples are arrays."""
+    return _encode(value).decode()
 
 
 def _order(row: asyncpg.Record) -> Order:

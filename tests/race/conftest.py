@@ -25,3 +25,10 @@ async def worlds(valkey_url: str) -> AsyncIterator[list[World]]:
     finally:
         for redis in redises:
             await redis.aclose()
+
+
+@pytest.fixture
+def asked_for_soak(request: pytest.FixtureRequest) -> None:
+    """The long form of a loop runs by name only."""
+    if "soak" not in request.config.option.markexpr:
+        pytest.skip("the long form: pytest -m soak tests/race")

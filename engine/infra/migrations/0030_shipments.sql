@@ -44,6 +44,8 @@ WHERE state IN (
   'planned', 'sending', 'unknown', 'sent', 'accepted', 'picked', 'packed', 'stopping',
   'partly_shipped'
 );
+CREATE INDEX shipments_capacity ON shipments (shipment_id)
+WHERE NOT capacity_back AND state IN ('cancelled', 'rejected');
 CREATE INDEX shipments_merge ON shipments (merge_hash) WHERE state = 'planned' AND merge_hash <> '';
 
 -- What nodes said; a repeat ends at the key.

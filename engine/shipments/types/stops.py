@@ -6,6 +6,18 @@ Cause = Literal["cancel", "refund", "address", "manual"]
 Answer = Literal["stopped", "not_stopped", "intercept_requested"]
 Part = Literal["", "stopped", "not_stopped", "intercept_requested"]
 
+AddressState = Literal["requested", "applied", "refused"]
+
+
+class Address(NamedTuple):
+    """A change of where an order is to go; `ship_to` as it was told, `region` its region's code."""
+
+    revision: int
+    change_id: str
+    state: AddressState
+    region: str
+    ship_to: dict[str, Any]
+
 
 class Ask(NamedTuple):
     """What is to be stopped: these lines, or with none of them the whole order.

@@ -1,0 +1,243 @@
+"""A report of a node taken in: state, stock, parcels, answers to stops, events; once each.
+
+Everything follows from the set of reports before and after, so a repeat and the order of arrival
+change nothing, and a process that dies between is followed by the node's repeat.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final, Literal, NamedTuple
+
+from engine.infra.postgres import Connection
+from engine.kernel.ids import fingerprint
+from engine.kernel.types import Tenant
+from engine.physical.service import assignments
+from engine.physical.types.facts import Assignment
+from engine.shipments import store
+from engine.shipments.rules import states, stopping
+from engine.shipments.service.locked import Locked, bound, event, follow, lock
+from engine.shipments.types.shipments import GONE, LEFT, Package, Shipment, Standing, Told
+from engine.shipments.types.stops import Part, Stop
+
+_ACTOR: Final = "node"
+_TAKEN_OVER: Final = frozenset({"accepted", "picked", "packed", "waybill"})
+_CONFIRMS: Final = frozenset({"partly_shipped", "shipped"})
+_TOLD_OF: Final = frozenset({"sent", "accepted", "rejected", "cancelled"})
+
+
+class Outcome(NamedTuple):
+    """What a report came to.
+
+    `answered` are the stops that got their one answer by it: whoever reports acts on them in the
+    same transaction. `again`: the node has what it had cancelled, so the cancel is to be sent once
+    more. `after_stop`: shipments that left although `stopped` was said of them. `free` are live no
+    more, or lack units that will not leave: their orders are to be routed again.
+    """
+
+    outcome: Literal["recorded", "repeated", "ignored"]
+    answered: tuple[Stop, ...] = ()
+    free: tuple[str, ...] = ()
+    parcels: tuple[str, ...] = ()
+    after_stop: tuple[str, ...] = ()
+    again: tuple[str, ...] = ()
+
+
+class _Seen(NamedTuple):
+    """A shipment with what was said of it, before this report and with it."""
+
+    one: Shipment
+    said: Told
+    told: list[Told]
+    before: Standing
+    after: Standing
+
+
+async def report(
+    tx: Connection, order_ids: set[str], told: Mapping[str, Told], now: datetime
+) -> Outcome:
+    """Take in what was said of shipments of these orders, by shipment."""
+    locked = await lock(tx, order_ids)
+    known = {one: said for one, said in told.items() if one in locked.shipments}
+    return await take(tx, locked, known, now)
+
+
+async def report_consignment(
+    tx: Connection, consignment_id: str, told: Told, now: datetime
+) -> Outcome:
+    """Take in what was said of a consignment, the same of each shipment in it."""
+    locked = await lock(tx, await store.orders_of(tx, consignment_id))
+    mine = locked.of(consignment_id)
+    return await take(tx, locked, {one.shipment_id: told for one in mine}, now)
+
+
+async def take(tx: Connection, locked: Locked, told: Mapping[str, Told], now: datetime) -> Outcome:
+    """Take in reports of locked shipments."""
+    if not told:
+        return Outcome("ignored")
+    new = {one: said for one, said in sorted(told.items()) if await store.add_report(tx, one, said)}
+    if not new:
+        return Outcome("repeated")
+    seen = await _seen(tx, locked, new)
+    open_parts, answered = await _answer(tx, locked, seen, now)
+    parcels: list[str] = []
+    events: list[store.Event] = []
+    after_stop: list[str] = []
+    for one in seen:
+        state = states.shown(one.one.state, one.after, stopping=one.one.shipment_id in open_parts)
+        changed = one.one._replace(
+            state=state,
+            reason=one.said.text if state in GONE else "",
+            wms_ref=one.said.wms_ref,
+        )
+        await store.set_state(tx, changed, one.told, now)
+        if one.said.kind in _CONFIRMS:
+            parcels += await store.add_parcels(tx, one.one, _boxes(one.said), one.said.at)
+        if one.after.state in LEFT and one.before.state not in LEFT:
+            late = await store.was_stopped(tx, one.one.shipment_id)
+            after_stop += [one.one.shipment_id] if late else []
+        events += _events(one)
+    await _book(tx, Tenant(seen[0].one.tenant), seen)
+    await follow(tx, locked.orders)
+    await store.write_events(tx, [*events, *map(answer_event, answered)], now)
+    return Outcome(
+        "recorded",
+        tuple(answered),
+        tuple(one.one.shipment_id for one in seen if _frees(one)),
+        tuple(parcels),
+        tuple(after_stop),
+        tuple(one.one.shipment_id for one in seen if _is_back(one)),
+    )
+
+
+def answer_event(stop: Stop) -> store.Event:
+    """Return that a stop has its answer."""
+    data = {
+        "stop_id": stop.stop_id, "cause": stop.cause, "cause_id": stop.cause_id,
+        "answer": stop.answer, "shipments": stop.shipments,
+    }  # fmt: skip
+    return store.Event("order.stop_answered", stop.order_id, stop.actor, data)
+
+
+async def _seen(tx: Connection, locked: Locked, new: Mapping[str, Told]) -> list[_Seen]:
+    reports = await store.reports(tx, new)
+    found = []
+    for shipment_id, said in new.items():
+        one, told = locked.shipments[shipment_id], reports[shipment_id]
+        name = (said.kind, said.report_id)
+        before = [other for other in told if (other.kind, other.report_id) != name]
+        folds = states.fold(before, one.lines), states.fold(told, one.lines)
+        found.append(_Seen(one, said, told, *folds))
+    return found
+
+
+async def _answer(
+    tx: Connection, locked: Locked, seen: list[_Seen], now: datetime
+) -> tuple[set[str], list[Stop]]:
+    """Answer open parts, and stops with their last one; return whose parts are open still."""
+    stops = await store.lock_open_stops(tx, locked.orders)
+    parts = await store.parts(tx, [one.stop_id for one in stops])
+    answers: dict[tuple[str, str], Part] = {}
+    for stop in stops:
+        for one in seen:
+            name = one.one.shipment_id
+            if parts[stop.stop_id].get(name) == "":
+                refused = one.said.kind == "cancel_failed"
+                answer = stopping.at_report(one.one, one.after, refused=refused)
+                if answer:
+                    answers[stop.stop_id, name] = parts[stop.stop_id][name] = answer
+    await store.answer_parts(tx, answers, now)
+    answered = []
+    for stop in stops:
+        if word := stopping.whole(list(parts[stop.stop_id].values())):
+            done = await store.answer(tx, stop.stop_id, word, now)
+            answered += [done] if done else []
+    still = {name for of_stop in parts.values() for name, answer in of_stop.items() if not answer}
+    return still, answered
+
+
+async def _book(tx: Connection, tenant: Tenant, seen: list[_Seen]) -> None:
+    """Tell physical stock, once: a second call is of names whose keys the first has locked."""
+    at = min(one.said.at for one in seen)
+    if whole := [name for one in seen if _leaves_whole(one) for _, name in bound(one.one)]:
+        await assignments.ship(tx, tenant, whole, at)
+    some: dict[Assignment, assignments.Some] = {}
+    for one in seen:
+        some |= {} if _leaves_whole(one) else _some(one)
+    if some:
+        await assignments.ship_part(tx, tenant, some, at)
+    accepting = [one for one in seen if one.said.kind in _TAKEN_OVER]
+    if accepted := [name for one in accepting for _, name in bound(one.one)]:
+        await assignments.accept(tx, tenant, accepted, at)
+    if rest := [name for one in seen for name in _stays(one)]:
+        await assignments.cancel(tx, tenant, rest, _let_go(seen, at))
+
+
+def _leaves_whole(one: _Seen) -> bool:
+    more = _newly_left(one)
+    whole = all(more.get(line.line_no) == line.units for line, _ in bound(one.one))
+    return whole and bool(more) and not one.before.left
+
+
+def _some(one: _Seen) -> dict[Assignment, assignments.Some]:
+    """Return the units that newly left; what a part of an assignment says never changes."""
+    more, part = _newly_left(one), f"{one.said.kind}-{fingerprint(one.said.report_id.encode())}"
+    return {
+        name: assignments.Some(part, more[line.line_no])
+        for line, name in bound(one.one)
+        if line.line_no in more
+    }
+
+
+def _stays(one: _Seen) -> list[Assignment]:
+    """Return the assignments of which, as is known by now, a rest will not leave."""
+    if not one.after.final or one.before.final:
+        return []
+    left = dict(one.after.left)
+    return [name for line, name in bound(one.one) if left.get(line.line_no, 0) < line.units]
+
+
+def _let_go(seen: list[_Seen], at: datetime) -> datetime:
+    """Return when nodes let go of what will not leave, by their clock."""
+    said = [told.at for one in seen for told in one.told if told.kind in GONE | {"shipped"}]
+    return min(said, default=at)
+
+
+def _newly_left(one: _Seen) -> dict[int, int]:
+    before = dict(one.before.left)
+    return {n: units - before.get(n, 0) for n, units in one.after.left if units > before.get(n, 0)}
+
+
+def _boxes(said: Told) -> list[Package]:
+    """Return the parcels of a confirm, each with a name of its own."""
+    boxes = said.packages or (Package("", ""),)
+    return [
+        box if box.waybill else box._replace(waybill=f"{said.report_id}.{place}")
+        for place, box in enumerate(boxes, start=1)
+    ]
+
+
+def _frees(one: _Seen) -> bool:
+    gone = one.after.state in GONE and one.before.state not in GONE
+    return gone or (one.after.final and not one.before.final and _short(one) > 0)
+
+
+def _short(one: _Seen) -> int:
+    planned = sum(line.units for line in one.one.lines)
+    return planned - sum(units for _, units in one.after.left)
+
+
+def _is_back(one: _Seen) -> bool:
+    """Whether a node took over, after it had cancelled, what is cancelled."""
+    if one.one.state != "cancelled" or one.said.kind not in _TAKEN_OVER:
+        return False
+    return one.said.at >= min(told.at for told in one.told if told.kind == "cancelled")
+
+
+def _events(one: _Seen) -> list[store.Event]:
+    if one.said.kind in _CONFIRMS and _newly_left(one):
+        more = {"final": one.after.final, "short": _short(one) if one.after.final else 0}
+        return [event(one.one, "shipment.shipped", _ACTOR, **more)]
+    state = one.after.state
+    if state in _TOLD_OF and state != one.before.state:
+        return [event(one.one, f"shipment.{state}", _ACTOR, reason=one.said.text)]
+    return []
