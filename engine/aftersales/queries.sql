@@ -3,7 +3,7 @@
 -- name: lock_order
 -- $1 order_id; who changes blocks or refunds of an order does so one after the other.
 SELECT
-  order_id, cell, state, payment_state, stock_state, fulfilment_state, currency, payable, attention,
+  order_id, tenant, cell, state, payment_state, stock_state, fulfilment_state, currency, payable, attention,
   draws, version
 FROM orders
 WHERE order_id = $1

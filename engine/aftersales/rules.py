@@ -87,6 +87,15 @@ def units_to_cut(order: Standing, asked: Refund) -> tuple[tuple[int, int], ...]:
     return tuple(cut)
 
 
+def units_left_to_cut(order: Standing, asked: Refund) -> tuple[tuple[int, int], ...]:
+    """Return (line, units) as `units_to_cut` does, of a refund that is counted as done already."""
+    if asked.kind != "cancel" or asked.state != "done" or order.state != OPEN:
+        return ()
+    lines = {n: order.lines[n] for n, _ in asked.lines}
+    more = {n: one.refunded - (one.quantity - one.open_quantity) for n, one in lines.items()}
+    return tuple((n, units) for n, units in more.items() if units > 0)
+
+
 def waits_for_snapshot(order: Standing, asked: Refund) -> bool:
     """Whether a marketplace gave money back for units that its order here still has."""
     told = order.version and asked.kind == "cancel" and asked.state == "done"

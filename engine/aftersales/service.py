@@ -22,15 +22,17 @@ from engine.aftersales.types import (
 from engine.infra.http.auth import Principal
 from engine.infra.postgres import Connection, Pool
 from engine.kernel import codec
-from engine.kernel.clock import Clock, rfc3339, to_ms
+from engine.kernel.clock import Clock, instant, rfc3339, to_ms
 from engine.kernel.errors import InConflict, OutcomeUnknown
 from engine.kernel.ids import line_id
 from engine.kernel.types import OrderId
-from engine.orders.service import REFUND_CANCEL, Access, cancel_confirmed, note
+from engine.orders.service import REFUND_CANCEL, Access, cancel_confirmed, note, with_components
 from engine.orders.types import EventRow
 from engine.reservation.rules import line_number
 from engine.reservation.service import Reservations
 from engine.reservation.types import ReleaseClaim
+from engine.shipments.service import ask, has_live
+from engine.shipments.types.stops import Ask, Part
 
 _EVENT_OF = {
     "requested": "order.refund_requested",
@@ -163,8 +165,14 @@ class Aftersales:
         waits = rules.waits_for_snapshot(found, asked) or rules.lacks_snapshot(found)
         payment_state = found.payment_state
         await store.save(tx, asked, actor)
+        answer = await _stop(tx, order, asked, actor, now_ms)
         if asked.state == "done":
-            payment_state = await _settle(tx, order, found, asked, actor, now_ms)
+            # units of an external order move by the snapshot that tells of it; those that a node
+            # has, by its answer (answering.py)
+            ours = answer in {None, "stopped"} and not found.version
+            cut = to_cut(asked, actor, rules.units_to_cut(found, asked) if ours else ())
+            stopped = answer is not None
+            payment_state = await settle(tx, order, found, cut, now_ms, stopped=stopped)
         data: dict[str, Any] = {
             "refund_id": asked.refund_id, "kind": asked.kind, "amount": asked.amount,
             "currency": asked.currency, "payment_state": payment_state,
@@ -190,24 +198,60 @@ async def _require_line(tx: Connection, order: asyncpg.Record, wanted: str) -> N
             codec.refuse("/line_id", "is not a line of this order")
 
 
-async def _settle(
-    tx: Connection, order: asyncpg.Record, found: Standing, asked: Refund, actor: str, now_ms: int
-) -> str:
-    """Cut what is to go back to sale and settle the order's money; return its payment state.
+async def _stop(
+    tx: Connection, order: asyncpg.Record, asked: Refund, actor: str, now_ms: int
+) -> Part | None:
+    """Ask that what a refund before shipment is for be stopped; return the answer so far.
 
-    Units of an external order move by the snapshot that tells of it.
+    None: no shipment of the order is live, so there is nothing to ask. What was stopped before and
+    routed again since, because somebody lifted the block, is asked for once more when the refund is
+    done.
     """
-    cut = () if found.version else rules.units_to_cut(found, asked)
-    if cut:
-        cancel_id = REFUND_CANCEL + asked.refund_id
-        claim = ReleaseClaim(asked.order_id, cancel_id, "refunded", "refunded", actor, cut)
-        await cancel_confirmed(tx, order, claim, now_ms)
-    after = await store.standing(tx, await _locked(tx, asked.order_id))
+    if asked.kind != "cancel" or asked.state == "rejected":
+        return None
+    if not await has_live(tx, asked.order_id):
+        return None
+    lines = await with_components(tx, asked.order_id, asked.lines)
+    wanted = Ask(
+        order["tenant"], asked.order_id, "refund", asked.refund_id, lines, actor,
+        {"refund_id": asked.refund_id},
+    )  # fmt: skip
+    found = await ask(tx, wanted, instant(now_ms))
+    if asked.state == "done" and not found.new and found.stop.answer == "stopped":
+        again = wanted._replace(cause_id=f"{asked.refund_id}:done")
+        found = await ask(tx, again, instant(now_ms))
+    return found.stop.answer
+
+
+async def settle(
+    tx: Connection,
+    order: asyncpg.Record,
+    found: Standing,
+    cut: ReleaseClaim | None,
+    now_ms: int,
+    *,
+    stopped: bool,
+) -> str:
+    """Cut what goes back to sale and settle a locked order's money; return its payment state.
+
+    `stopped`: nodes had some of it, and ship none of what is cut.
+    """
+    if cut is not None:
+        await cancel_confirmed(tx, order, cut, now_ms, stopped=stopped)
+    after = await store.standing(tx, await _locked(tx, OrderId(order["order_id"])))
     if found.attention and not rules.is_due(found.attention):
         after = after._replace(attention=found.attention)  # it told of something else
     payment_state, attention = rules.settled(after)
-    await store.settle(tx, asked.order_id, payment_state, attention)
+    await store.settle(tx, order["order_id"], payment_state, attention)
     return payment_state
+
+
+def to_cut(asked: Refund, actor: str, cut: tuple[tuple[int, int], ...]) -> ReleaseClaim | None:
+    """Return the cancel that a refund is, None when nothing is to go back to sale."""
+    if not cut:
+        return None
+    cancel_id = REFUND_CANCEL + asked.refund_id
+    return ReleaseClaim(asked.order_id, cancel_id, "refunded", "refunded", actor, cut)
 
 
 async def _keep_block(

@@ -80,6 +80,15 @@ class Cancelled(codec.Answer, frozen=True):
     payable: codec.Money
 
 
+class StopRequested(codec.Answer, frozen=True):
+    """A cancel of what nodes have: whether they stop it, the event order.stop_answered tells."""
+
+    order_id: str
+    cancel_id: str
+    state: str
+    stop_id: str
+
+
 _encode: Final = msgspec.json.Encoder().encode
 _decode_payment: Final = codec.Decoder(PaymentIn)
 _decode_cancel: Final = codec.Decoder(CancelIn)
@@ -107,7 +116,7 @@ async def pay(app: web.Application, order_id: OrderId, request: Request) -> Answ
 
 
 async def post_cancel(request: web.Request) -> web.Response:
-    """Cancel an order, or lines of it."""
+    """Cancel an order, or lines of it; 202 when nodes have to be asked."""
     principal = await principal_of(request, _WRITE)
     order_id = OrderId(path_id(request, "order_id"))
     cancel = await body_of(request, _decode_cancel, limits.ORDER_BYTES_MAX)
@@ -122,6 +131,9 @@ async def post_cancel(request: web.Request) -> web.Response:
         ),
     )  # fmt: skip
     left = await request.app[ORDERS].cancel(principal, claim)
+    if left.stop_id:
+        waits = StopRequested(order_id, cancel.cancel_id, left.state, left.stop_id)
+        return json_response(waits, status=202)
     payable = codec.Money(left.payable, left.currency)
     return json_response(Cancelled(order_id, cancel.cancel_id, left.state, payable))
 
@@ -227,7 +239,7 @@ OPERATIONS: Final[list[Operation]] = [
         "Cancel an order, or lines of it",
         _WRITE,
         request=CancelIn,
-        responses={200: Cancelled},
+        responses={200: Cancelled, 202: StopRequested},
         problems=[NotFound, NotCancellable, WrongCall, Closed, OutcomeUnknown],
     ),
 ]

@@ -107,6 +107,20 @@ SET
   fulfilment_state = CASE
     WHEN u.fulfilment_state = 'unrouted' AND o.fulfilment_state IN ('routed', 'released')
       THEN o.fulfilment_state
+    -- what our own shipments say is never taken back
+    WHEN
+      array_position(
+        '{unrouted,routed,released,partly_shipped,shipped,delivered,refused,returned}'::text[],
+        u.fulfilment_state
+      ) < array_position(
+        '{unrouted,routed,released,partly_shipped,shipped,delivered,refused,returned}'::text[],
+        o.fulfilment_state
+      )
+      AND EXISTS (
+        SELECT FROM shipments AS s
+        WHERE s.order_id = o.order_id AND s.state NOT IN ('cancelled', 'rejected')
+      )
+      THEN o.fulfilment_state
     ELSE u.fulfilment_state
   END,
   currency = u.currency, payable = u.payable, pay_by = to_timestamp(nullif(u.pay_by, 0) / 1000.0),

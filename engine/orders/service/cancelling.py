@@ -1,16 +1,20 @@
 """A cancel of a confirmed order: decided in Postgres, under the order's row lock."""
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import asyncpg
 
 from engine.infra.postgres import Connection
 from engine.kernel import codec
+from engine.kernel.clock import instant
 from engine.kernel.errors import NotCancellable
 from engine.orders import store
 from engine.orders.store import SQL
 from engine.orders.types import OPEN, Changes, EventRow, Patch
 from engine.reservation.types import ReleaseClaim
+from engine.shipments.service import ask, has_live
+from engine.shipments.types.stops import Ask
 
 # A refund that takes units back is a cancel too; what it is called no other may be.
 REFUND_CANCEL: Final = "refund:"
@@ -20,12 +24,16 @@ _NOT_CONFIRMED: Final = frozenset({"unpaid", "deposit_paid"})
 
 
 class CancelResult(NamedTuple):
-    """What is left of the order after a cancel."""
+    """What is left of the order after a cancel.
+
+    `state` "requested": nodes have it, and whether they stop it is told by the answer to `stop_id`.
+    """
 
     state: str
     payable: int
     currency: str
     log_id: str = ""
+    stop_id: str = ""
 
 
 def is_pending(row: asyncpg.Record) -> bool:
@@ -37,12 +45,59 @@ def is_pending(row: asyncpg.Record) -> bool:
     return row["state"] == OPEN and (row["stock_state"] == "held" or waits)
 
 
-async def cancel_confirmed(
+async def cancel_or_stop(
     tx: Connection, order: asyncpg.Record, claim: ReleaseClaim, now_ms: int
+) -> CancelResult:
+    """Cancel what no node was asked for yet, at once; ask that the rest be stopped.
+
+    `order` is the locked row; the same cancel_id again changes nothing.
+
+    Raises:
+        NotCancellable: as `cancel_confirmed`, or it is certain that a node does not stop it.
+    """
+    known = await tx.fetchrow(SQL["cancel"], claim.order_id, claim.cancel_id)
+    if known is not None or not await has_live(tx, claim.order_id):
+        return await cancel_confirmed(tx, order, claim, now_ms)
+    if order["state"] != OPEN:
+        raise NotCancellable(f"the order is {order['state']}, {order['fulfilment_state']}")
+    cut = _cut(claim, await tx.fetch(SQL["order_lines"], claim.order_id))
+    detail = {"kind": claim.kind, "reason": claim.reason, "lines": claim.lines}
+    wanted = Ask(
+        order["tenant"], claim.order_id, "cancel", claim.cancel_id,
+        tuple((n, units) for n, units, _ in cut) if claim.lines else (), claim.actor, detail,
+    )  # fmt: skip
+    stop = (await ask(tx, wanted, instant(now_ms))).stop
+    if stop.answer == "stopped":
+        return await cancel_confirmed(tx, order, claim, now_ms, stopped=True)
+    if stop.answer:
+        raise NotCancellable("it has left, or is too far to be stopped", answer=stop.answer)
+    return CancelResult("requested", order["payable"], order["currency"], stop_id=stop.stop_id)
+
+
+async def with_components(
+    tx: Connection, order_id: str, lines: Sequence[tuple[int, int]]
+) -> tuple[tuple[int, int], ...]:
+    """Return lines with the components of those that are bundles, as nodes get them."""
+    asked = dict(lines)
+    if asked:
+        for line in await tx.fetch(SQL["order_lines"], order_id):
+            if line["part_of"] in asked and line["part_of"] != line["line_no"]:
+                asked[line["line_no"]] = asked[line["part_of"]] * line["per"]
+    return tuple(sorted(asked.items()))
+
+
+async def cancel_confirmed(
+    tx: Connection,
+    order: asyncpg.Record,
+    claim: ReleaseClaim,
+    now_ms: int,
+    *,
+    stopped: bool = False,
 ) -> CancelResult:
     """Cancel under the row lock; the units go back by the script `return`, from the queue.
 
-    `order` is the locked row; the same cancel_id again changes nothing.
+    `order` is the locked row; the same cancel_id again changes nothing. `stopped`: no node ships
+    any of it, whatever other lines of the order have come to.
 
     Raises:
         NotCancellable: it is not open any more, or a line has fewer units left.
@@ -50,7 +105,8 @@ async def cancel_confirmed(
     known = await tx.fetchrow(SQL["cancel"], claim.order_id, claim.cancel_id)
     if known is not None:
         return CancelResult(order["state"], order["payable"], order["currency"])
-    if order["state"] != "open" or order["fulfilment_state"] not in {"unrouted", "routed"}:
+    free = stopped or order["fulfilment_state"] in {"unrouted", "routed"}
+    if order["state"] != OPEN or not free:
         raise NotCancellable(f"the order is {order['state']}, {order['fulfilment_state']}")
     lines = await tx.fetch(SQL["order_lines"], claim.order_id)
     cut = _cut(claim, lines)

@@ -20,7 +20,7 @@ from engine.kernel.errors import (
 from engine.kernel.types import OrderId
 from engine.orders import rules
 from engine.orders.service.access import FOLD_POLL_S, FOLD_WAIT_S, Access, Seen
-from engine.orders.service.cancelling import CancelResult, cancel_confirmed, is_pending
+from engine.orders.service.cancelling import CancelResult, cancel_or_stop, is_pending
 from engine.orders.service.recorded import note, receive
 from engine.orders.store import SQL
 from engine.orders.types import EventRow
@@ -79,9 +79,12 @@ class Orders:
     async def cancel(self, principal: Principal, claim: ReleaseClaim) -> CancelResult:
         """Cancel an order or lines of it; the same cancel_id again changes nothing.
 
+        What nodes have is asked to be stopped: its state is then "requested", and the answer comes
+        as an event.
+
         Raises:
             NotFound: no such order for this key.
-            NotCancellable: it is not open any more, or a line has fewer units left.
+            NotCancellable: it is not open any more, a line has fewer units left, or it has left.
             WrongCall: a marketplace sold it, and tells of its end itself.
             Closed: the cell is closed and the order unpaid; nothing was cancelled.
         """
@@ -148,7 +151,7 @@ class Orders:
             async with self._pool.acquire() as connection, connection.transaction():
                 order = await connection.fetchrow(SQL["lock_order"], claim.order_id)
                 if order is not None and not is_pending(order):
-                    return await cancel_confirmed(connection, order, claim, self._clock.now_ms())
+                    return await cancel_or_stop(connection, order, claim, self._clock.now_ms())
             if self._clock.monotonic() > deadline:
                 raise OutcomeUnknown("the order is paid but not recorded yet; nothing was done")
             await asyncio.sleep(FOLD_POLL_S)

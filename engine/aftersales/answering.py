@@ -1,0 +1,64 @@
+"""What follows from the answer to a stop, in the transaction that gives it.
+
+Whoever reports what a node said (`engine.shipments.service.report`) calls `act` with each stop that
+got its answer by it; the order's row is locked by then. A stop that was answered when it was asked
+for was acted on by who asked.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from engine.aftersales import rules, store
+from engine.aftersales.service import settle, to_cut
+from engine.infra.postgres import Connection
+from engine.kernel.errors import NotCancellable
+from engine.kernel.types import OrderId
+from engine.orders.service import cancel_confirmed, note
+from engine.orders.types import EventRow
+from engine.reservation.types import ReleaseClaim
+from engine.shipments.types.stops import Stop
+
+
+async def act(tx: Connection, stops: Iterable[Stop], now_ms: int) -> None:
+    """Cancel, or cut what was refunded, where it was stopped; else say that it was refused."""
+    for stop in stops:
+        match stop.cause:
+            case "cancel":
+                await _cancel(tx, stop, now_ms)
+            case "refund":
+                await _refund(tx, stop, now_ms)
+            case "address" | "manual":
+                pass
+
+
+async def _cancel(tx: Connection, stop: Stop, now_ms: int) -> None:
+    why = "it has left, or is too far to be stopped"
+    if stop.answer == "stopped":
+        order = await store.lock(tx, OrderId(stop.order_id))
+        assert order is not None, "it was recorded before, and no order is ever deleted"
+        lines = tuple((n, units) for n, units in stop.detail["lines"])
+        claim = ReleaseClaim(
+            OrderId(stop.order_id), stop.cause_id, stop.detail["kind"], stop.detail["reason"],
+            stop.actor, lines,
+        )  # fmt: skip
+        try:
+            await cancel_confirmed(tx, order, claim, now_ms, stopped=True)
+        except NotCancellable as refused:
+            why = refused.detail  # a refund took the units meanwhile
+        else:
+            return
+    data: dict[str, Any] = {"cancel_id": stop.cause_id, "answer": stop.answer, "reason": why}
+    await note(tx, [EventRow(now_ms, "order.cancel_refused", stop.order_id, "", stop.actor, data)])
+
+
+async def _refund(tx: Connection, stop: Stop, now_ms: int) -> None:
+    """Cut the units of a refund that is done; of one that is not yet, the block stays."""
+    order_id = OrderId(stop.order_id)
+    refund = await store.refund(tx, order_id, stop.detail["refund_id"])
+    if stop.answer != "stopped" or refund is None or refund.state != "done":
+        return
+    order = await store.lock(tx, order_id)
+    assert order is not None, "it was recorded before, and no order is ever deleted"
+    found = await store.standing(tx, order)
+    cut = () if found.version else rules.units_left_to_cut(found, refund)
+    await settle(tx, order, found, to_cut(refund, stop.actor, cut), now_ms, stopped=True)
