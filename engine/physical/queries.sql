@@ -245,7 +245,9 @@ WHERE b.key_id = w.key_id
 RETURNING k.sku;
 
 -- name: share_balances
--- $1 key_ids, each once, then what is added to each
+-- $1 key_ids, each once, then what is added to each. `rings`: what may be sold of the key and what was
+-- ever assigned of it are another sum now, so pools are; what a node is given only goes from one to
+-- the other.
 UPDATE stock_balances AS b
 SET
   committed = b.committed + w.committed, handed_over = b.handed_over + w.handed_over,
@@ -256,7 +258,10 @@ FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]
   AS w (key_id, committed, handed_over, shipped, shipped_since, accepted_then)
 JOIN stock_keys AS k ON k.key_id = w.key_id
 WHERE b.key_id = w.key_id
-RETURNING k.sku;
+RETURNING
+  k.sku,
+  w.shipped - w.shipped_since + CASE WHEN b.basis = 'available' THEN w.accepted_then ELSE 0 END
+  <> 0 AS rings;
 
 -- name: insert_movements
 -- $1 tenant, $2 reference, $3 kind, $4 reason, $5 actor, then per line $6 key_id, $7 n, $8 quantity,

@@ -2,7 +2,8 @@
 
 Every writer takes its locks in one order: its report, scopes, new keys, then balances by key_id.
 So no two of them wait for each other, and what a balance is made of is read after it is locked.
-Each change of a balance says so to whoever plans what may be sold, in the same transaction.
+Each change of what may be sold, or of what was ever assigned, says so to whoever plans pools, in
+the same transaction; units that only go from the one to the other change no pool.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -66,6 +67,7 @@ async def key_ids(tx: Connection, tenant: Tenant, keys: Collection[Key]) -> dict
         await tx.execute(SQL["share_scopes"], tenant, *_split(scopes, 2))
         await tx.execute(SQL["make_keys"], tenant, *_split(missing, 5))
         found |= await find_ids(tx, tenant, missing)
+        await publishing.changed(tx, tenant, (key.sku for key in missing))
     return found
 
 
@@ -175,12 +177,16 @@ async def record(tx: Connection, tenant: Tenant, told: Told, moves: Sequence[Mov
 
 
 async def add(tx: Connection, tenant: Tenant, shares: Mapping[int, Share]) -> None:
-    """Change locked balances by what assignments add to them."""
+    """Change locked balances by what assignments add to them.
+
+    Units that are given, accepted, shipped or cancelled are mostly the same sum of what may be sold
+    and what was ever assigned, of which pools are made: nothing is planned anew for them.
+    """
     changed = {key_id: share for key_id, share in shares.items() if any(share)}
     if changed:
         columns = _split(list(changed.values()), 5)
         rows = await tx.fetch(SQL["share_balances"], list(changed), *columns)
-        await publishing.changed(tx, tenant, (row["sku"] for row in rows))
+        await publishing.changed(tx, tenant, (row["sku"] for row in rows if row["rings"]))
 
 
 def _split(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:

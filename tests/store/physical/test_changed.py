@@ -23,11 +23,34 @@ async def test_each_change_of_a_balance_names_its_sku(place, changed):
     assert await changed() == [("main", "A")]
     await place.count(5, ("A", 12), ("B", 3))
     assert await changed() == [("main", "A"), ("main", "B")]
+
+
+async def test_what_only_goes_to_a_node_changes_no_pool(place, changed):
+    """What may be sold of it and what was ever assigned, of which pools are made, is one sum."""
+    await place.count(5, ("A", 12))
+    await changed()
     name = await place.assign("o-1", 2)
-    assert await changed() == [("main", "A")]
     for minute, verb in enumerate(("accept", "ship"), start=6):
         await place.note(verb, minute, name)
-        assert await changed() == [("main", "A")]
+        assert await changed() == []
+    other = await place.assign("o-2", 2)
+    await place.note("accept", 6, other)
+    await place.note("cancel", 7, other)
+    assert await changed() == []
+
+
+async def test_what_a_count_knew_of_before_we_did_does(place, changed):
+    """It left before the count, which did not see it any more: nothing on hand goes for it."""
+    name = await place.assign("o-1", 2)
+    await place.count(9, ("A", 12))
+    await changed()
+    await place.note("ship", 6, name)
+    assert await changed() == [("main", "A")]
+
+
+async def test_the_first_word_of_a_sku_does(place, changed):
+    await place.assign("o-1", 2)
+    assert await changed() == [("main", "A")], "it was declared, and is counted from now on"
 
 
 async def test_what_changes_nothing_names_nothing(place, changed):
