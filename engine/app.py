@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 
 from engine import worker
 from engine.aftersales import api as aftersales
+from engine.aftersales.addresses import Addresses
 from engine.aftersales.service import Aftersales
 from engine.alerts import api as alerts
 from engine.assurance import api as assurance
@@ -68,6 +69,7 @@ from engine.reservation import api as reservation
 from engine.reservation.recorded import Recorded
 from engine.reservation.service import Reservations
 from engine.settings import Settings
+from engine.shipments import api as shipments
 from engine.snapshots import api as snapshots
 from engine.worker import Loop
 
@@ -88,6 +90,7 @@ _SLICES: Final = (
     alerts,
     reservation,
     snapshots,
+    shipments,
     orders,
     aftersales,
     assurance,
@@ -346,6 +349,7 @@ async def build_api(process: Runtime) -> tuple[web.Application, list[Loop], Rest
     application[reservation.RECORDED] = recorded
     application[orders.ORDERS] = Orders(reservations, pool, clock, settings.cell)
     application[reservation.RECALL] = lambda claim: recall(pool, claim)
+    application[aftersales.ADDRESSES] = Addresses(reservations, pool, clock, settings.cell)
     application[aftersales.AFTERSALES] = Aftersales(reservations, pool, clock, settings.cell)
     application[snapshots.RECALL_HOLDS] = lambda order_ids: recall_holds(pool, order_ids)
     application[orders.READER] = Reader(reservations, pool)

@@ -99,6 +99,7 @@ class Settings:
     log_keep_seconds: int = _setting(60, _whole(0, 86_400))
     drain_seconds: int = _setting(10, _whole(0, 3_600))
     move_seconds: int = _setting(120, _whole(1, 86_400))
+    stop_seconds: int = _setting(21_600, _whole(1, 604_800))
     log_level: LogLevel = _setting("info", _one_of("debug", "info", "warning", "error"))
     tenant: str = _setting("main", _name)
     valkey_maxmemory_mb: int = _setting(1_024, _whole(16, 1_048_576))

@@ -4,8 +4,8 @@ recorder   folds the cell's log into Postgres
 sweeper    expires due holds and forgets old ones
 keeper     opens the cell when it is certain
 publisher  brings campaigns, policies and channels to the cell
-settler    carries out what waited: payments received while closed, units on their way back; forgets
-           the lines of old answers about stock
+settler    carries out what waited: payments received while closed, units on their way back; answers
+           stops that no node answers; forgets the lines of old answers about stock
 rebalancer lends units from slow to fast shops, where a campaign says so; of several, one at a time
 shelver    keeps what marketplaces are to show, and moves units out of their pools
 reconciler compares cell, Postgres, documents and ledger all the time; one a cell is active
@@ -18,6 +18,7 @@ from typing import Final
 
 import structlog
 
+from engine.aftersales.answering import settle_stops
 from engine.alerts.consumer import watcher
 from engine.assurance.keeper import Keeper
 from engine.assurance.reconciling.reconciler import Reconciler
@@ -37,6 +38,7 @@ from engine.reservation import service as reservation
 from engine.reservation.service import Reservations
 
 _SETTLE_INTERVAL_S: Final = 0.2
+_STOPS_EVERY: Final = 25  # settlements, about 5 s
 _PRUNE_EVERY: Final = 300  # sweeps or settlements, about a minute
 _AWAY: Final[tuple[type[Exception], ...]] = (EngineError, *UNAVAILABLE)
 _logger: Final = structlog.get_logger()
@@ -117,6 +119,9 @@ async def settle(process: Runtime, cell: Cell) -> None:
                 await orders.give_back(cell, process.pool)
                 await orders.release_duplicates(cell, process.pool)
                 turn += 1
+                if turn % _STOPS_EVERY == 0:
+                    wait_s = process.settings.stop_seconds
+                    await settle_stops(process.pool, process.clock, wait_s)
                 if behind or turn % _PRUNE_EVERY == 0:
                     forgotten = await movements.forget(process.pool, process.clock)
                     behind = forgotten == movements.FORGOTTEN_PER_CALL_MAX

@@ -6,16 +6,19 @@ for was acted on by who asked.
 """
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
-from engine.aftersales import rules, store
+from engine.aftersales import addresses, rules, store
 from engine.aftersales.service import settle, to_cut
-from engine.infra.postgres import Connection
+from engine.infra.postgres import Connection, Pool
+from engine.kernel.clock import Clock, instant
 from engine.kernel.errors import NotCancellable
 from engine.kernel.types import OrderId
 from engine.orders.service import cancel_confirmed, note
 from engine.orders.types import EventRow
 from engine.reservation.types import ReleaseClaim
+from engine.shipments.service import ask_for_ended, give_up
 from engine.shipments.types.stops import Stop
 
 
@@ -27,8 +30,26 @@ async def act(tx: Connection, stops: Iterable[Stop], now_ms: int) -> None:
                 await _cancel(tx, stop, now_ms)
             case "refund":
                 await _refund(tx, stop, now_ms)
-            case "address" | "manual":
-                pass
+            case "address":
+                await addresses.answer(tx, stop, now_ms)
+            case "manual":
+                pass  # who asked reads the answer
+
+
+async def settle_stops(pool: Pool, clock: Clock, within_s: int) -> int:
+    """Ask for stops that nobody else asks for, and answer those that no node answered in time.
+
+    Returns how many it gave up; `not_stopped` is the answer that is always safe.
+    """
+    now_ms = clock.now_ms()
+    asked = True
+    while asked:  # an order a transaction, as locks are taken orders first
+        async with pool.acquire() as tx, tx.transaction():
+            asked = await ask_for_ended(tx, instant(now_ms)) is not None
+    async with pool.acquire() as tx, tx.transaction():
+        late = await give_up(tx, instant(now_ms), timedelta(seconds=within_s))
+        await act(tx, late, now_ms)
+    return len(late)
 
 
 async def _cancel(tx: Connection, stop: Stop, now_ms: int) -> None:

@@ -1,16 +1,21 @@
-"""Blocks and refunds over HTTP."""
+"""Blocks, refunds and changes of address over HTTP."""
 
 from collections.abc import Sequence
 from typing import Final
 
 import asyncpg
+import msgspec
 from aiohttp import web
 
+from engine.aftersales.addresses import Addresses
 from engine.aftersales.service import Aftersales
 from engine.aftersales.types import (
     CODES,
     REASON_LENGTH_MAX,
     SETTABLE,
+    AddressChange,
+    AddressIn,
+    AddressView,
     Block,
     BlockIn,
     Refund,
@@ -28,15 +33,18 @@ from engine.kernel.errors import (
     IdempotencyConflict,
     InConflict,
     NotCancellable,
+    NotChangeable,
     NotFound,
     OutcomeUnknown,
     WrongAmount,
+    WrongCall,
 )
 from engine.kernel.ids import line_id
 from engine.kernel.types import OrderId
 from engine.orders.views import BlockView
 from engine.reservation.rules import line_number
 
+ADDRESSES: Final = web.AppKey("addresses", Addresses)
 AFTERSALES: Final = web.AppKey("aftersales", Aftersales)
 
 
@@ -48,6 +56,7 @@ class Blocks(codec.Answer, frozen=True):
 
 _READ: Final = "orders:read"
 _WRITE: Final = "orders:write"
+_decode_address: Final = codec.Decoder(AddressIn)
 _decode_block: Final = codec.Decoder(BlockIn)
 _decode_refund: Final = codec.Decoder(RefundIn)
 
@@ -107,6 +116,21 @@ async def post_refund(request: web.Request) -> web.Response:
     return json_response(_refund(booked))
 
 
+async def post_address(request: web.Request) -> web.Response:
+    """Change where an order is to go; 202 when nodes have to be asked."""
+    principal = await principal_of(request, _WRITE)
+    order_id = OrderId(path_id(request, "order_id"))
+    told = await body_of(request, _decode_address, limits.ORDER_BYTES_MAX)
+    codec.identifier(told.change_id, "/change_id")
+    ship_to = {name: text for name, text in msgspec.structs.asdict(told.ship_to).items() if text}
+    for name, text in ship_to.items():
+        codec.plain_text(str(text), f"/ship_to/{name}", limits.ORDER_BYTES_MAX)
+    change = AddressChange(order_id, told.change_id, ship_to)
+    found = await request.app[ADDRESSES].change(principal, change)
+    view = AddressView(order_id, told.change_id, found.state, found.revision, found.stop_id)
+    return json_response(view, status=202 if found.stop_id else 200)
+
+
 def _lines(order_id: OrderId, told: RefundIn) -> tuple[tuple[int, int], ...]:
     units: dict[int, int] = {}
     for n, line in enumerate(told.lines):
@@ -141,6 +165,7 @@ def routes() -> list[web.RouteDef]:
         web.post("/v1/orders/{order_id}/blocks", post_block),
         web.delete("/v1/orders/{order_id}/blocks/{code}", delete_block),
         web.post("/v1/orders/{order_id}/refunds", post_refund),
+        web.post("/v1/orders/{order_id}/address", post_address),
     ]
 
 
@@ -184,6 +209,17 @@ OPERATIONS: Final[list[Operation]] = [
         problems=[
             NotFound, WrongAmount, IdempotencyConflict, InConflict, NotCancellable, Closed,
             OutcomeUnknown,
+        ],
+    ),
+    operation(
+        "POST",
+        "/v1/orders/{order_id}/address",
+        "Change where an order is to go",
+        _WRITE,
+        request=AddressIn,
+        responses={200: AddressView, 202: AddressView},
+        problems=[
+            NotFound, IdempotencyConflict, NotChangeable, WrongCall, Closed, OutcomeUnknown,
         ],
     ),
 ]  # fmt: skip

@@ -59,6 +59,9 @@ SET state = excluded.state, actor = excluded.actor, updated_at = now();
 -- name: settle_order
 UPDATE orders SET payment_state = $2, attention = $3 WHERE order_id = $1;
 
+-- name: ship_to
+SELECT document -> 'ship_to' FROM orders WHERE order_id = $1;
+
 -- name: block
 SELECT code, line_id, reason, since, until, by
 FROM blocks

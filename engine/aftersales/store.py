@@ -1,7 +1,7 @@
 """Refunds and blocks in Postgres; nothing here commits."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 
@@ -67,6 +67,13 @@ async def save(tx: Connection, one: Refund, actor: str) -> None:
 async def settle(tx: Connection, order_id: OrderId, payment_state: str, attention: str) -> None:
     """Write what an order's money has become."""
     await tx.execute(SQL["settle_order"], order_id, payment_state, attention)
+
+
+async def ship_to(tx: Connection, order_id: OrderId) -> dict[str, Any]:
+    """Return where an order was to go when it came; empty when it did not say."""
+    told = await tx.fetchval(SQL["ship_to"], order_id)
+    found: dict[str, Any] = codec.decode_json(told) if told else {}
+    return found or {}
 
 
 async def block(

@@ -3,17 +3,19 @@
 from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 
 from engine.kernel import codec, limits
 from engine.kernel.types import OrderId
+from engine.reservation.types import ShipTo
 
 REFUNDS_PER_ORDER_MAX: Final = 200  # a marketplace has one a line, and some are asked for twice
 REASON_LENGTH_MAX: Final = 512
 
 REFUND_REQUESTED: Final = "refund_requested"
+ADDRESS_CHANGE: Final = "address_change"
 # A marketplace gave the money back; which units it means, its next snapshot says.
 WAITS_FOR_SNAPSHOT: Final = "refunded there: waits for the snapshot that says so"
 
@@ -60,6 +62,23 @@ class RefundIn(codec.Wire, frozen=True):
     )
 
 
+class AddressIn(codec.Wire, frozen=True):
+    """Where an order is to go from now on, whole."""
+
+    change_id: codec.Identifier
+    ship_to: ShipTo
+
+
+class AddressView(codec.Answer, frozen=True):
+    """What became of a change: `changed`, or `requested` until the stop of that id is answered."""
+
+    order_id: str
+    change_id: str
+    state: str
+    revision: int
+    stop_id: str
+
+
 class RefundView(codec.Answer, frozen=True):
     """A refund as it is recorded."""
 
@@ -81,6 +100,14 @@ class Refund(NamedTuple):
     amount: int
     currency: str
     lines: tuple[tuple[int, int], ...]
+
+
+class AddressChange(NamedTuple):
+    """A change of where an order is to go; `ship_to` as it was told."""
+
+    order_id: OrderId
+    change_id: str
+    ship_to: dict[str, Any]
 
 
 class Block(NamedTuple):

@@ -46,6 +46,7 @@ def lines(certificate: Certificate) -> list[str]:
         *faults,
         f"oversold by us: {certificate.oversold_by_us}",
         f"sold by channels beyond stock: {certificate.sold_beyond_stock}",
+        f"shipped after stop: {certificate.shipped_after_stop}",
         rules.verdict(certificate),
     ]
 

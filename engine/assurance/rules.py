@@ -133,6 +133,8 @@ def count_faults(found: Mapping[str, int]) -> Iterable[str]:
         yield f"{found['applied_without_paid']} payments are applied to orders that are not paid"
     if found["owed_to_nobody"]:
         yield f"{found['owed_to_nobody']} pools owe other units than their orders lack"
+    if found["shipped_after_stop"]:
+        yield f"{found['shipped_after_stop']} shipments left after a stop was granted"
 
 
 def verdict(certificate: Certificate) -> str:

@@ -58,6 +58,7 @@ class Certificate(codec.Answer, frozen=True):
     sold_beyond_stock: int
     dead_letters: int
     faults: list[str]
+    shipped_after_stop: int = 0
 
     @property
     def holds(self) -> bool:

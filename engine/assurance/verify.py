@@ -13,6 +13,7 @@ from engine.infra.postgres import Connection, Pool
 from engine.kernel.clock import Clock
 from engine.kernel.errors import NotFound, OutcomeUnknown
 from engine.kernel.ids import token
+from engine.shipments.service import shipped_after_stop
 
 _POLL_S: Final = 0.05
 _READ_WITHIN_S: Final = 300.0  # one statement over all that was ever recorded
@@ -80,7 +81,11 @@ async def _read(db: Connection, cell: str, checkpoint_id: str) -> Certificate:
     ]  # fmt: skip
     if not rows and not counts["orders"]:
         raise NotFound("nothing to certify: no pool was granted and no order recorded yet")
-    numbers = {**counts, "accepted": at["accepted"], "recorded_then": at["recorded"]}
+    late = await shipped_after_stop(db)
+    numbers = {
+        **counts, "accepted": at["accepted"], "recorded_then": at["recorded"],
+        "shipped_after_stop": late,
+    }  # fmt: skip
     faults = [*rules.count_faults(numbers)]
     for row in rows:
         pool = pools.get(row.pool_id, _NOTHING)
@@ -100,6 +105,7 @@ async def _read(db: Connection, cell: str, checkpoint_id: str) -> Certificate:
         sold_beyond_stock=sum(row.recorded.owed for row in rows if row.recorded),
         dead_letters=counts["dead_letters"],
         faults=faults,
+        shipped_after_stop=late,
     )
 
 

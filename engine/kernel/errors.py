@@ -153,6 +153,12 @@ class NotCancellable(EngineError):
     code, status = "not_cancellable", 409
 
 
+class NotChangeable(EngineError):
+    """The order's address can no longer be changed."""
+
+    code, status = "not_changeable", 409
+
+
 class Overloaded(EngineError):
     """A bound was reached; try again after the time in Retry-After."""
 

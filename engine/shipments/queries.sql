@@ -16,7 +16,9 @@ SELECT EXISTS (
 );
 
 -- name: set_progress
-UPDATE orders SET fulfilment_state = $2 WHERE order_id = $1 AND fulfilment_state <> $2;
+UPDATE orders AS o SET fulfilment_state = u.progress
+FROM unnest($1::text[], $2::text[]) AS u (order_id, progress)
+WHERE o.order_id = u.order_id;
 
 -- name: orders_of
 -- $1 consignment_id: whose orders' goods are in it
@@ -44,6 +46,50 @@ FROM shipments
 WHERE order_id = any($1::text[])
 ORDER BY shipment_id;
 
+-- name: shown
+-- $1 tenant, $2 channel, $3 shipment_id, $4 order_id, $5 node, $6 state, $7 carrier, $8 promised to
+-- leave before, $9 after this id, $10 how many; empty texts and NULL do not filter
+SELECT
+  s.shipment_id, s.order_id, s.consignment_id, s.node, s.attempt, s.mode, s.state, s.state_at,
+  s.reason, s.service, s.quote, s.currency, s.promised_ship_by, s.promised_deliver_by, s.wms_ref,
+  s.told_at, s.lines
+FROM shipments AS s
+WHERE
+  s.tenant = $1
+  AND (
+    $2 = ''
+    OR EXISTS (SELECT FROM orders AS o WHERE o.order_id = s.order_id AND o.channel = $2)
+  )
+  AND ($3 = '' OR s.shipment_id = $3)
+  AND ($4 = '' OR s.order_id = $4)
+  AND ($5 = '' OR s.node = $5)
+  AND ($6 = '' OR s.state = $6)
+  AND (
+    $7 = ''
+    OR EXISTS (SELECT FROM parcels AS p WHERE p.shipment_id = s.shipment_id AND p.carrier = $7)
+  )
+  AND ($8::timestamptz IS NULL OR s.promised_ship_by < $8)
+  AND s.shipment_id > $9
+ORDER BY s.shipment_id
+LIMIT $10;
+
+-- name: parcels_of
+-- $1 shipment_ids
+SELECT
+  shipment_id, parcel_id, carrier, waybill, items, grams, serials, shipped_at, milestone,
+  milestone_at
+FROM parcels
+WHERE shipment_id = any($1::text[])
+ORDER BY parcel_id;
+
+-- name: stops_of
+-- $1 shipment_ids
+SELECT p.shipment_id, p.stop_id, t.cause, t.asked_at, p.answer, p.at
+FROM stop_parts AS p
+JOIN stops AS t ON t.stop_id = p.stop_id
+WHERE p.shipment_id = any($1::text[])
+ORDER BY t.asked_at, p.stop_id;
+
 -- name: has_live
 SELECT EXISTS (
   SELECT FROM shipments WHERE order_id = $1 AND state NOT IN ('cancelled', 'rejected')
@@ -59,6 +105,24 @@ GROUP BY order_id;
 -- name: next_attempts
 -- $1 order_id: by node
 SELECT node, max(attempt) + 1 AS attempt FROM shipments WHERE order_id = $1 GROUP BY node;
+
+-- name: plan_again
+-- $1 shipment_id, $2 that of the new one, $3 its attempt, $4 at; capacity that the old one had taken
+-- and not given back is the new one's.
+WITH handed_on AS (
+  UPDATE shipments SET capacity_back = true WHERE shipment_id = $1
+)
+INSERT INTO shipments (
+  shipment_id, tenant, order_id, node, attempt, consignment_id, mode, lines, service, card, quote,
+  currency, quoted_grams, promised_ship_by, promised_deliver_by, region, no_return, intercepts,
+  merge_hash, release_at, capacity, capacity_back, state, state_at
+)
+SELECT
+  $2, tenant, order_id, node, $3, $2, mode, lines, service, card, quote, currency, quoted_grams,
+  promised_ship_by, promised_deliver_by, region, no_return, intercepts, '', release_at, capacity,
+  capacity_back, 'planned', $4
+FROM shipments
+WHERE shipment_id = $1;
 
 -- name: set_state
 UPDATE shipments
@@ -150,6 +214,20 @@ RETURNING stop_id, order_id, cause, cause_id, lines, actor, shipments, answer, d
 -- name: overdue_stops
 -- $1 asked before: nobody answered
 SELECT stop_id, order_id FROM stops WHERE answer = '' AND asked_at < $1 ORDER BY asked_at LIMIT $2;
+
+-- name: ended
+-- An order of which this was asked is not asked again.
+SELECT s.order_id, s.tenant
+FROM shipments AS s
+JOIN orders AS o ON o.order_id = s.order_id
+WHERE
+  s.state IN ('planned', 'sending', 'unknown', 'sent', 'accepted', 'picked', 'packed')
+  AND o.state = 'cancelled'
+  AND NOT EXISTS (
+    SELECT FROM stops AS t
+    WHERE t.order_id = s.order_id AND t.cause = 'manual' AND t.cause_id = 'order_cancelled'
+  )
+LIMIT 1;
 
 -- name: stopped_here
 -- $1 shipment_id: whether `stopped` was ever said of it

@@ -14,8 +14,18 @@ import msgspec
 from engine.infra import queries
 from engine.infra.postgres import Connection, Pool
 from engine.kernel import codec
+from engine.kernel.clock import rfc3339, to_ms
+from engine.kernel.ids import line_id
 from engine.shipments.types.shipments import Line, Package, Planned, Shipment, Slot, Told
 from engine.shipments.types.stops import Address, AddressState, Ask, Part, Stop
+from engine.shipments.types.views import (
+    ItemShown,
+    LineShown,
+    ParcelShown,
+    ShipmentView,
+    StopShown,
+    Wanted,
+)
 
 SQL: Final = queries.load("engine.shipments")
 
@@ -116,9 +126,15 @@ async def insert(tx: Connection, planned: Sequence[Planned], at: datetime) -> No
     )  # fmt: skip
 
 
-async def set_progress(tx: Connection, order_id: str, progress: str) -> None:
-    """Write how far a locked order is."""
-    await tx.execute(SQL["set_progress"], order_id, progress)
+async def plan_again(tx: Connection, old: str, new: str, attempt: int, at: datetime) -> None:
+    """Write a shipment as one that is over was planned, under a new name and attempt."""
+    await tx.execute(SQL["plan_again"], old, new, attempt, at)
+
+
+async def set_progress(tx: Connection, progress: Mapping[str, str]) -> None:
+    """Write how far locked orders are."""
+    if progress:
+        await tx.execute(SQL["set_progress"], list(progress), list(progress.values()))
 
 
 async def move_on(tx: Connection, ids: Collection[str], state: str, at: datetime) -> None:
@@ -133,7 +149,7 @@ async def set_state(tx: Connection, one: Shipment, told: Collection[Told], at: d
         first[report.kind] = min(report.at, first.get(report.kind, report.at))
     await tx.execute(
         SQL["set_state"], one.shipment_id, one.state, at, one.reason,
-        _json({kind: first[kind] for kind in sorted(first)}), one.wms_ref,
+        _json({kind: _moment(first[kind]) for kind in sorted(first)}), one.wms_ref,
     )  # fmt: skip
 
 
@@ -216,6 +232,29 @@ async def overdue(db: "Connection | Pool", before: datetime, limit: int) -> list
     return [(row["stop_id"], row["order_id"]) for row in rows]
 
 
+async def shown(db: "Connection | Pool", wanted: Wanted) -> list[ShipmentView]:
+    """Return shipments as they are shown, by id."""
+    rows = await db.fetch(SQL["shown"], *wanted)
+    ids = [row["shipment_id"] for row in rows]
+    parcels: dict[str, list[ParcelShown]] = {one: [] for one in ids}
+    for row in await db.fetch(SQL["parcels_of"], ids):
+        parcels[row["shipment_id"]].append(_parcel_shown(row))
+    stops: dict[str, list[StopShown]] = {one: [] for one in ids}
+    for row in await db.fetch(SQL["stops_of"], ids):
+        shown_ = StopShown(
+            row["stop_id"], row["cause"], _moment(row["asked_at"]), row["answer"],
+            _or_none(row["at"]),
+        )  # fmt: skip
+        stops[row["shipment_id"]].append(shown_)
+    return [_view(row, parcels[row["shipment_id"]], stops[row["shipment_id"]]) for row in rows]
+
+
+async def ended(tx: Connection) -> tuple[str, str] | None:
+    """Return (tenant, order) of a cancelled order with shipments that nobody asked to stop."""
+    row = await tx.fetchrow(SQL["ended"])
+    return None if row is None else (row["tenant"], row["order_id"])
+
+
 async def was_stopped(tx: Connection, shipment_id: str) -> bool:
     """Whether `stopped` was ever said of a shipment."""
     return bool(await tx.fetchval(SQL["stopped_here"], shipment_id))
@@ -281,6 +320,37 @@ async def write_events(tx: Connection, events: Sequence[Event], at: datetime) ->
                 (at, one.kind, one.order_id, "", one.actor, _json(one.data)) for one in events
             ],
         )
+
+
+def _view(row: asyncpg.Record, parcels: list[ParcelShown], stops: list[StopShown]) -> ShipmentView:
+    lines = [Line(*one) for one in codec.decode_json(row["lines"])]
+    quote = None if row["quote"] is None else codec.Money(row["quote"], row["currency"])
+    return ShipmentView(
+        row["shipment_id"], row["order_id"], row["consignment_id"], row["node"], row["attempt"],
+        row["mode"], row["state"], _moment(row["state_at"]), row["reason"], row["service"], quote,
+        _or_none(row["promised_ship_by"]), _or_none(row["promised_deliver_by"]), row["wms_ref"],
+        codec.decode_json(row["told_at"]),
+        [LineShown(line_id(row["order_id"], one.line_no), one.sku, one.units) for one in lines],
+        parcels, stops,
+    )  # fmt: skip
+
+
+def _parcel_shown(row: asyncpg.Record) -> ParcelShown:
+    order_id = row["shipment_id"].rpartition("-s")[0]
+    items = [ItemShown(line_id(order_id, n), units) for n, units in codec.decode_json(row["items"])]
+    return ParcelShown(
+        row["parcel_id"], row["carrier"], row["waybill"], items, row["grams"],
+        codec.decode_json(row["serials"]), _moment(row["shipped_at"]), row["milestone"],
+        _or_none(row["milestone_at"]),
+    )  # fmt: skip
+
+
+def _moment(at: datetime) -> str:
+    return rfc3339(to_ms(at))
+
+
+def _or_none(at: datetime | None) -> str | None:
+    return None if at is None else _moment(at)
 
 
 def _json(value: object) -> str:

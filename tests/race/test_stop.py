@@ -1,5 +1,6 @@
 """Whoever asks for a stop gets one answer, and nothing leaves after `stopped`; with controls."""
 
+import asyncio
 import contextlib
 
 import asyncpg
@@ -9,7 +10,9 @@ from engine.shipments import service, store
 from engine.shipments.rules import calls
 from engine.shipments.service import sending
 from engine.shipments.types.shipments import Told
-from tests.race.stopping import BLOCKED, Call, NoEnd, Race, calling
+from engine.shipments.types.stops import Ask
+from tests.race.stopping import BLOCKED, LINES, ORDER, Call, NoEnd, Race, calling
+from tests.race.test_physical import waits
 
 CI, LONG = 300, 10_000
 TOTALS = """
@@ -52,7 +55,7 @@ async def check(db, race):
         "SELECT data ->> 'stop_id' AS stop_id, data ->> 'answer' AS answer FROM events"
         " WHERE order_id = $1 AND kind = 'order.stop_answered'", race.order_id
     )  # fmt: skip
-    assert len(told) == len({row["stop_id"] for row in told}), where
+    assert sorted(row["stop_id"] for row in told) == sorted(race.asked), where
     for row in told:
         assert race.answers[row["stop_id"]][0][0] == row["answer"], where
     rows = await db.fetch("SELECT * FROM shipments WHERE order_id = $1", race.order_id)
@@ -147,3 +150,49 @@ async def test_control_a_block_is_looked_at_under_the_lock(db, monkeypatch):
 async def test_control_a_house_that_lies_is_found_out(db):
     assert await first_loss(db, range(CI), lies=True, no_return="shipped") is not None
     assert await service.shipped_after_stop(db) > 0
+
+
+@pytest.fixture
+async def other(database_url):
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+async def beside(first, second, db, pg):
+    """Run `second` while `first` is not committed; return what both came to."""
+    async with asyncio.TaskGroup() as tasks:
+        begun = db.transaction()
+        await begun.start()
+        found = await first(db)
+        task = tasks.create_task(second())
+        await waits(pg)  # they meet at the order's row
+        await begun.commit()
+    return found, task.result()
+
+
+@pytest.mark.parametrize("stop_first", [True, False])
+async def test_a_stop_and_a_shipper_at_once_are_one_after_the_other(db, other, pg, stop_first):
+    race = Race(db, 0)
+    await db.execute(ORDER, race.order_id)
+    await race.plan(LINES)
+    (code,) = race.codes
+    wanted = Ask("main", race.order_id, "cancel", "c", (), "asker", {})
+
+    async def stop(tx):
+        return (await service.ask(tx, wanted, race.now())).stop.answer
+
+    async def ship(tx):
+        begun = await service.begin(tx, code, race.now())
+        return begun.call or begun.why
+
+    async def on_other(verb):
+        async with other.transaction():
+            return await verb(other)
+
+    if stop_first:
+        answer, called = await beside(stop, lambda: on_other(ship), db, pg)
+        assert (answer, called) == ("stopped", "gone")
+    else:
+        called, answer = await beside(ship, lambda: on_other(stop), db, pg)
+        assert (called, answer) == ("create", "")

@@ -62,6 +62,28 @@ async def assign(tx: Connection, tenant: Tenant, wanted: Sequence[Wanted], at: d
     await _add(tx, tenant, locked, {}, new)
 
 
+async def again(
+    tx: Connection, tenant: Tenant, renewed: Mapping[Assignment, Assignment], at: datetime
+) -> None:
+    """Give the units of assignments, by their names, to the same nodes once more, by new names.
+
+    The same again changes nothing.
+
+    Raises:
+        NotFound: there is no such assignment.
+    """
+    found = await store.find(tx, tenant, renewed)
+    if missing := [name for name in renewed if name not in found]:
+        raise NotFound("there is no such assignment", assignment=list(missing[0]))
+    locked = await balances.lock(tx, [one.key_id for one in found.values()])
+    given = [
+        Given(new, found[old].key_id, Assigned(found[old].state.units))
+        for old, new in renewed.items()
+    ]
+    added = {one.name: one for one in await store.insert(tx, tenant, given, at)}
+    await _add(tx, tenant, locked, {}, added)
+
+
 async def accept(
     tx: Connection, tenant: Tenant, names: Sequence[Assignment], at: datetime
 ) -> dict[Assignment, Assigned]:

@@ -5,16 +5,25 @@ from engine.shipments.service.planning import (
     next_attempts,
     next_numbers,
     plan,
+    plan_again,
 )
 from engine.shipments.service.reporting import Outcome, report, report_consignment
 from engine.shipments.service.sending import Begun, begin, outcome_unknown
-from engine.shipments.service.stopping import Asked, ask, give_up, has_live, shipped_after_stop
+from engine.shipments.service.stopping import (
+    Asked,
+    ask,
+    ask_for_ended,
+    give_up,
+    has_live,
+    shipped_after_stop,
+)
 
 __all__ = [
     "Asked",
     "Begun",
     "Outcome",
     "ask",
+    "ask_for_ended",
     "begin",
     "capacity_to_give_back",
     "give_up",
@@ -23,6 +32,7 @@ __all__ = [
     "next_numbers",
     "outcome_unknown",
     "plan",
+    "plan_again",
     "report",
     "report_consignment",
     "shipped_after_stop",

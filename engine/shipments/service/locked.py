@@ -32,10 +32,12 @@ async def follow(tx: Connection, orders: Mapping[str, store.Order]) -> None:
     found: dict[str, list[Shipment]] = {order_id: [] for order_id in orders}
     for one in await store.shipments_of(tx, orders):
         found[one.order_id].append(one)
-    for order_id, order in orders.items():
-        now = progress(order.progress, found[order_id], order.wanted)
-        if now != order.progress:
-            await store.set_progress(tx, order_id, now)
+    now = {
+        order_id: progress(order.progress, found[order_id], order.wanted)
+        for order_id, order in orders.items()
+    }
+    changed = {name: to for name, to in now.items() if to != orders[name].progress}
+    await store.set_progress(tx, changed)
 
 
 def bound(one: Shipment) -> list[tuple[Line, Assignment]]:

@@ -4,8 +4,11 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from engine.infra.postgres import Connection
+from engine.kernel.types import Tenant
+from engine.physical.service import assignments
+from engine.physical.types.facts import Assignment
 from engine.shipments import store
-from engine.shipments.service.locked import follow
+from engine.shipments.service.locked import follow, lock, names
 from engine.shipments.types.shipments import Planned, Slot
 
 
@@ -29,6 +32,27 @@ async def plan(tx: Connection, planned: Sequence[Planned], at: datetime) -> None
     orders = await store.lock_orders(tx, {one.order_id for one in planned})
     await store.insert(tx, planned, at)
     await follow(tx, orders)
+
+
+async def plan_again(tx: Connection, order_id: str, ids: Collection[str], now: datetime) -> None:
+    """Plan cancelled shipments of a locked order once more: same node, service, units, promise.
+
+    To be called in the transaction that cancelled them, so that nobody took their units meanwhile.
+    """
+    locked = await lock(tx, [order_id])
+    n = (await store.next_numbers(tx, [order_id]))[order_id]
+    attempts = await store.next_attempts(tx, order_id)
+    renewed: dict[Assignment, Assignment] = {}
+    for one in (locked.shipments[name] for name in sorted(ids)):
+        if one.state != "cancelled":
+            continue  # a node that rejected it is not asked again
+        attempt = attempts[one.node]
+        await store.plan_again(tx, one.shipment_id, f"{order_id}-s{n}", attempt, now)
+        renewed |= {name: name._replace(attempt=attempt) for name in names([one])}
+        n, attempts[one.node] = n + 1, attempt + 1
+    if renewed:
+        await assignments.again(tx, Tenant(locked.orders[order_id].tenant), renewed, now)
+    await follow(tx, locked.orders)
 
 
 async def capacity_to_give_back(tx: Connection, limit: int) -> list[tuple[str, Slot]]:

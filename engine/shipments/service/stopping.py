@@ -17,7 +17,7 @@ from engine.shipments.service.reporting import answer_event
 from engine.shipments.types.shipments import Shipment
 from engine.shipments.types.stops import Ask, Part, Stop
 
-_GIVEN_UP_AT_ONCE: Final = 100
+_AT_ONCE: Final = 100
 _NO: Final[Part] = "not_stopped"
 
 
@@ -68,18 +68,31 @@ async def ask(tx: Connection, wanted: Ask, now: datetime) -> Asked:
         data = {"stop_id": stop.stop_id, "cause": stop.cause, "cause_id": stop.cause_id}
         asked = store.Event("order.stop_requested", stop.order_id, wanted.actor, data)
         await store.write_events(tx, [asked], now)
-    elif touched:
+    else:
         await store.write_events(tx, [answer_event(stop)], now)
     await follow(tx, locked.orders)
     calls = sorted({one.consignment_id for one in waiting})
     return Asked(stop, new=True, calls=tuple(calls), withdrawn=withdrawn)
 
 
+async def ask_for_ended(tx: Connection, now: datetime) -> Asked | None:
+    """Ask that what nodes have of a cancelled order be stopped, where nobody asked; None: no such.
+
+    So it is with orders of marketplaces, which are cancelled by their snapshots.
+    """
+    found = await store.ended(tx)
+    if found is None:
+        return None
+    tenant, order_id = found
+    wanted = Ask(tenant, order_id, "manual", "order_cancelled", (), "engine", {})
+    return await ask(tx, wanted, now)
+
+
 async def give_up(tx: Connection, now: datetime, after: timedelta) -> list[Stop]:
     """Answer the oldest stops that nobody answered in time; `not_stopped` is always safe."""
     answered: list[Stop] = []
     silent: set[str] = set()
-    late = await store.overdue(tx, now - after, _GIVEN_UP_AT_ONCE)
+    late = await store.overdue(tx, now - after, _AT_ONCE)
     locked = await lock(tx, {order_id for _, order_id in late})
     wanted = {stop_id for stop_id, _ in late}
     for stop in await store.lock_open_stops(tx, locked.orders):

@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 
 from engine.kernel.errors import IdempotencyConflict, InConflict, NotFound, ValidationFailed
+from engine.physical.service import assignments
 from engine.physical.types.facts import Assignment
 from engine.physical.types.stock import CountLine, MovementFields, MovementLine
 from tests.store.physical.conftest import at
@@ -330,3 +331,17 @@ async def test_since_an_instant_is_what_came_at_it_or_later_in_whatever_order_it
         since = datetime.now(UTC) - timedelta(hours=hour)
         found = [one.reference for _, one in (await place.moved(None, since)).rows]
         assert found == [f"{n}" for n, ago in enumerate(hours) if ago <= hour]
+
+
+async def test_units_are_given_to_the_same_node_once_more(place):
+    await place.move("receipt", 10, 1)
+    old = await place.assign("o-1", 3)
+    await place.note("cancel", 5, old)
+    new = old._replace(attempt=2)
+    for _ in range(2):
+        async with place.runtime.pool.acquire() as db, db.transaction():
+            await assignments.again(db, "main", {old: new}, at(6))
+    assert await place.sums() == (10, 0, 3, 0, 7)
+    with pytest.raises(NotFound):
+        async with place.runtime.pool.acquire() as db, db.transaction():
+            await assignments.again(db, "main", {old._replace(attempt=7): new}, at(6))

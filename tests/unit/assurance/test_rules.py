@@ -125,6 +125,7 @@ def test_what_is_wrong_about_a_pool(one, ledger, pool, said):
 COUNTS = {
     "accepted": 5, "recorded_then": 5, "recorded": 9, "orders": 8, "duplicates": 1,
     "paid_without_payment": 0, "applied_without_paid": 0, "owed_to_nobody": 0,
+    "shipped_after_stop": 0,
 }  # fmt: skip
 
 # fmt: off
@@ -136,6 +137,7 @@ COUNT_FAULTS = {
     "a payment is gone":    ({"paid_without_payment": 2}, ["2 orders are paid without a payment"]),
     "an order is not paid": ({"applied_without_paid": 3}, ["3 payments are applied to orders that are not paid"]),
     "owed to no order":     ({"owed_to_nobody": 1}, ["1 pools owe other units than their orders lack"]),
+    "it left all the same": ({"shipped_after_stop": 2}, ["2 shipments left after a stop was granted"]),
     "all at once":          ({"accepted": 6, "orders": 7, "paid_without_payment": 1, "applied_without_paid": 1},
                              ["accepted 6", "recorded 9", "1 orders", "1 payments"]),
 }
@@ -173,7 +175,9 @@ def test_the_last_line_is_the_verdict(faults, last):
     assert one.holds is (not faults)
     told = report.lines(one)
     assert told[-1] == last
-    assert told[-3:-1] == ["oversold by us: 2", "sold by channels beyond stock: 1"]
+    assert told[-4:-1] == [
+        "oversold by us: 2", "sold by channels beyond stock: 1", "shipped after stop: 0",
+    ]  # fmt: skip
     assert all(any(fault in line for line in told) for fault in faults)
 
 

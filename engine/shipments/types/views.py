@@ -1,0 +1,89 @@
+"""A shipment as it is shown."""
+
+from typing import NamedTuple
+
+from engine.kernel import codec
+
+
+class LineShown(codec.Answer, frozen=True):
+    """Units of an order's line."""
+
+    line_id: str
+    sku: str
+    quantity: int
+
+
+class ItemShown(codec.Answer, frozen=True):
+    """Units of an order's line in a parcel."""
+
+    line_id: str
+    quantity: int
+
+
+class ParcelShown(codec.Answer, frozen=True):
+    """A box that left; `items` is empty where its node did not say what is in it."""
+
+    parcel_id: str
+    carrier: str
+    waybill: str
+    items: list[ItemShown]
+    grams: int | None
+    serials: list[str]
+    shipped_at: str
+    milestone: str
+    milestone_at: str | None
+
+
+class StopShown(codec.Answer, frozen=True):
+    """A stop that was asked for, and what this shipment answered; "" while it is open."""
+
+    stop_id: str
+    cause: str
+    asked_at: str
+    answer: str
+    at: str | None
+
+
+class ShipmentView(codec.Answer, frozen=True):
+    """What one node sends for one order; `told_at` has when it said what, by its clock."""
+
+    shipment_id: str
+    order_id: str
+    consignment_id: str
+    node: str
+    attempt: int
+    mode: str
+    state: str
+    state_at: str
+    reason: str
+    service: str
+    quote: codec.Money | None
+    promised_ship_by: str | None
+    promised_deliver_by: str | None
+    wms_ref: str
+    told_at: dict[str, str]
+    lines: list[LineShown]
+    parcels: list[ParcelShown]
+    stops: list[StopShown]
+
+
+class ShipmentPage(codec.Answer, frozen=True):
+    """Shipments by id."""
+
+    items: list[ShipmentView]
+    next_cursor: str | None
+
+
+class Wanted(NamedTuple):
+    """Which shipments to show; empty texts do not filter. `after` is the id shown last."""
+
+    tenant: str
+    channel: str = ""
+    shipment_id: str = ""
+    order_id: str = ""
+    node: str = ""
+    state: str = ""
+    carrier: str = ""
+    ship_by_before: object = None
+    after: str = ""
+    limit: int = 1
