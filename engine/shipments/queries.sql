@@ -31,7 +31,7 @@ ORDER BY order_id;
 -- $1 order_ids: all of theirs
 SELECT
   shipment_id, tenant, order_id, node, attempt, consignment_id, mode, lines, service, no_return,
-  intercepts, release_at, capacity, capacity_back, state, wms_ref, reason
+  intercepts, release_at, capacity, capacity_back, state, cancelling, wms_ref, reason
 FROM shipments
 WHERE order_id = any($1::text[])
 ORDER BY shipment_id
@@ -41,7 +41,7 @@ FOR NO KEY UPDATE;
 -- $1 order_ids: all of theirs, not locked
 SELECT
   shipment_id, tenant, order_id, node, attempt, consignment_id, mode, lines, service, no_return,
-  intercepts, release_at, capacity, capacity_back, state, wms_ref, reason
+  intercepts, release_at, capacity, capacity_back, state, cancelling, wms_ref, reason
 FROM shipments
 WHERE order_id = any($1::text[])
 ORDER BY shipment_id;
@@ -128,12 +128,16 @@ WHERE shipment_id = $1;
 UPDATE shipments
 SET
   state = $2, state_at = $3, reason = CASE WHEN $4 = '' THEN reason ELSE $4 END,
-  told_at = $5::jsonb, wms_ref = CASE WHEN $6 = '' THEN wms_ref ELSE $6 END
+  told_at = $5::jsonb, wms_ref = CASE WHEN $6 = '' THEN wms_ref ELSE $6 END, cancelling = $7
 WHERE shipment_id = $1;
 
 -- name: move_on
 -- $1 shipment_ids, $2 the state that is ours
 UPDATE shipments SET state = $2, state_at = $3 WHERE shipment_id = any($1::text[]);
+
+-- name: set_cancelling
+-- $1 shipment_ids: a cancel is being sent
+UPDATE shipments SET cancelling = true WHERE shipment_id = any($1::text[]) AND NOT cancelling;
 
 -- name: take_back_capacity
 -- $1 how many shipments at most

@@ -150,7 +150,13 @@ async def set_state(tx: Connection, one: Shipment, told: Collection[Told], at: d
     await tx.execute(
         SQL["set_state"], one.shipment_id, one.state, at, one.reason,
         _json({kind: _moment(first[kind]) for kind in sorted(first)}), one.wms_ref,
+        one.cancelling,
     )  # fmt: skip
+
+
+async def set_cancelling(tx: Connection, ids: Collection[str]) -> None:
+    """Note that a cancel of locked shipments is being sent."""
+    await tx.execute(SQL["set_cancelling"], sorted(ids))
 
 
 async def take_back_capacity(tx: Connection, limit: int) -> list[tuple[str, Slot]]:

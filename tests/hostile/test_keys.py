@@ -59,6 +59,7 @@ class Ids(NamedTuple):
         order_id = order_id_of("main", named["channel"], named["channel_order_id"])
         return cls(
             named | {"order_id": order_id, "line_id": line_id(order_id, 1), "key_id": key_id,
+                     "shipment_id": f"{order_id}-s1",
                      "listing": named["item_id"], "code": "manual", "block": "manual"}
         )  # fmt: skip
 

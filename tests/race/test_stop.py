@@ -90,6 +90,13 @@ async def test_every_stop_has_one_answer_and_nothing_leaves_after_stopped(db):
     assert await service.shipped_after_stop(db) == 0
 
 
+FOUND = (431,)  # a cancel without an answer, when its stop had one
+
+
+async def test_what_races_found_before(db):
+    await race_all(db, FOUND)
+
+
 @pytest.mark.soak
 @pytest.mark.usefixtures("asked_for_soak")
 async def test_ten_thousand_of_them(db):

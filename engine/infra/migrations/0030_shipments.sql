@@ -31,6 +31,7 @@ CREATE TABLE shipments (
   state text NOT NULL,
   state_at timestamptz NOT NULL,
   told_at jsonb NOT NULL DEFAULT '{}',
+  cancelling boolean NOT NULL DEFAULT false,       -- a cancel was sent, and is not answered yet
   wms_ref text NOT NULL DEFAULT '',
   reason text NOT NULL DEFAULT '',
   created_at timestamptz NOT NULL DEFAULT now(),

@@ -21,6 +21,7 @@ from engine.shipments.types.stops import Part, Stop
 
 _ACTOR: Final = "node"
 _TAKEN_OVER: Final = frozenset({"accepted", "picked", "packed", "waybill"})
+_ANSWERS_CANCEL: Final = frozenset({"cancelled", "cancel_failed"})
 _CONFIRMS: Final = frozenset({"partly_shipped", "shipped"})
 _TOLD_OF: Final = frozenset({"sent", "accepted", "rejected", "cancelled"})
 
@@ -88,6 +89,7 @@ async def take(tx: Connection, locked: Locked, told: Mapping[str, Told], now: da
             state=state,
             reason=one.said.text if state in GONE else "",
             wms_ref=one.said.wms_ref,
+            cancelling=one.one.cancelling and one.said.kind not in _ANSWERS_CANCEL,
         )
         await store.set_state(tx, changed, one.told, now)
         if one.said.kind in _CONFIRMS:

@@ -34,7 +34,8 @@ async def begin(tx: Connection, consignment_id: str, now: datetime) -> Begun:
 
     A create of it that was leased before was answered, or its time has passed. Blocks, open stops
     and the order are looked at once more; of a create that may be with the node they change
-    nothing: it is sent again until it is answered.
+    nothing: it is sent again until it is answered, and so is a cancel, also one whose stop was
+    answered meanwhile.
     """
     locked = await lock(tx, await store.orders_of(tx, consignment_id))
     mine = [one for one in locked.of(consignment_id) if one.state not in GONE]
@@ -48,7 +49,7 @@ async def begin(tx: Connection, consignment_id: str, now: datetime) -> Begun:
         implied = Told("sent", "implied", now, reply=True)
         outcome = await take(tx, locked, {one.shipment_id: implied for one in mine}, now)
         return Begun(None, (), "gone", outcome)
-    stopping = await _is_stopping(tx, locked, mine)
+    stopping = await _is_stopping(tx, locked, mine) or any(one.cancelling for one in mine)
     planned = [one for one in mine if one.state == "planned"]
     call = calls.due(mine[0].state, acknowledged=acknowledged, stopping=stopping)
     if call == "create" and planned:
@@ -64,6 +65,8 @@ async def begin(tx: Connection, consignment_id: str, now: datetime) -> Begun:
         ]
         await store.write_events(tx, released, now)
         await follow(tx, locked.orders)
+    if call == "cancel":
+        await store.set_cancelling(tx, [one.shipment_id for one in mine])
     return Begun(call, tuple(mine), "" if call else "nothing_due")
 
 

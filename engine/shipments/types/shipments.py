@@ -83,7 +83,7 @@ class Planned(NamedTuple):
 
 
 class Shipment(NamedTuple):
-    """A shipment as it stands; `told_at` has the earliest instant told of each kind."""
+    """A shipment as it stands; `cancelling`: a cancel was sent and is not answered yet."""
 
     shipment_id: str
     tenant: str
@@ -100,6 +100,7 @@ class Shipment(NamedTuple):
     capacity: tuple[Slot, ...]
     capacity_back: bool
     state: State
+    cancelling: bool
     wms_ref: str
     reason: str
 

@@ -17,6 +17,7 @@ def shipment(state="sent", n=1, lines=((1, 2),), **over):
     return Shipment(
         f"o-s{n}", "main", "o", "N", 1, f"o-s{n}", "ship", planned, "", "picked",
         intercepts=False, release_at=None, capacity=(), capacity_back=False, state=state,
+        cancelling=False,
         wms_ref="", reason="",
     )._replace(**over)  # fmt: skip
 
