@@ -40,6 +40,11 @@ SHARED = {"GET /v1/skus", "GET /v1/skus/{sku}"}
 # Time passes, and processes renew what is theirs.
 MOVING = {"cells", "leases", "duties", "event_cursors", "reference_versions", "checkpoints",
           "checkpoint_pools", "schema_migrations", "migrations"}  # fmt: skip
+SHIPMENT = """
+INSERT INTO shipments (
+  shipment_id, tenant, order_id, node, attempt, consignment_id, mode, lines, state, state_at, reason
+) VALUES ($1, 'main', $2, $3, 1, $1, 'ship', '[[1, "B-SKU-1", 2, 1]]', 'rejected', now(), $4)
+"""
 MOMENT = re.compile(rb'"as_of":"[^"]*"')
 # Of one length each, so that two answers of the same kind are as long.
 OTHERS = {"channel": "app1", "channel_order_id": "b-order-1", "campaign": "b-sale-1",
@@ -107,6 +112,8 @@ def house(engine):
             return await engine.sql("SELECT 1 FROM orders WHERE channel = $1", channel)
 
         await eventually(recorded, within_s=20)
+        order_id = order_id_of("main", channel, OTHERS["channel_order_id"])
+        await engine.sql(SHIPMENT, f"{order_id}-s1", order_id, OTHERS["node"], MARK)
         made = {}
         for name, scopes, bound in [
             ("ours", SCOPES, "mall"), ("others", SCOPES, channel), ("revoked", ["admin"], ""),
