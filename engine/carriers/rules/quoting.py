@@ -1,0 +1,137 @@
+"""What a parcel costs by a rate card; no I/O, whole numbers only.
+
+Billed weight is the greater of weight and volumetric weight (体积重). Freight is the first weight
+(首重) and then further steps (续重), at least the least charge. Surcharges add to it, tax to both.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from engine.carriers.types.services import NO_RATE, Cards, Quote, RateCard, Service, Surcharge
+from engine.places.rules.regions import chain
+
+_BP: Final = 10_000
+_GRAMS: Final = 1_000  # in a kg, which a volumetric divisor is for
+# What a share of is taken for each kind; of all others it is of the freight.
+_OF: Final = {"cod": 0, "insurance": 1}
+
+
+def gathered(lines: Iterable[RateCard]) -> Cards:
+    """Return lines of cards by what they are looked up by.
+
+    Of one card the highest version that is in force counts, and before it nothing; where several
+    cards are for the same, the one that came into force last, then the first by its name.
+    """
+    found: dict[str, dict[str, dict[str, list[RateCard]]]] = defaultdict(
+        lambda: defaultdict(lambda: defaultdict(list))
+    )
+    for line in lines:
+        found[line.service][line.origin][line.dest].append(line)
+    return {
+        service: {
+            origin: {
+                dest: tuple(sorted(some, key=lambda one: (-one.since, -one.version, one.card)))
+                for dest, some in dests.items()
+            }
+            for origin, dests in origins.items()
+        }
+        for service, origins in found.items()
+    }
+
+
+def quote(  # noqa: PLR0913, PLR0917 - what a quote depends on
+    cards: Cards, service: Service, origin: str, dest: str, grams: int, cm3: int, cod: int,
+    insured: int, at: int,
+) -> Quote:  # fmt: skip
+    """Return what a parcel costs from one region to another, if it is sent at an instant.
+
+    The line of a card is looked up by the most special origin, then the most special destination:
+    a region by its code, what it lies in, the zone that the service has it in, any. Never raises:
+    without a line it says `no_rate`.
+    """
+    line = line_for(cards, service, origin, dest, at)
+    if line is None:
+        return NO_RATE
+    billed = billed_grams(grams, cm3, line.divisor or service.divisor)
+    freight = max(line.least, freight_of(line, billed))
+    additions = tuple(
+        (one.kind, amount)
+        for one in line.surcharges
+        if (amount := _amount(one, freight, (cod, insured), billed, dest, at))
+    )
+    before_tax = freight + sum(amount for _, amount in additions)
+    tax = (before_tax * line.tax_bp + _BP // 2) // _BP
+    return Quote(
+        line.card, line.version, before_tax + tax, billed, freight, additions, tax, line.currency
+    )
+
+
+def line_for(cards: Cards, service: Service, origin: str, dest: str, at: int) -> RateCard | None:
+    """Return the line of a card that is in force for two regions."""
+    origins = cards.get(service.service)
+    if origins is None:
+        return None
+    for name in _names(service, origin):
+        dests = origins.get(name)
+        if dests is None:
+            continue
+        for other in _names(service, dest):
+            for line in dests.get(other, ()):
+                if line.since <= at < line.until:
+                    return line
+    return None
+
+
+def zone_of(service: Service, region: str) -> str | None:
+    """Return the zone in which a service has a region; None if it does not serve it."""
+    zones = service.zones
+    return next((zones[one] for one in chain(region) if one in zones), None)
+
+
+def billed_grams(grams: int, cm3: int, divisor: int) -> int:
+    """Return the greater of weight and volumetric weight (cm3 over cm3 a kg, begun grams whole)."""
+    return max(grams, -(-cm3 * _GRAMS // divisor)) if divisor else grams
+
+
+def freight_of(line: RateCard, billed_g: int) -> int:
+    """Return freight by weight alone.
+
+    `CEIL_STEP`: a begun step costs a whole one. `HALF`: a begun half of a step costs half of it.
+    `NEAREST`: to the nearest step, half of one up. `EXACT`: by the gram, a begun minor unit whole.
+    """
+    over, step = max(0, billed_g - line.first_g), line.step_g
+    if not over or not step:
+        return line.first
+    if line.rounding == "EXACT":
+        return line.first + -(-over * line.step // step)
+    if line.rounding == "HALF":
+        halves = -(-2 * over // step)
+        return line.first + -(-halves * line.step // 2)
+    steps = (2 * over + step) // (2 * step) if line.rounding == "NEAREST" else -(-over // step)
+    return line.first + steps * line.step
+
+
+def _amount(
+    one: Surcharge, freight: int, sums: tuple[int, int], billed: int, dest: str, at: int
+) -> int:
+    place = _OF.get(one.kind)
+    if place is not None and not sums[place]:
+        return 0
+    if (one.over_g and billed <= one.over_g) or not one.since <= at < one.until:
+        return 0
+    if one.regions and not one.regions.intersection(chain(dest)):
+        return 0
+    share = -(-(freight if place is None else sums[place]) * one.bp // _BP)
+    amount = max(one.least, one.fixed + share)
+    return min(amount, one.most) if one.most else amount
+
+
+def _names(service: Service, region: str) -> Iterator[str]:
+    """Yield what a region may be called in a card, the most special first."""
+    *some, anywhere = chain(region)
+    yield from some
+    zone = zone_of(service, region)
+    if zone:
+        yield zone
+    yield anywhere

@@ -1,0 +1,204 @@
+"""What a profile may say, and the calendar and limits that it comes to; no I/O."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from itertools import pairwise
+from typing import Final
+
+import msgspec
+
+from engine.kernel import codec
+from engine.kernel.errors import ValidationFailed
+from engine.kernel.types import Fault
+from engine.places.types.calendars import DAY_MINUTES, Calendar, Holidays, Slots
+from engine.places.types.profiles import Dimension, ProfileFields
+
+ANY_SERVICE: Final = "*"
+_DAYS_MAX: Final = 400  # of one override
+_YEARS: Final = range(2000, 2200)
+
+
+def normal(profile: ProfileFields) -> ProfileFields:
+    """Return the profile as all of its authors would spell it.
+
+    Raises:
+        ValidationFailed: with everything that is wrong with it.
+    """
+    if faults := list(_faults(profile)):
+        raise ValidationFailed(faults)
+    return msgspec.structs.replace(
+        profile,
+        holidays=profile.holidays.upper(),
+        exceptions=sorted(profile.exceptions, key=lambda one: one.date),
+        handling=sorted(profile.handling, key=lambda one: one.load),
+        modes=sorted(set(profile.modes)),
+        tags=sorted(set(profile.tags)),
+    )
+
+
+def calendar(profile: ProfileFields, timezone: str, holidays: Holidays) -> Calendar:
+    """Return when the node of a profile works; `holidays` are those of its country."""
+    week = _week(profile)
+    days: dict[int, Slots] = dict.fromkeys(holidays.off, ())
+    days |= dict.fromkeys(holidays.worked, week[0])
+    days |= {_day(one.date): slots(one.slots) for one in profile.exceptions}
+    for one in profile.overrides:
+        if one.slots is not None:
+            span = range(_day(one.from_), _day(one.to) + 1)
+            days |= dict.fromkeys(span, slots(one.slots))
+    return Calendar(timezone, week, days, holidays)
+
+
+def handling(profile: ProfileFields) -> tuple[tuple[int, int], ...]:
+    """Return (load, minutes), ascending."""
+    return tuple(sorted((one.load, one.minutes) for one in profile.handling))
+
+
+def cutoff(profile: ProfileFields, service: str) -> int | None:
+    """Return the minute of the day by which a parcel for a service must be ready, None if any."""
+    told = profile.cutoffs.get(service) or profile.cutoffs.get(ANY_SERVICE)
+    return _minute(told) if told else None
+
+
+def limits(profile: ProfileFields, day: int) -> Mapping[Dimension, int | None]:
+    """Return what the node takes on a day, by dimension; None is no limit, 0 nothing.
+
+    Of campaigns that overlap the last one in the profile counts.
+    """
+    found = profile.capacity
+    for one in profile.overrides:
+        if one.capacity is not None and _day(one.from_) <= day <= _day(one.to):
+            found = one.capacity
+    return {
+        "orders": found.orders, "lines": found.lines, "units": found.units, "grams": found.grams,
+    }  # fmt: skip
+
+
+def slots(texts: Sequence[str]) -> Slots:
+    """Return working times of a day, in order."""
+    parts = [text.split("-") for text in texts]
+    return tuple(sorted((_minute(begins), _minute(ends)) for begins, ends in parts))
+
+
+def unknown_years(profile: ProfileFields, holidays: Holidays, first: int, last: int) -> list[int]:
+    """Return the years of a span in which days off are not published, if the node keeps any."""
+    if not profile.holidays:
+        return []
+    return [year for year in range(first, last + 1) if year not in holidays.known]
+
+
+def _week(
+    profile: ProfileFields,
+) -> tuple[Slots, Slots, Slots, Slots, Slots, Slots, Slots]:
+    one = profile.week
+    return (
+        slots(one.mon), slots(one.tue), slots(one.wed), slots(one.thu), slots(one.fri),
+        slots(one.sat), slots(one.sun),
+    )  # fmt: skip
+
+
+def _faults(profile: ProfileFields) -> Iterator[Fault]:
+    for name, texts in msgspec.structs.asdict(profile.week).items():
+        yield from _slot_faults(texts, f"/week/{name}")
+    country = profile.holidays
+    if country and not (country.isascii() and country.isalpha() and len(country) == 2):  # noqa: PLR2004 - ISO 3166
+        yield Fault("/holidays", "must be two letters, as in ISO 3166: CN")
+    yield from _exception_faults(profile)
+    yield from _override_faults(profile)
+    for name, told in profile.cutoffs.items():
+        pointer = f"/cutoffs/{codec.escape(name)}"
+        yield from _name_faults(name, pointer)
+        if _minute(told) < 0:
+            yield Fault(pointer, "must be a time of the day, as 16:30")
+    loads = [one.load for one in profile.handling]
+    if len(set(loads)) < len(loads):
+        yield Fault("/handling", "must have each load once")
+    for n, tag in enumerate(profile.tags):
+        yield from _name_faults(tag, f"/tags/{n}")
+    yield from _wms_faults(profile)
+
+
+def _exception_faults(profile: ProfileFields) -> Iterator[Fault]:
+    seen = set()
+    for n, one in enumerate(profile.exceptions):
+        pointer = f"/exceptions/{n}"
+        yield from _slot_faults(one.slots, f"{pointer}/slots")
+        yield from _text_faults(one.reason, f"{pointer}/reason")
+        if _day(one.date) < 0:
+            yield Fault(f"{pointer}/date", "must be a day from 2000 to 2199, as 2026-10-01")
+        elif one.date in seen:
+            yield Fault(f"{pointer}/date", "is there twice")
+        seen.add(one.date)
+
+
+def _override_faults(profile: ProfileFields) -> Iterator[Fault]:
+    for n, one in enumerate(profile.overrides):
+        pointer = f"/overrides/{n}"
+        yield from _slot_faults(one.slots or [], f"{pointer}/slots")
+        yield from _text_faults(one.campaign, f"{pointer}/campaign")
+        begins, ends = _day(one.from_), _day(one.to)
+        for name, day in (("from", begins), ("to", ends)):
+            if day < 0:
+                yield Fault(f"{pointer}/{name}", "must be a day from 2000 to 2199, as 2026-10-01")
+        if 0 <= ends < begins:
+            yield Fault(f"{pointer}/to", "must not be before from")
+        elif ends - begins >= _DAYS_MAX:
+            yield Fault(f"{pointer}/to", f"must be within {_DAYS_MAX} days")
+
+
+def _wms_faults(profile: ProfileFields) -> Iterator[Fault]:
+    one = profile.wms
+    yield from _text_faults(one.code, "/wms/code")
+    if one.protocol == "none":
+        if one.url:
+            yield Fault("/wms/url", "is for the protocols json and qimen")
+    elif not one.url.startswith(("https://", "http://")) or not one.url.isprintable():
+        yield Fault("/wms/url", "must be an http or https address")
+
+
+def _slot_faults(texts: Sequence[str], pointer: str) -> Iterator[Fault]:
+    found = []
+    for n, text in enumerate(texts):
+        begins, dash, ends = text.partition("-")
+        slot = _minute(begins), _minute(ends, last=DAY_MINUTES)
+        if not dash or slot[0] < 0 or slot[1] < 0:
+            yield Fault(f"{pointer}/{n}", "must be from one time to another, as 09:00-18:00")
+        elif slot[1] <= slot[0]:
+            told = "must end after it begins; what goes past midnight is a slot of the next day"
+            yield Fault(f"{pointer}/{n}", told)
+        else:
+            found.append(slot)
+    found.sort()
+    if any(one[1] > two[0] for one, two in pairwise(found)):
+        yield Fault(pointer, "must not overlap")
+
+
+def _name_faults(text: str, pointer: str) -> Iterator[Fault]:
+    try:
+        codec.identifier(text, pointer)
+    except ValidationFailed as refusal:
+        yield Fault(pointer, refusal.extra["errors"][0]["detail"])  # type: ignore[index]  # its own shape
+
+
+def _text_faults(text: str, pointer: str) -> Iterator[Fault]:
+    if "\x00" in text or not text.isprintable():
+        yield Fault(pointer, "must not contain control characters")
+
+
+def _minute(text: str, last: int = DAY_MINUTES) -> int:
+    """Return the minute of a time of the day, -1 if it is none."""
+    hours, colon, minutes = text.partition(":")
+    parts = (hours, minutes)
+    if not colon or not all(len(one) == 2 and one.isascii() and one.isdecimal() for one in parts):  # noqa: PLR2004 - digits
+        return -1
+    minute = int(hours) * 60 + int(minutes)
+    return minute if int(minutes) < 60 and minute <= last else -1  # noqa: PLR2004 - of an hour
+
+
+def _day(text: str) -> int:
+    """Return the ordinal of a day, -1 if it is none that we keep."""
+    try:
+        found = date.fromisoformat(text)
+    except ValueError:
+        return -1
+    return found.toordinal() if found.year in _YEARS and found.isoformat() == text else -1

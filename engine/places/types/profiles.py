@@ -1,0 +1,159 @@
+"""Profiles of nodes as an operator writes them."""
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from engine.kernel import codec
+
+MINUTES_MAX: Final = 30 * 1_440
+SLOTS_MAX: Final = 8
+EXCEPTIONS_MAX: Final = 1_000
+OVERRIDES_MAX: Final = 64
+CUTOFFS_MAX: Final = 256
+BANDS_MAX: Final = 16
+CAPACITY_MAX: Final = 10**12
+
+Mode = Literal["ship", "pickup", "instant"]
+Point = Literal["accepted", "picked", "waybill", "shipped"]
+Dimension = Literal["orders", "lines", "units", "grams"]
+Protocol = Literal["none", "json", "qimen"]
+
+_Clock = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=5, max_length=5, extra_json_schema={"pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$"}
+    ),
+]
+_Slot = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=11,
+        max_length=11,
+        extra_json_schema={
+            "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]-(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
+        },
+    ),
+]
+SlotTexts = Annotated[list[_Slot], msgspec.Meta(max_length=SLOTS_MAX)]
+_Date = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=10, max_length=10, extra_json_schema={"pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"}
+    ),
+]
+_Minutes = Annotated[int, msgspec.Meta(ge=0, le=MINUTES_MAX)]
+_Number = Annotated[int, msgspec.Meta(ge=0, le=CAPACITY_MAX)]
+_Text = Annotated[str, msgspec.Meta(max_length=256)]
+
+
+def _all_day() -> list[str]:
+    return ["00:00-24:00"]
+
+
+def _ship() -> list[Mode]:
+    return ["ship"]
+
+
+class Week(codec.Wire, frozen=True):
+    """Working times by weekday, as `09:00-18:00`; a day with none is a day off."""
+
+    mon: SlotTexts = msgspec.field(default_factory=_all_day)
+    tue: SlotTexts = msgspec.field(default_factory=_all_day)
+    wed: SlotTexts = msgspec.field(default_factory=_all_day)
+    thu: SlotTexts = msgspec.field(default_factory=_all_day)
+    fri: SlotTexts = msgspec.field(default_factory=_all_day)
+    sat: SlotTexts = msgspec.field(default_factory=_all_day)
+    sun: SlotTexts = msgspec.field(default_factory=_all_day)
+
+
+class DayException(codec.Wire, frozen=True):
+    """One day that is not as its weekday, nor as a holiday; without slots it is a day off."""
+
+    date: _Date
+    slots: SlotTexts = msgspec.field(default_factory=list)
+    reason: _Text = ""
+
+
+class Band(codec.Wire, frozen=True):
+    """From how many orders in hand on handling takes how many minutes of working time."""
+
+    load: _Number
+    minutes: _Minutes
+
+
+class Limits(codec.Wire, frozen=True):
+    """What a node takes a day at most; null is no limit, 0 takes nothing."""
+
+    orders: _Number | None = None
+    lines: _Number | None = None
+    units: _Number | None = None
+    grams: _Number | None = None
+
+
+class Override(codec.Wire, frozen=True):
+    """What is otherwise on the days of a campaign, both included (大促日历).
+
+    What is left out is as always. `slots` count before holidays and exceptions.
+    """
+
+    from_: _Date = msgspec.field(name="from")
+    to: _Date
+    campaign: Annotated[str, msgspec.Meta(max_length=128)] = ""
+    slots: SlotTexts | None = None
+    capacity: Limits | None = None
+
+
+class Wms(codec.Wire, frozen=True):
+    """How the node is told what to send: by which protocol and where; its secrets are apart."""
+
+    protocol: Protocol = "none"
+    url: Annotated[str, msgspec.Meta(max_length=1024)] = ""
+    code: Annotated[str, msgspec.Meta(max_length=128)] = ""  # what it calls itself; empty: the node
+    can_query: bool = True
+    can_cancel: bool = True
+    tells_accepted: bool = True  # else its yes to a consignment is the acceptance
+
+
+class ProfileFields(codec.Wire, frozen=True):
+    """What a node can do and when, in its own timezone; whatever is left out is no limit.
+
+    `holidays` is a country of ISO 3166 whose days off it keeps; days worked instead have the times
+    of a Monday. `cutoffs` are, by service of a carrier, when a parcel must be ready on a day to
+    leave on it; `*` is for services that are not named; without any it leaves once it is ready.
+    `point_of_no_return` is from where on what was sent there cannot be stopped there any more.
+    `radius_metres` is how far `instant` goes. `pick_cost` is in minor units an order.
+    """
+
+    week: Week = msgspec.field(default_factory=Week)
+    holidays: Annotated[str, msgspec.Meta(max_length=2)] = ""
+    exceptions: Annotated[list[DayException], msgspec.Meta(max_length=EXCEPTIONS_MAX)] = (
+        msgspec.field(default_factory=list)
+    )
+    overrides: Annotated[list[Override], msgspec.Meta(max_length=OVERRIDES_MAX)] = msgspec.field(
+        default_factory=list
+    )
+    cutoffs: Annotated[dict[str, _Clock], msgspec.Meta(max_length=CUTOFFS_MAX)] = msgspec.field(
+        default_factory=dict
+    )
+    handling: Annotated[list[Band], msgspec.Meta(max_length=BANDS_MAX)] = msgspec.field(
+        default_factory=list
+    )
+    capacity: Limits = msgspec.field(default_factory=Limits)
+    modes: Annotated[list[Mode], msgspec.Meta(max_length=3)] = msgspec.field(default_factory=_ship)
+    point_of_no_return: Point = "shipped"
+    radius_metres: Annotated[int, msgspec.Meta(ge=0, le=20_100_000)] = 0
+    sequence: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+    pick_cost: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 0
+    tags: Annotated[list[codec.Identifier], msgspec.Meta(max_length=64)] = msgspec.field(
+        default_factory=list
+    )
+    wms: Wms = msgspec.field(default_factory=Wms)
+
+
+class ProfileView(ProfileFields, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """A profile as it is answered; `warnings` are years whose days off are not published yet."""
+
+    node: str
+    version: int
+    updated_at: str
