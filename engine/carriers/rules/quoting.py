@@ -5,10 +5,18 @@ Billed weight is the greater of weight and volumetric weight (体积重). Freigh
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
-from engine.carriers.types.services import NO_RATE, Cards, Quote, RateCard, Service, Surcharge
+from engine.carriers.types.services import (
+    FOREVER,
+    NO_RATE,
+    Cards,
+    Quote,
+    RateCard,
+    Service,
+    Surcharge,
+)
 from engine.places.rules.regions import chain
 
 _BP: Final = 10_000
@@ -17,21 +25,28 @@ _GRAMS: Final = 1_000  # in a kg, which a volumetric divisor is for
 _OF: Final = {"cod": 0, "insurance": 1}
 
 
-def gathered(lines: Iterable[RateCard]) -> Cards:
+def gathered(lines: Collection[RateCard]) -> Cards:
     """Return lines of cards by what they are looked up by.
 
-    Of one card the highest version that is in force counts, and before it nothing; where several
-    cards are for the same, the one that came into force last, then the first by its name.
+    A version of a card ends where a higher one takes effect, whatever lines that one has. Where
+    several cards are for the same, the one that took effect last counts, then the first by name.
     """
+    versions: dict[str, dict[int, int]] = defaultdict(dict)
+    for line in lines:
+        versions[line.card][line.version] = line.since
     found: dict[str, dict[str, dict[str, list[RateCard]]]] = defaultdict(
         lambda: defaultdict(lambda: defaultdict(list))
     )
     for line in lines:
-        found[line.service][line.origin][line.dest].append(line)
+        higher = (at for n, at in versions[line.card].items() if n > line.version)
+        until = min(line.until, *higher, FOREVER)
+        if line.since < until:
+            kept = line._replace(until=until)
+            found[line.service][line.origin][line.dest].append(kept)
     return {
         service: {
             origin: {
-                dest: tuple(sorted(some, key=lambda one: (-one.since, -one.version, one.card)))
+                dest: tuple(sorted(some, key=lambda one: (-one.since, one.card)))
                 for dest, some in dests.items()
             }
             for origin, dests in origins.items()

@@ -70,6 +70,6 @@ class Regions:
             self._metres[key] = metres(*one, *two) if one and two else None
         return self._metres[key]
 
-    def __len__(self) -> int:
-        """Return how many are known."""
-        return len(self._regions)
+    def codes(self) -> list[str]:
+        """Return all that are known, in the order in which they were told."""
+        return list(self._regions)
