@@ -32,6 +32,7 @@ from engine.assurance.reconciling import store as drifts
 from engine.assurance.reconciling.command import reconcile as reconcile_by_hand
 from engine.assurance.restorer import Restorer
 from engine.campaigns import api as campaigns
+from engine.carriers import api as carriers
 from engine.catalogue import api as catalogue
 from engine.catalogue.registry import BUNDLES, Bundles
 from engine.channels import api as channels
@@ -64,6 +65,7 @@ from engine.orders.recall import recall_holds
 from engine.orders.service import Orders, last_id, recall
 from engine.orders.views import Reader
 from engine.physical import api as physical
+from engine.places import api as places
 from engine.publications import api as publications
 from engine.reservation import api as reservation
 from engine.reservation.recorded import Recorded
@@ -82,6 +84,7 @@ _SLICES: Final = (
     listings,
     campaigns,
     physical,
+    places,
     logical,
     inventory,
     publications,
@@ -93,6 +96,7 @@ _SLICES: Final = (
     shipments,
     orders,
     aftersales,
+    carriers,
     assurance,
     keys,
 )

@@ -93,6 +93,12 @@ class InConflict(EngineError):
     code, status = "conflict", 409
 
 
+class Immutable(EngineError):
+    """What has taken effect is not changed any more: make a new version of it."""
+
+    code, status = "immutable", 409
+
+
 class WrongCall(EngineError):
     """This channel's orders come by another call."""
 

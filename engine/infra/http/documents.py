@@ -54,14 +54,16 @@ class Documents(Generic[T]):
 
     `change` is the summary of its PUT, `name` the rest of "Show …", `names` that of "List …". Keys
     that are bound to a channel may not write, and may not read unless it is `for_all`. Where the
-    cell has to be told of it (`told`), a PUT answers once it was, or after two seconds.
+    cell has to be told of it (`told`), a PUT answers once it was, or after two seconds. What
+    belongs to another document stands `below` it, at `/v1/{path}/{word}/{below}`; without a `page`
+    there is no list. `scopes` are for writing and reading.
     """
 
     path: str
     word: str
     fields: type[T]
     view: type[msgspec.Struct]
-    page: type[msgspec.Struct]
+    page: type[msgspec.Struct] | None
     verbs: Verbs[T]
     change: str
     name: str
@@ -69,40 +71,47 @@ class Documents(Generic[T]):
     problems: Sequence[type[EngineError]] = ()
     for_all: bool = False
     told: bool = False
+    below: str = ""
+    scopes: tuple[str, str] = ("stock:write", "stock:read")
 
     def routes(self) -> list[web.RouteDef]:
         """Return its routes."""
-        one = f"/v1/{self.path}/{{{self.word}}}"
-        return [
-            web.put(one, self._put()),
-            web.get(one, self._get),
-            web.get(f"/v1/{self.path}", self._list),
-        ]
+        routes = [web.put(self._one(), self._put()), web.get(self._one(), self._get)]
+        listed = [web.get(f"/v1/{self.path}", self._list)] if self.page else []
+        return [*routes, *listed]
 
     def operations(self) -> list[Operation]:
         """Return its calls."""
-        one = f"/v1/{self.path}/{{{self.word}}}"
-        return [
+        one, (write, read) = self._one(), self.scopes
+        operations = [
             operation(
-                "PUT", one, self.change, "stock:write", request=self.fields,
+                "PUT", one, self.change, write, request=self.fields,
                 responses={200: self.view, 201: self.view}, problems=self.problems,
                 headers=["Prefer"] if self.told else [], etag=True,
             ),
             operation(
-                "GET", one, f"Show {self.name}", "stock:read", responses={200: self.view},
+                "GET", one, f"Show {self.name}", read, responses={200: self.view},
                 problems=[NotFound], etag=True,
             ),
-            operation(
-                "GET", f"/v1/{self.path}", f"List {self.names}", "stock:read",
-                responses={200: self.page}, query=PAGED,
-            ),
         ]  # fmt: skip
+        if self.page:
+            operations.append(
+                operation(
+                    "GET", f"/v1/{self.path}", f"List {self.names}", read,
+                    responses={200: self.page}, query=PAGED,
+                )
+            )  # fmt: skip
+        return operations
+
+    def _one(self) -> str:
+        one = f"/v1/{self.path}/{{{self.word}}}"
+        return f"{one}/{self.below}" if self.below else one
 
     def _put(self) -> Handler:
         decode = codec.Decoder(self.fields)
 
         async def put(request: web.Request) -> web.Response:
-            principal = await unbound_of(request, "stock:write")
+            principal = await unbound_of(request, self.scopes[0])
             runtime, tenant = request.app[RUNTIME], principal.tenant
             key, fields = path_id(request, self.word), await body_of(request, decode)
             saved = await self.verbs.put(
@@ -133,7 +142,7 @@ class Documents(Generic[T]):
 
     async def _reader(self, request: web.Request) -> Tenant:
         who = principal_of if self.for_all else unbound_of
-        return (await who(request, "stock:read")).tenant
+        return (await who(request, self.scopes[1])).tenant
 
     def _shown(self, kept: Kept[T]) -> dict[str, object]:
         shown = rendered(kept, self.word)

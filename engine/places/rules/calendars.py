@@ -10,11 +10,12 @@ from functools import lru_cache
 from typing import Final, Protocol
 from zoneinfo import ZoneInfo
 
-from engine.places.types.calendars import NEVER, SATURDAY, Calendar, Holidays, Slots
+from engine.places.types.calendars import DAY_MINUTES, NEVER, SATURDAY, Calendar, Holidays, Slots
 
 HORIZON_DAYS: Final = 120  # what leaves later than this leaves never
 _MINUTE_MS: Final = 60_000
 _SECOND_MS: Final = 1_000
+_YEARS: Final = range(2000, 2200)
 
 
 class Service(Protocol):
@@ -134,13 +135,44 @@ def slots(calendar: Calendar, day: int) -> Slots:
 
 def at(timezone: str, day: int, minute: int) -> int:
     """Return the instant of a minute of a local day, 1440 being the end of it."""
-    later, minute = divmod(minute, 1_440)
+    later, minute = divmod(minute, DAY_MINUTES)
     return _midnight(timezone, day + later) + _shift(timezone, day + later, minute)
 
 
 def local_day(timezone: str, at_ms: int) -> int:
     """Return the ordinal of the local day of an instant."""
     return _day(timezone, at_ms)
+
+
+def minute_of(text: str) -> int:
+    """Return the minute of a time of the day as 16:30, 1440 of 24:00, -1 if it is none."""
+    hours, colon, minutes = text.partition(":")
+    if not colon or not all(_two_digits(one) for one in (hours, minutes)):
+        return -1
+    minute = int(hours) * 60 + int(minutes)
+    return minute if int(minutes) < 60 and minute <= DAY_MINUTES else -1  # noqa: PLR2004 - minutes
+
+
+def day_of(text: str) -> int:
+    """Return the ordinal of a day as 2026-10-01, -1 if it is none that we keep."""
+    try:
+        found = date.fromisoformat(text)
+    except ValueError:
+        return -1
+    return found.toordinal() if found.year in _YEARS and found.isoformat() == text else -1
+
+
+def is_zone(name: str) -> bool:
+    """Return whether a name is one of the IANA database."""
+    try:
+        _zone(name)
+    except (ValueError, OSError, KeyError):  # a path, a folder, no such zone
+        return False
+    return True
+
+
+def _two_digits(text: str) -> bool:
+    return len(text) == len("00") and text.isascii() and text.isdecimal()
 
 
 def _open(calendar: Calendar, now_ms: int) -> Iterator[tuple[int, int]]:

@@ -1,7 +1,6 @@
 """What a profile may say, and the calendar and limits that it comes to; no I/O."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
 from itertools import pairwise
 from typing import Final
 
@@ -10,12 +9,13 @@ import msgspec
 from engine.kernel import codec
 from engine.kernel.errors import ValidationFailed
 from engine.kernel.types import Fault
-from engine.places.types.calendars import DAY_MINUTES, Calendar, Holidays, Slots
+from engine.places.rules.calendars import day_of, minute_of
+from engine.places.rules.wording import clock_faults, name_faults, text_faults
+from engine.places.types.calendars import Calendar, Holidays, Slots
 from engine.places.types.profiles import Dimension, ProfileFields
 
 ANY_SERVICE: Final = "*"
 _DAYS_MAX: Final = 400  # of one override
-_YEARS: Final = range(2000, 2200)
 
 
 def normal(profile: ProfileFields) -> ProfileFields:
@@ -41,10 +41,10 @@ def calendar(profile: ProfileFields, timezone: str, holidays: Holidays) -> Calen
     week = _week(profile)
     days: dict[int, Slots] = dict.fromkeys(holidays.off, ())
     days |= dict.fromkeys(holidays.worked, week[0])
-    days |= {_day(one.date): slots(one.slots) for one in profile.exceptions}
+    days |= {day_of(one.date): slots(one.slots) for one in profile.exceptions}
     for one in profile.overrides:
         if one.slots is not None:
-            span = range(_day(one.from_), _day(one.to) + 1)
+            span = range(day_of(one.from_), day_of(one.to) + 1)
             days |= dict.fromkeys(span, slots(one.slots))
     return Calendar(timezone, week, days, holidays)
 
@@ -57,7 +57,7 @@ def handling(profile: ProfileFields) -> tuple[tuple[int, int], ...]:
 def cutoff(profile: ProfileFields, service: str) -> int | None:
     """Return the minute of the day by which a parcel for a service must be ready, None if any."""
     told = profile.cutoffs.get(service) or profile.cutoffs.get(ANY_SERVICE)
-    return _minute(told) if told else None
+    return minute_of(told) if told else None
 
 
 def limits(profile: ProfileFields, day: int) -> Mapping[Dimension, int | None]:
@@ -67,7 +67,7 @@ def limits(profile: ProfileFields, day: int) -> Mapping[Dimension, int | None]:
     """
     found = profile.capacity
     for one in profile.overrides:
-        if one.capacity is not None and _day(one.from_) <= day <= _day(one.to):
+        if one.capacity is not None and day_of(one.from_) <= day <= day_of(one.to):
             found = one.capacity
     return {
         "orders": found.orders, "lines": found.lines, "units": found.units, "grams": found.grams,
@@ -77,7 +77,7 @@ def limits(profile: ProfileFields, day: int) -> Mapping[Dimension, int | None]:
 def slots(texts: Sequence[str]) -> Slots:
     """Return working times of a day, in order."""
     parts = [text.split("-") for text in texts]
-    return tuple(sorted((_minute(begins), _minute(ends)) for begins, ends in parts))
+    return tuple(sorted((minute_of(begins), minute_of(ends)) for begins, ends in parts))
 
 
 def unknown_years(profile: ProfileFields, holidays: Holidays, first: int, last: int) -> list[int]:
@@ -105,16 +105,13 @@ def _faults(profile: ProfileFields) -> Iterator[Fault]:
         yield Fault("/holidays", "must be two letters, as in ISO 3166: CN")
     yield from _exception_faults(profile)
     yield from _override_faults(profile)
-    for name, told in profile.cutoffs.items():
-        pointer = f"/cutoffs/{codec.escape(name)}"
-        yield from _name_faults(name, pointer)
-        if _minute(told) < 0:
-            yield Fault(pointer, "must be a time of the day, as 16:30")
+    names = {f"/cutoffs/{codec.escape(name)}": name for name in profile.cutoffs}
+    yield from name_faults(names)
+    yield from clock_faults({at: profile.cutoffs[name] for at, name in names.items()})
     loads = [one.load for one in profile.handling]
     if len(set(loads)) < len(loads):
         yield Fault("/handling", "must have each load once")
-    for n, tag in enumerate(profile.tags):
-        yield from _name_faults(tag, f"/tags/{n}")
+    yield from name_faults({f"/tags/{n}": tag for n, tag in enumerate(profile.tags)})
     yield from _wms_faults(profile)
 
 
@@ -123,8 +120,8 @@ def _exception_faults(profile: ProfileFields) -> Iterator[Fault]:
     for n, one in enumerate(profile.exceptions):
         pointer = f"/exceptions/{n}"
         yield from _slot_faults(one.slots, f"{pointer}/slots")
-        yield from _text_faults(one.reason, f"{pointer}/reason")
-        if _day(one.date) < 0:
+        yield from text_faults({f"{pointer}/reason": one.reason})
+        if day_of(one.date) < 0:
             yield Fault(f"{pointer}/date", "must be a day from 2000 to 2199, as 2026-10-01")
         elif one.date in seen:
             yield Fault(f"{pointer}/date", "is there twice")
@@ -135,8 +132,8 @@ def _override_faults(profile: ProfileFields) -> Iterator[Fault]:
     for n, one in enumerate(profile.overrides):
         pointer = f"/overrides/{n}"
         yield from _slot_faults(one.slots or [], f"{pointer}/slots")
-        yield from _text_faults(one.campaign, f"{pointer}/campaign")
-        begins, ends = _day(one.from_), _day(one.to)
+        yield from text_faults({f"{pointer}/campaign": one.campaign})
+        begins, ends = day_of(one.from_), day_of(one.to)
         for name, day in (("from", begins), ("to", ends)):
             if day < 0:
                 yield Fault(f"{pointer}/{name}", "must be a day from 2000 to 2199, as 2026-10-01")
@@ -148,7 +145,7 @@ def _override_faults(profile: ProfileFields) -> Iterator[Fault]:
 
 def _wms_faults(profile: ProfileFields) -> Iterator[Fault]:
     one = profile.wms
-    yield from _text_faults(one.code, "/wms/code")
+    yield from text_faults({"/wms/code": one.code})
     if one.protocol == "none":
         if one.url:
             yield Fault("/wms/url", "is for the protocols json and qimen")
@@ -160,7 +157,7 @@ def _slot_faults(texts: Sequence[str], pointer: str) -> Iterator[Fault]:
     found = []
     for n, text in enumerate(texts):
         begins, dash, ends = text.partition("-")
-        slot = _minute(begins), _minute(ends, last=DAY_MINUTES)
+        slot = minute_of(begins), minute_of(ends)
         if not dash or slot[0] < 0 or slot[1] < 0:
             yield Fault(f"{pointer}/{n}", "must be from one time to another, as 09:00-18:00")
         elif slot[1] <= slot[0]:
@@ -171,34 +168,3 @@ def _slot_faults(texts: Sequence[str], pointer: str) -> Iterator[Fault]:
     found.sort()
     if any(one[1] > two[0] for one, two in pairwise(found)):
         yield Fault(pointer, "must not overlap")
-
-
-def _name_faults(text: str, pointer: str) -> Iterator[Fault]:
-    try:
-        codec.identifier(text, pointer)
-    except ValidationFailed as refusal:
-        yield Fault(pointer, refusal.extra["errors"][0]["detail"])  # type: ignore[index]  # its own shape
-
-
-def _text_faults(text: str, pointer: str) -> Iterator[Fault]:
-    if "\x00" in text or not text.isprintable():
-        yield Fault(pointer, "must not contain control characters")
-
-
-def _minute(text: str, last: int = DAY_MINUTES) -> int:
-    """Return the minute of a time of the day, -1 if it is none."""
-    hours, colon, minutes = text.partition(":")
-    parts = (hours, minutes)
-    if not colon or not all(len(one) == 2 and one.isascii() and one.isdecimal() for one in parts):  # noqa: PLR2004 - digits
-        return -1
-    minute = int(hours) * 60 + int(minutes)
-    return minute if int(minutes) < 60 and minute <= last else -1  # noqa: PLR2004 - of an hour
-
-
-def _day(text: str) -> int:
-    """Return the ordinal of a day, -1 if it is none that we keep."""
-    try:
-        found = date.fromisoformat(text)
-    except ValueError:
-        return -1
-    return found.toordinal() if found.year in _YEARS and found.isoformat() == text else -1

@@ -3,19 +3,12 @@
 import math
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
+
+from engine.places.types.regions import Region
 
 _CODE_LENGTH: Final = 6
 _EARTH_METRES: Final = 6_371_000
-
-
-class Region(NamedTuple):
-    """One region; without coordinates it is taken for what it lies in."""
-
-    code: str
-    name: str
-    latitude: float | None
-    longitude: float | None
 
 
 @lru_cache(maxsize=16_384)  # the districts of China are 3,000

@@ -55,7 +55,7 @@ def _ship() -> list[Mode]:
     return ["ship"]
 
 
-class Week(codec.Wire, frozen=True):
+class WorkingWeek(codec.Wire, frozen=True):
     """Working times by weekday, as `09:00-18:00`; a day with none is a day off."""
 
     mon: SlotTexts = msgspec.field(default_factory=_all_day)
@@ -75,14 +75,14 @@ class DayException(codec.Wire, frozen=True):
     reason: _Text = ""
 
 
-class Band(codec.Wire, frozen=True):
+class HandlingBand(codec.Wire, frozen=True):
     """From how many orders in hand on handling takes how many minutes of working time."""
 
     load: _Number
     minutes: _Minutes
 
 
-class Limits(codec.Wire, frozen=True):
+class NodeLimits(codec.Wire, frozen=True):
     """What a node takes a day at most; null is no limit, 0 takes nothing."""
 
     orders: _Number | None = None
@@ -91,7 +91,7 @@ class Limits(codec.Wire, frozen=True):
     grams: _Number | None = None
 
 
-class Override(codec.Wire, frozen=True):
+class CampaignDays(codec.Wire, frozen=True):
     """What is otherwise on the days of a campaign, both included (大促日历).
 
     What is left out is as always. `slots` count before holidays and exceptions.
@@ -101,10 +101,10 @@ class Override(codec.Wire, frozen=True):
     to: _Date
     campaign: Annotated[str, msgspec.Meta(max_length=128)] = ""
     slots: SlotTexts | None = None
-    capacity: Limits | None = None
+    capacity: NodeLimits | None = None
 
 
-class Wms(codec.Wire, frozen=True):
+class NodeWms(codec.Wire, frozen=True):
     """How the node is told what to send: by which protocol and where; its secrets are apart."""
 
     protocol: Protocol = "none"
@@ -125,21 +125,21 @@ class ProfileFields(codec.Wire, frozen=True):
     `radius_metres` is how far `instant` goes. `pick_cost` is in minor units an order.
     """
 
-    week: Week = msgspec.field(default_factory=Week)
+    week: WorkingWeek = msgspec.field(default_factory=WorkingWeek)
     holidays: Annotated[str, msgspec.Meta(max_length=2)] = ""
     exceptions: Annotated[list[DayException], msgspec.Meta(max_length=EXCEPTIONS_MAX)] = (
         msgspec.field(default_factory=list)
     )
-    overrides: Annotated[list[Override], msgspec.Meta(max_length=OVERRIDES_MAX)] = msgspec.field(
-        default_factory=list
+    overrides: Annotated[list[CampaignDays], msgspec.Meta(max_length=OVERRIDES_MAX)] = (
+        msgspec.field(default_factory=list)
     )
     cutoffs: Annotated[dict[str, _Clock], msgspec.Meta(max_length=CUTOFFS_MAX)] = msgspec.field(
         default_factory=dict
     )
-    handling: Annotated[list[Band], msgspec.Meta(max_length=BANDS_MAX)] = msgspec.field(
+    handling: Annotated[list[HandlingBand], msgspec.Meta(max_length=BANDS_MAX)] = msgspec.field(
         default_factory=list
     )
-    capacity: Limits = msgspec.field(default_factory=Limits)
+    capacity: NodeLimits = msgspec.field(default_factory=NodeLimits)
     modes: Annotated[list[Mode], msgspec.Meta(max_length=3)] = msgspec.field(default_factory=_ship)
     point_of_no_return: Point = "shipped"
     radius_metres: Annotated[int, msgspec.Meta(ge=0, le=20_100_000)] = 0
@@ -148,11 +148,11 @@ class ProfileFields(codec.Wire, frozen=True):
     tags: Annotated[list[codec.Identifier], msgspec.Meta(max_length=64)] = msgspec.field(
         default_factory=list
     )
-    wms: Wms = msgspec.field(default_factory=Wms)
+    wms: NodeWms = msgspec.field(default_factory=NodeWms)
 
 
 class ProfileView(ProfileFields, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    """A profile as it is answered; `warnings` are years whose days off are not published yet."""
+    """A profile as it is answered."""
 
     node: str
     version: int

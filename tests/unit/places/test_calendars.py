@@ -8,17 +8,19 @@ from engine.carriers.types.services import Service
 from engine.places.rules import calendars, profiles
 from engine.places.service import daysoff
 from engine.places.types.calendars import ALWAYS, NEVER, NO_HOLIDAYS, Calendar, Holidays
-from engine.places.types.profiles import DayException, Override, ProfileFields, Week
+from engine.places.types.profiles import CampaignDays, DayException, ProfileFields, WorkingWeek
 
 CHINA = timezone(timedelta(hours=8))
 CN = daysoff.of("CN", range(2025, 2029))
 DAY = ["09:00-18:00"]
 OFFICE = ProfileFields(
-    week=Week(mon=DAY, tue=DAY, wed=DAY, thu=DAY, fri=DAY, sat=[], sun=[]), holidays="CN"
+    week=WorkingWeek(mon=DAY, tue=DAY, wed=DAY, thu=DAY, fri=DAY, sat=[], sun=[]), holidays="CN"
 )
 SHIFTS = ["08:00-12:00", "13:00-21:00"]
 SEVEN_DAYS = ProfileFields(
-    week=Week(mon=SHIFTS, tue=SHIFTS, wed=SHIFTS, thu=SHIFTS, fri=SHIFTS, sat=SHIFTS, sun=SHIFTS),
+    week=WorkingWeek(
+        mon=SHIFTS, tue=SHIFTS, wed=SHIFTS, thu=SHIFTS, fri=SHIFTS, sat=SHIFTS, sun=SHIFTS
+    ),
     holidays="CN",
 )
 
@@ -140,7 +142,7 @@ def test_exceptions_count_before_holidays_and_campaigns_before_both():
         exceptions=[
             DayException("2026-10-02", ["10:00-12:00"]), DayException("2026-11-11", [], "count"),
         ],
-        overrides=[Override("2026-11-10", "2026-11-12", "d11", ["00:00-24:00"])],
+        overrides=[CampaignDays("2026-11-10", "2026-11-12", "d11", ["00:00-24:00"])],
     )  # fmt: skip
     mine = of(profile)
     assert told(calendars.ship_at(mine, (), 0, ms("2026-10-01 10:00"), -1)) == "2026-10-02 10:00"

@@ -4,6 +4,7 @@ import pytest
 
 from engine.places.rules import regions
 from engine.places.service import places
+from engine.places.types.regions import Region
 
 CHINA = places.regions()
 
@@ -64,7 +65,7 @@ def test_the_table_has_every_province_with_its_place_and_nearly_every_city():
 
 
 def test_of_a_region_told_twice_the_later_counts():
-    one = regions.Region("1", "a", 0.0, 0.0)
+    one = Region("1", "a", 0.0, 0.0)
     found = regions.Regions([one, one._replace(name="b", longitude=1.0)])
     assert (found.name("1"), found.point("1")) == ("b", (0.0, 1.0))
     assert regions.metres(0, 0, 0, 180) == regions.metres(90, 0, -90, 0) == 20_015_087

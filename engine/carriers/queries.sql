@@ -1,0 +1,140 @@
+-- Tables: carrier_services, rate_cards, carrier_regions_off, waybills
+-- (engine/infra/migrations/0036_carriers.sql). In a region '' is everywhere.
+
+-- name: get_service
+-- $1 tenant, $2 service
+SELECT service, version, updated_at, document
+FROM carrier_services
+WHERE tenant = $1 AND service = $2;
+
+-- name: lock_service
+-- $1 tenant, $2 service
+SELECT service, version, updated_at, document
+FROM carrier_services
+WHERE tenant = $1 AND service = $2
+FOR UPDATE;
+
+-- name: list_services
+-- $1 tenant, $2 after service, $3 limit
+SELECT service, version, updated_at, document
+FROM carrier_services
+WHERE tenant = $1 AND service > $2
+ORDER BY service
+LIMIT $3;
+
+-- name: insert_service
+-- $1 tenant, $2 service, $3 document, $4 actor
+INSERT INTO carrier_services (tenant, service, version, document, actor)
+VALUES ($1, $2, 1, $3::jsonb, $4)
+ON CONFLICT (tenant, service) DO NOTHING
+RETURNING service, version, updated_at, document;
+
+-- name: update_service
+-- $1 tenant, $2 service, $3 document, $4 actor
+UPDATE carrier_services
+SET document = $3::jsonb, actor = $4, version = version + 1, updated_at = now()
+WHERE tenant = $1 AND service = $2
+RETURNING service, version, updated_at, document;
+
+-- name: get_card
+-- $1 tenant, $2 card
+SELECT card, version, updated_at, document
+FROM rate_cards
+WHERE tenant = $1 AND card = $2
+ORDER BY version DESC
+LIMIT 1;
+
+-- name: lock_card
+-- Its writers take turns by the lock of its service. $1 tenant, $2 card
+SELECT card, version, updated_at, document
+FROM rate_cards
+WHERE tenant = $1 AND card = $2
+ORDER BY version DESC
+LIMIT 1
+FOR UPDATE;
+
+-- name: list_cards
+-- $1 tenant, $2 after card, $3 limit
+SELECT DISTINCT ON (card) card, version, updated_at, document
+FROM rate_cards
+WHERE tenant = $1 AND card > $2
+ORDER BY card, version DESC
+LIMIT $3;
+
+-- name: insert_card
+-- $1 tenant, $2 card, $3 document, $4 actor, $5 service, $6 since, $7 until
+INSERT INTO rate_cards (tenant, card, version, document, actor, service, since, until)
+VALUES ($1, $2, 1, $3::jsonb, $4, $5, $6, $7)
+ON CONFLICT (tenant, card, version) DO NOTHING
+RETURNING card, version, updated_at, document;
+
+-- name: update_card
+-- The next version, in the place of one that has not taken effect by the instant $8.
+-- $1 tenant, $2 card, $3 document, $4 actor, $5 service, $6 since, $7 until, $8 now
+WITH last AS (
+  SELECT max(version) AS version
+  FROM rate_cards
+  WHERE tenant = $1 AND card = $2
+),
+replaced AS (
+  DELETE FROM rate_cards AS c
+  USING last
+  WHERE c.tenant = $1 AND c.card = $2 AND c.version = last.version AND c.since > $8
+)
+INSERT INTO rate_cards (tenant, card, version, document, actor, service, since, until)
+SELECT $1, $2, last.version + 1, $3::jsonb, $4, $5, $6, $7
+FROM last
+RETURNING card, version, updated_at, document;
+
+-- name: versions_in_force
+-- Versions that hold at an instant or later, and what says until when those hold: the next ones.
+-- $1 tenant, $2 at
+SELECT card, version, document
+FROM (
+  SELECT
+    card, version, document, until,
+    lead(since) OVER (PARTITION BY card ORDER BY version) AS ended
+  FROM rate_cards
+  WHERE tenant = $1
+) AS c
+WHERE (until IS NULL OR until > $2) AND (ended IS NULL OR ended > $2)
+ORDER BY card, version;
+
+-- name: other_currency
+-- A card in another currency than this, '' if there is none. $1 tenant, $2 card, $3 currency
+SELECT coalesce(min(card), '')
+FROM rate_cards
+WHERE tenant = $1 AND card <> $2 AND document ->> 'currency' <> $3;
+
+-- name: all_services
+-- $1 tenant
+SELECT service, document
+FROM carrier_services
+WHERE tenant = $1
+ORDER BY service;
+
+-- name: switch_off
+-- xmax is 0 of a row that is new. $1 tenant, $2 service, $3 region, $4 reason, $5 actor
+INSERT INTO carrier_regions_off AS r (tenant, service, region, reason, actor)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (tenant, service, region) DO UPDATE SET reason = excluded.reason, actor = excluded.actor
+RETURNING service, region, since, reason, actor, xmax = 0 AS made;
+
+-- name: switch_on
+-- $1 tenant, $2 service, $3 region
+DELETE FROM carrier_regions_off
+WHERE tenant = $1 AND service = $2 AND region = $3
+RETURNING service;
+
+-- name: regions_off
+-- $1 tenant, $2 service
+SELECT service, region, since, reason, actor
+FROM carrier_regions_off
+WHERE tenant = $1 AND service = $2
+ORDER BY region;
+
+-- name: all_off
+-- $1 tenant
+SELECT service, region
+FROM carrier_regions_off
+WHERE tenant = $1;
