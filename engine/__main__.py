@@ -424,6 +424,57 @@ def import_listings(
     )
 
 
+@imports.command("rate-cards")
+def import_rate_cards(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+    *,
+    effective_from: Annotated[
+        str,
+        typer.Option("--effective-from", help="Of rows that say none: RFC 3339 with a zone."),
+    ] = "",
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Import what carriers' services cost; all cards of the file or, if a row is wrong, none.
+
+    The file is CSV in UTF-8 with the columns card,service,dest,first_grams,first and, as far as
+    they are wanted, origin, step_grams, step, least, and of a card, the same in all of its rows,
+    effective_from, effective_until, currency, rounding, divisor, tax_basis_points. Prices are in
+    minor units; surcharges stay those of the card's last version.
+    """
+    settings = _attached(valkey=False)
+    import asyncio
+
+    from engine.carriers.importer import run
+
+    raise typer.Exit(
+        asyncio.run(
+            run(settings, file, effective_from=effective_from, dry_run=dry_run, as_json=as_json)
+        )
+    )
+
+
+@imports.command("regions")
+def import_regions(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+    *,
+    dry_run: DryRun = False,
+    rejected: Rejected = None,
+    as_json: Json = False,
+) -> None:
+    """Import regions with their places, for addresses that have none; they count before ours.
+
+    The file is CSV in UTF-8 with the columns code,name and, in degrees, latitude,longitude.
+    """
+    settings = _attached(valkey=False)
+    import asyncio
+
+    from engine.infra.importing import Options
+    from engine.places.importer import run
+
+    raise typer.Exit(asyncio.run(run(settings, Options(file, dry_run, rejected, as_json))))
+
+
 @imports.command("stock")
 def import_stock(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],

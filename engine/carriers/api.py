@@ -20,7 +20,9 @@ from engine.carriers.types.documents import (
 )
 from engine.infra.http.auth import unbound_of
 from engine.infra.http.documents import Documents
-from engine.infra.http.openapi import Operation, operation
+from engine.infra.http.openapi import PAGED, Operation, operation
+from engine.infra.http.paging import read_page
+from engine.infra.http.resource import rendered
 from engine.infra.http.server import body_of, json_response, path_id
 from engine.infra.runtime import RUNTIME
 from engine.kernel import codec
@@ -28,6 +30,7 @@ from engine.kernel.clock import rfc3339, to_ms
 from engine.kernel.errors import Immutable, NotFound, ValidationFailed
 from engine.places.rules.wording import text_faults
 
+VERSION_MAX: Final = 2**63 - 1
 _ADMIN: Final = ("admin", "stock:read")
 _SERVICES: Final = Documents(
     "carriers", "service", ServiceFields, ServiceView, ServicePage, services,
@@ -41,6 +44,7 @@ _CARDS: Final = Documents(
 )  # fmt: skip
 _REGIONS: Final = "/v1/carriers/{service}/regions"
 _REGION: Final = f"{_REGIONS}/{{region}}"
+_VERSIONS: Final = "/v1/rate-cards/{card}/versions"
 _decode: Final = codec.Decoder(RegionReason)
 
 OPERATIONS: Final[list[Operation]] = [
@@ -58,6 +62,10 @@ OPERATIONS: Final[list[Operation]] = [
         responses={200: RegionsOff}, problems=[NotFound],
     ),
     *_CARDS.operations(),
+    operation(
+        "GET", _VERSIONS, "List the versions of a rate card, the last one first", "stock:read",
+        responses={200: CardPage}, problems=[NotFound], query=PAGED,
+    ),
 ]  # fmt: skip
 
 
@@ -69,6 +77,7 @@ def routes() -> list[web.RouteDef]:
         web.delete(_REGION, _switch_on),
         web.get(_REGIONS, _list_off),
         *_CARDS.routes(),
+        web.get(_VERSIONS, _versions),
     ]
 
 
@@ -97,6 +106,18 @@ async def _list_off(request: web.Request) -> web.Response:
     runtime, service = request.app[RUNTIME], path_id(request, "service")
     found = await services.regions_off(runtime, principal.tenant, service)
     return json_response(RegionsOff([_shown(one) for one in found]))
+
+
+async def _versions(request: web.Request) -> web.Response:
+    principal = await unbound_of(request, "stock:read")
+    page = read_page(request.query, int)
+    below = page.after[0] if page.after else VERSION_MAX
+    found = await cards.versions(
+        request.app[RUNTIME], principal.tenant, path_id(request, "card"), below, page.limit + 1
+    )
+    return json_response(
+        page.answer(found, lambda kept: [kept.version], lambda kept: rendered(kept, "card"))
+    )
 
 
 def _region(request: web.Request) -> str:

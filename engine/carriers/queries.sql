@@ -138,3 +138,12 @@ ORDER BY region;
 SELECT service, region
 FROM carrier_regions_off
 WHERE tenant = $1;
+
+-- name: versions_of
+-- Those that took effect and, perhaps, one that has not, from the last one that is below $3.
+-- $1 tenant, $2 card, $3 version, $4 limit
+SELECT card, version, updated_at, document
+FROM rate_cards
+WHERE tenant = $1 AND card = $2 AND version < $3
+ORDER BY version DESC
+LIMIT $4;

@@ -129,6 +129,11 @@ async def test_a_version_of_later_is_replaced_until_it_takes_effect(house):
     assert await house.price(500, "310104", 2 * day + day // 2) == ("air-2026", 1, 1200)
     assert await house.price(500, "310104", 3 * day + day // 2) == ("air-2026", 3, 1600)
     assert await house.price(500, "650100", 3 * day + day // 2) == ("", 0, 0), "left out"
+    versions = await house.call("GET", f"{CARD}/versions", limit=1)
+    assert [one["version"] for one in versions["items"]] == [3]
+    versions = await house.call("GET", f"{CARD}/versions", cursor=versions["next_cursor"])
+    assert [(one["version"], one["lines"][0]["first"]) for one in versions["items"]] == [(1, 1200)]
+    await house.call("GET", "/v1/rate-cards/none/versions", status=404)
     listed = await house.call("GET", "/v1/rate-cards")
     assert [(one["card"], one["version"]) for one in listed["items"]] == [("air-2026", 3)]
     kept = await house.app[RUNTIME].pool.fetch("SELECT version FROM rate_cards ORDER BY 1")
@@ -207,6 +212,7 @@ async def test_only_an_admin_may_change_and_no_bound_key_may_read(house):
     for path, body in ((AIR, SERVICE), (CARD, RATES), (f"{AIR}/regions/1", {})):
         await house.call("PUT", path, body, 403, key=writer)
     await house.call("DELETE", f"{AIR}/regions/1", None, 403, key=writer)
-    for path in (AIR, "/v1/carriers", "/v1/rate-cards", f"{AIR}/regions"):
+    for path in (AIR, "/v1/carriers", "/v1/rate-cards", f"{AIR}/regions", f"{CARD}/versions"):
         await house.call("GET", path, None, 403, key=bound)
-        await house.call("GET", path, key=reader)
+        status = 404 if path.startswith(CARD) else 200
+        await house.call("GET", path, status=status, key=reader)

@@ -25,7 +25,7 @@ BODY = {
     "cutoffs": {"sf-air": "18:30", "*": "16:00"},
     "handling": [{"load": 500, "minutes": 240}, {"load": 0, "minutes": 60}],
     "capacity": {"orders": 5_000, "grams": 0}, "modes": ["pickup", "ship", "pickup"],
-    "point_of_no_return": "picked", "wms": {"protocol": "json", "url": "https://wms.example/in"},
+    "point_of_no_return": "picked", "wms": {"language": "plain", "url": "https://wms.example/in"},
 }  # fmt: skip
 
 
@@ -65,9 +65,11 @@ WRONG = [
     ({"cutoffs": {"*": "24:00"}}, "/cutoffs/*"),
     ({"cutoffs": {"": "12:00"}}, "/cutoffs/"),
     ({"handling": [{"load": 1, "minutes": 2}, {"load": 1, "minutes": 3}]}, "/handling"),
-    ({"wms": {"protocol": "json"}}, "/wms/url"),
-    ({"wms": {"protocol": "json", "url": "file:///etc/passwd"}}, "/wms/url"),
+    ({"wms": {"language": "plain"}}, "/wms/url"),
+    ({"wms": {"language": "plain", "url": "file:///etc/passwd"}}, "/wms/url"),
     ({"wms": {"url": "https://a"}}, "/wms/url"),
+    ({"wms": {"codes": {"S01": "maybe"}}}, "/wms/codes"),
+    ({"wms": {"owner": "\x01"}}, "/wms/owner"),
     ({"modes": ["fly"]}, "/modes/0"),
     ({"point_of_no_return": "soon"}, "/point_of_no_return"),
     ({"tags": ["\x01"]}, "/tags/0"),

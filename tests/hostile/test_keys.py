@@ -50,7 +50,8 @@ MOMENT = re.compile(rb'"as_of":"[^"]*"')
 OTHERS = {"channel": "app1", "channel_order_id": "b-order-1", "campaign": "b-sale-1",
           "sku": "B-SKU-1", "node": "b-node-1", "policy": "b-pol-1", "rule": "b-rule-1",
           "reference": "b-ref-1", "cursor": "", "item_id": "b-item-1",
-          "sku_id": "b-isku-1", "move_id": "b-move-1"}  # fmt: skip
+          "sku_id": "b-isku-1", "move_id": "b-move-1", "service": "b-serv-1",
+          "card": "b-card-1", "region": "b-regi-1"}  # fmt: skip
 UNKNOWN = {name: value and value[:-1] + "9" for name, value in OTHERS.items()}
 
 
@@ -85,6 +86,16 @@ def house(engine):
         await put(engine, f"/v1/channels/{channel}", {"name": MARK})
         await put(engine, f"/v1/skus/{sku}", {"name": "a card"})
         await put(engine, f"/v1/nodes/{OTHERS['node']}", {"name": MARK})
+        await put(engine, f"/v1/nodes/{OTHERS['node']}/profile", {"tags": [MARK]})
+        service = {"carrier": MARK, "tier": "standard", "zones": {"*": "a"}, "days": {"a": 1}}
+        await put(engine, f"/v1/carriers/{OTHERS['service']}", service)
+        off = f"/v1/carriers/{OTHERS['service']}/regions/{OTHERS['region']}"
+        await put(engine, off, {"reason": MARK})
+        card = {
+            "service": OTHERS["service"], "effective_from": "2026-01-01T00:00:00Z",
+            "lines": [{"first_grams": 1, "first": 1, "dest": MARK}],
+        }  # fmt: skip
+        await put(engine, f"/v1/rate-cards/{OTHERS['card']}", card)
         rule = {"kind": "safety", "match": {"sku": sku}, "units": 0, "reason": MARK}
         await put(engine, f"/v1/stock-rules/{OTHERS['rule']}", rule)
         await put(

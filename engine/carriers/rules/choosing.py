@@ -8,8 +8,8 @@ by what it reads of them alone: who routes brings its own.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
-from engine.carriers.rules.quoting import quote, zone_of
-from engine.carriers.types.services import NO_RATE, Cards, Choice, Quote, Service
+from engine.carriers.rules.quoting import line_for, priced, zone_of
+from engine.carriers.types.services import NO_RATE, Cards, Choice, Quote, RateCard, Service
 from engine.places.rules import calendars
 from engine.places.rules.regions import chain
 from engine.places.types.calendars import ALWAYS, NEVER
@@ -112,15 +112,31 @@ class Parcel(NamedTuple):
     service: str
 
 
-class Bid(NamedTuple):
-    """What one service offers; `day` is the node's local day, an ordinal, on which it leaves."""
+class Lane(NamedTuple):
+    """What one service does from a node to a region, whatever the parcel weighs.
+
+    `rate` is the line of a card that is in force when it leaves. `day` is the node's local day, an
+    ordinal, on which that is.
+    """
 
     no: int
     service: Service
     ship_at: int
     deliver_at: int
-    quote: Quote
     day: int
+    rate: RateCard
+
+
+class Bid(NamedTuple):
+    """What one service asks for a parcel."""
+
+    lane: Lane
+    quote: Quote
+
+
+_NOWHERE: Final = Lane(
+    -1, Service(""), NEVER, NEVER, 0, RateCard("", 0, "", 0, 0, "", "", 0, 0, 0, 0)
+)
 
 
 def choose_service(
@@ -135,24 +151,65 @@ def choose_service(
 
 def choose(order: Order, parcel: Parcel, node: Node, snap: Known, at: int) -> Choice:
     """Return the service for a parcel, as `choose_service` does."""
-    bids: list[Bid] = []
     reasons: list[tuple[int, str]] = []
+    found = lanes(order, parcel, node, snap, at, reasons)
+    bids = offers(found, order, parcel, snap.capacity, reasons)
+    if not bids:
+        return Choice(
+            -1, "no_service", NO_RATE, NEVER, NEVER, parcel.grams, (), tuple(sorted(reasons))
+        )
+    best, why = narrowed(bids, order, snap.capacity, reasons)
+    lane = best.lane
+    return Choice(
+        lane.no, why, best.quote, lane.ship_at, lane.deliver_at, parcel.grams,
+        slots(lane.service, lane.day, parcel), tuple(sorted(reasons)),
+    )  # fmt: skip
+
+
+def lanes(
+    order: Order, parcel: Parcel, node: Node, snap: Known, at: int,
+    reasons: list[tuple[int, str]],
+) -> list[Lane]:  # fmt: skip
+    """Return the services that go from a node to the order's region, and note why others do not.
+
+    Of the order it reads region, mode, tier and who is allowed and denied, of the parcel its tags
+    and designation: for orders that are the same in these, lanes are the same within a minute.
+    """
+    found = []
     for no, service in enumerate(snap.services):
-        if word := refusal(order, parcel, node, service, snap.off):
-            reasons.append((no, word))
-            continue
-        bid, word = offered(order, parcel, node, snap, (no, service), at)
+        lane = _NOWHERE
+        word = (
+            _not_wanted(order, parcel, service)
+            or _not_of_tier(order, service)
+            or _not_there(order, node, service, snap.off)
+            or ("" if service.tags_not.isdisjoint(parcel.tags) else "tag")
+        )
+        if not word:
+            lane, word = _lane(order, node, snap, (no, service), at)
         if word:
             reasons.append((no, word))
         else:
-            bids.append(bid)
-    if not bids:
-        return Choice(-1, "no_service", NO_RATE, NEVER, NEVER, parcel.grams, (), tuple(reasons))
-    best, why = _narrowed(bids, order, snap, reasons)
-    return Choice(
-        best.no, why, best.quote, best.ship_at, best.deliver_at, parcel.grams,
-        slots(best.service, best.day, parcel), tuple(sorted(reasons)),
-    )  # fmt: skip
+            found.append(lane)
+    return found
+
+
+def offers(
+    found: Iterable[Lane], order: Order, parcel: Parcel, capacity: Capacity,
+    reasons: list[tuple[int, str]],
+) -> list[Bid]:  # fmt: skip
+    """Return what each lane asks for a parcel, and note why some do not take it."""
+    cod, insured = _share(order.cod, parcel, order), _share(order.insured, parcel, order)
+    bids = []
+    for lane in found:
+        service = lane.service
+        word = _not_so(service, parcel, cod, insured) or _full(lane, parcel, capacity)
+        if word:
+            reasons.append((lane.no, word))
+        else:
+            size = parcel.grams, parcel.cm3
+            price = priced(lane.rate, service, order.region, size, (cod, insured), lane.ship_at)
+            bids.append(Bid(lane, price))
+    return bids
 
 
 def parcel_of(part_lines: Iterable[tuple[Line, int]]) -> Parcel:
@@ -177,45 +234,24 @@ def slots(service: Service, day: int, parcel: Parcel) -> tuple[Slot, ...]:
     return (*used, ("service", name, day, "grams", parcel.grams)) if parcel.grams else used
 
 
-def refusal(
-    order: Order, parcel: Parcel, node: Node, service: Service, off: frozenset[tuple[str, str]]
-) -> str:
-    """Return the word for why a service may not bring a parcel whenever it is, "" if it may."""
-    return (
-        _not_wanted(order, parcel, service)
-        or _not_of_tier(order, service)
-        or _not_there(order, node, service, off)
-        or _not_so(order, parcel, service)
-    )
-
-
-def offered(
-    order: Order, parcel: Parcel, node: Node, snap: Known, numbered: tuple[int, Service], at: int
-) -> tuple[Bid, str]:
-    """Return what a service that may bring a parcel offers, and the word for why it cannot."""
+def _lane(
+    order: Order, node: Node, snap: Known, numbered: tuple[int, Service], at: int
+) -> tuple[Lane, str]:
     no, service = numbered
     calendar, cutoffs = node.calendar or ALWAYS, service.cutoffs
     cutoff = cutoffs.get(node.node, cutoffs.get("", -1))
     leaves = calendars.ship_at(calendar, node.handling, snap.load[node.no], at, cutoff)
+    if leaves >= NEVER:
+        return _NOWHERE, "closed"
     zone = zone_of(service, order.region) or ""
     arrives = calendars.deliver_at(service, zone, leaves, calendar.holidays)
-    sums = [_share(total, parcel, order) for total in (order.cod, order.insured)]
-    price = quote(
-        snap.cards, service, node.region, order.region, parcel.grams, parcel.cm3, sums[0],
-        sums[1], leaves,
-    )  # fmt: skip
-    if leaves >= NEVER:
-        return Bid(no, service, leaves, arrives, price, 0), "closed"
-    bid = Bid(no, service, leaves, arrives, price, calendars.local_day(calendar.timezone, leaves))
     if arrives >= NEVER:
-        return bid, "not_running"
-    if price.why:
-        return bid, price.why
-    full = False
-    for scope, name, day, dim, n in slots(service, bid.day, parcel):
-        used, limit = snap.capacity.get((scope, name, day, dim), (0, None))
-        full = full or (limit is not None and used + n > limit)
-    return bid, "full" if full else ""
+        return _NOWHERE, "not_running"
+    rate = line_for(snap.cards, service, node.region, order.region, leaves)
+    if rate is None:
+        return _NOWHERE, "no_rate"
+    day = calendars.local_day(calendar.timezone, leaves)
+    return Lane(no, service, leaves, arrives, day, rate), ""
 
 
 def _not_wanted(order: Order, parcel: Parcel, service: Service) -> str:
@@ -252,17 +288,24 @@ def _not_there(order: Order, node: Node, service: Service, off: frozenset[tuple[
     return "" if zone in service.days or zone in service.minutes else "no_zone"
 
 
-def _not_so(order: Order, parcel: Parcel, service: Service) -> str:
+def _not_so(service: Service, parcel: Parcel, cod: int, insured: int) -> str:
     least, most = service.grams
     words = (
         (parcel.grams > most, "too_heavy"),
         (parcel.grams < least, "too_light"),
         (0 < service.cm3_max < parcel.cm3, "too_big"),
-        (order.cod > 0 and not service.cod, "cod"),
-        (_share(order.insured, parcel, order) > service.insured_max, "insurance"),
-        (not service.tags_not.isdisjoint(parcel.tags), "tag"),
+        (cod > 0 and not service.cod, "cod"),
+        (insured > service.insured_max, "insurance"),
     )
     return next((word for refused, word in words if refused), "")
+
+
+def _full(lane: Lane, parcel: Parcel, capacity: Capacity) -> str:
+    for scope, name, day, dim, n in slots(lane.service, lane.day, parcel):
+        used, limit = capacity.get((scope, name, day, dim), (0, None))
+        if limit is not None and used + n > limit:
+            return "full"
+    return ""
 
 
 def _share(total: int, parcel: Parcel, order: Order) -> int:
@@ -273,33 +316,35 @@ def _share(total: int, parcel: Parcel, order: Order) -> int:
     return -(-total * parcel.value // whole)
 
 
-def _narrowed(
-    bids: list[Bid], order: Order, snap: Known, reasons: list[tuple[int, str]]
+def narrowed(
+    bids: list[Bid], order: Order, capacity: Capacity, reasons: list[tuple[int, str]]
 ) -> tuple[Bid, str]:
     """Return the best bid and the word of the step that left it alone; notes who lost at which."""
 
     def promise(bid: Bid) -> int:
-        late = order.ship_by and bid.ship_at > order.ship_by
-        late = late or (order.deliver_by and bid.deliver_at > order.deliver_by)
-        return bid.deliver_at if late else 0  # where all are late, the earliest
+        lane = bid.lane
+        late = order.ship_by and lane.ship_at > order.ship_by
+        late = late or (order.deliver_by and lane.deliver_at > order.deliver_by)
+        return lane.deliver_at if late else 0  # where all are late, the earliest
 
     def share(bid: Bid) -> int:
-        ratio = bid.service.ratio
-        used, _ = snap.capacity.get(("service", bid.service.service, bid.day, "orders"), (0, None))
-        return (used + 1) * _SHARE // ratio if ratio else NEVER
+        service = bid.lane.service
+        key = ("service", service.service, bid.lane.day, "orders")
+        used, _ = capacity.get(key, (0, None))
+        return (used + 1) * _SHARE // service.ratio if service.ratio else NEVER
 
     steps: tuple[tuple[str, str, Callable[[Bid], Any]], ...] = (
         ("promise", "late", promise),
         ("cost", "dearer", lambda bid: bid.quote.price),
-        ("scorecard", "scorecard", lambda bid: -bid.service.score),
+        ("scorecard", "scorecard", lambda bid: -bid.lane.service.score),
         ("ratio", "ratio", share),
-        ("id", "id", lambda bid: bid.service.service),
+        ("id", "id", lambda bid: bid.lane.service.service),
     )
     if len(bids) == 1:
         return bids[0], "only"
     for word, lost, rank in steps:
         best = min(map(rank, bids))
-        reasons.extend((bid.no, lost) for bid in bids if rank(bid) != best)
+        reasons.extend((bid.lane.no, lost) for bid in bids if rank(bid) != best)
         bids = [bid for bid in bids if rank(bid) == best]
         if len(bids) == 1:
             return bids[0], word

@@ -68,12 +68,20 @@ def quote(  # noqa: PLR0913, PLR0917 - what a quote depends on
     line = line_for(cards, service, origin, dest, at)
     if line is None:
         return NO_RATE
-    billed = billed_grams(grams, cm3, line.divisor or service.divisor)
+    return priced(line, service, dest, (grams, cm3), (cod, insured), at)
+
+
+def priced(
+    line: RateCard, service: Service, dest: str, size: tuple[int, int], sums: tuple[int, int],
+    at: int,
+) -> Quote:  # fmt: skip
+    """Return what a parcel costs by a line; `size` is grams and cm3, `sums` cod and insured."""
+    billed = billed_grams(*size, line.divisor or service.divisor)
     freight = max(line.least, freight_of(line, billed))
     additions = tuple(
         (one.kind, amount)
         for one in line.surcharges
-        if (amount := _amount(one, freight, (cod, insured), billed, dest, at))
+        if (amount := _amount(one, freight, sums, billed, dest, at))
     )
     before_tax = freight + sum(amount for _, amount in additions)
     tax = (before_tax * line.tax_bp + _BP // 2) // _BP

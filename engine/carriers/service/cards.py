@@ -10,7 +10,7 @@ from engine.infra.postgres import Connection
 from engine.infra.runtime import Runtime
 from engine.infra.versioned import Kept, Match, Saved
 from engine.kernel import clock, codec
-from engine.kernel.errors import Immutable
+from engine.kernel.errors import Immutable, NotFound
 from engine.kernel.types import Tenant
 
 
@@ -59,8 +59,16 @@ async def keep(  # noqa: PLR0913 - a PUT is all of these
             raise Immutable(told)
 
     return await versioned.put(
-        tx, store.cards(now), tenant, card, wanted, match=match, actor=actor, allow=allow
+        tx, store.cards_at(now), tenant, card, wanted, match=match, actor=actor, allow=allow
     )
+
+
+async def last(tx: Connection, tenant: Tenant, card: str) -> Kept[CardFields] | None:
+    """Return the last version of a card, None if there is none of that name."""
+    try:
+        return await store.CARDS.get(tx, tenant, card)
+    except NotFound:
+        return None
 
 
 async def get(runtime: Runtime, tenant: Tenant, card: str) -> Kept[CardFields]:
@@ -70,14 +78,23 @@ async def get(runtime: Runtime, tenant: Tenant, card: str) -> Kept[CardFields]:
         NotFound: there is none of that name.
     """
     async with runtime.pool.acquire() as connection:
-        return await store.cards(_now(runtime)).get(connection, tenant, card)
+        return await store.CARDS.get(connection, tenant, card)
+
+
+async def versions(
+    runtime: Runtime, tenant: Tenant, card: str, below: int, limit: int
+) -> list[Kept[CardFields]]:
+    """Return versions of a card below one, the last one first; quotes name them.
+
+    Raises:
+        NotFound: there is no card of that name.
+    """
+    async with runtime.pool.acquire() as connection:
+        await store.CARDS.get(connection, tenant, card)
+        return await store.versions(connection, tenant, card, below, limit)
 
 
 async def page(runtime: Runtime, tenant: Tenant, after: str, limit: int) -> list[Kept[CardFields]]:
     """Return the last versions of cards after one, in the order of their ids."""
     async with runtime.pool.acquire() as connection:
-        return await store.cards(_now(runtime)).page(connection, tenant, after, limit)
-
-
-def _now(runtime: Runtime) -> datetime:
-    return clock.instant(runtime.clock.now_ms())
+        return await store.CARDS.page(connection, tenant, after, limit)

@@ -1,12 +1,13 @@
 """Services, rate cards and regions that are switched off, in Postgres."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Final, NamedTuple
 
 from engine.carriers.types.documents import CardFields, ServiceFields
 from engine.infra import queries
 from engine.infra.postgres import Connection
-from engine.infra.versioned import Statements, Table
+from engine.infra.versioned import Kept, Statements, Table
 from engine.kernel import codec
 from engine.kernel.types import Tenant
 
@@ -40,20 +41,29 @@ class Off(NamedTuple):
     made: bool = False
 
 
-def cards(now: datetime) -> Table[CardFields]:
-    """Return the table of rate cards; a last version that is later than now may be replaced."""
-    return Table(
-        kind="rate_card",
-        word="card",
-        noun="rate card",
-        decode=_card,
-        sql=Statements(
-            SQL["get_card"], SQL["lock_card"], SQL["list_cards"], SQL["insert_card"],
-            SQL["update_card"],
-        ),
-        columns=_columns,
-        changing=lambda card: (*_columns(card), now),
-    )  # fmt: skip
+def _columns(card: CardFields) -> tuple[object, ...]:
+    return card.service, card.effective_from, card.effective_until
+
+
+CARDS: Final = Table(
+    kind="rate_card",
+    word="card",
+    noun="rate card",
+    decode=_card,
+    sql=Statements(
+        SQL["get_card"],
+        SQL["lock_card"],
+        SQL["list_cards"],
+        SQL["insert_card"],
+        SQL["update_card"],
+    ),
+    columns=_columns,
+)
+
+
+def cards_at(now: datetime) -> Table[CardFields]:
+    """Return the table of rate cards for a change: one that is later than now is replaced."""
+    return replace(CARDS, changing=lambda card: (*_columns(card), now))
 
 
 async def all_services(db: Connection, tenant: Tenant) -> list[tuple[str, ServiceFields]]:
@@ -68,6 +78,14 @@ async def in_force(
     """Read (card, version, what it says) of the versions that hold at an instant or later."""
     rows = await db.fetch(SQL["versions_in_force"], tenant, at)
     return [(row["card"], row["version"], _card(row["document"].encode())) for row in rows]
+
+
+async def versions(
+    db: Connection, tenant: Tenant, card: str, below: int, limit: int
+) -> list[Kept[CardFields]]:
+    """Read versions of a card below one, the last one first."""
+    rows = await db.fetch(SQL["versions_of"], tenant, card, below, limit)
+    return [CARDS.read(row) for row in rows]
 
 
 async def other_currency(tx: Connection, tenant: Tenant, card: str, currency: str) -> str:
@@ -99,7 +117,3 @@ async def all_off(db: Connection, tenant: Tenant) -> frozenset[tuple[str, str]]:
     return frozenset(
         (row["service"], row["region"]) for row in await db.fetch(SQL["all_off"], tenant)
     )
-
-
-def _columns(card: CardFields) -> tuple[object, ...]:
-    return card.service, card.effective_from, card.effective_until

@@ -145,10 +145,13 @@ def _override_faults(profile: ProfileFields) -> Iterator[Fault]:
 
 def _wms_faults(profile: ProfileFields) -> Iterator[Fault]:
     one = profile.wms
-    yield from text_faults({"/wms/code": one.code})
-    if one.protocol == "none":
+    named = {"warehouse": one.warehouse, "owner": one.owner, "app_key": one.app_key,
+             "customer": one.customer}  # fmt: skip
+    yield from text_faults({f"/wms/{name}": text for name, text in named.items()})
+    yield from name_faults({f"/wms/codes/{codec.escape(code)}": code for code in one.codes})
+    if one.language == "none":
         if one.url:
-            yield Fault("/wms/url", "is for the protocols json and qimen")
+            yield Fault("/wms/url", "is for the languages plain and qimen")
     elif not one.url.startswith(("https://", "http://")) or not one.url.isprintable():
         yield Fault("/wms/url", "must be an http or https address")
 

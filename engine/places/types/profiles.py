@@ -17,7 +17,8 @@ CAPACITY_MAX: Final = 10**12
 Mode = Literal["ship", "pickup", "instant"]
 Point = Literal["accepted", "picked", "waybill", "shipped"]
 Dimension = Literal["orders", "lines", "units", "grams"]
-Protocol = Literal["none", "json", "qimen"]
+Language = Literal["none", "plain", "qimen"]
+Meaning = Literal["exists", "no_such_order", "too_late", "cancelled", "invalid", "busy"]
 
 _Clock = Annotated[
     str,
@@ -45,6 +46,7 @@ _Date = Annotated[
 _Minutes = Annotated[int, msgspec.Meta(ge=0, le=MINUTES_MAX)]
 _Number = Annotated[int, msgspec.Meta(ge=0, le=CAPACITY_MAX)]
 _Text = Annotated[str, msgspec.Meta(max_length=256)]
+_Name = Annotated[str, msgspec.Meta(max_length=128)]
 
 
 def _all_day() -> list[str]:
@@ -105,14 +107,25 @@ class CampaignDays(codec.Wire, frozen=True):
 
 
 class NodeWms(codec.Wire, frozen=True):
-    """How the node is told what to send: by which protocol and where; its secrets are apart."""
+    """How the node is told what to send: in which language and where; its secrets are apart.
 
-    protocol: Protocol = "none"
+    `warehouse`, `owner`, `app_key` and `customer` are names that its system knows us by. `codes`
+    are its own words for what it refuses. With `cancels_later` its yes to a cancel is no more than
+    that it took note; without `tells_accepted` its yes to a consignment is the acceptance.
+    """
+
+    language: Language = "none"
     url: Annotated[str, msgspec.Meta(max_length=1024)] = ""
-    code: Annotated[str, msgspec.Meta(max_length=128)] = ""  # what it calls itself; empty: the node
-    can_query: bool = True
-    can_cancel: bool = True
-    tells_accepted: bool = True  # else its yes to a consignment is the acceptance
+    warehouse: _Name = ""
+    owner: _Name = ""
+    app_key: _Name = ""
+    customer: _Name = ""
+    codes: Annotated[dict[str, Meaning], msgspec.Meta(max_length=256)] = msgspec.field(
+        default_factory=dict
+    )
+    cancels_later: bool = False
+    can_query: bool = False
+    tells_accepted: bool = True
 
 
 class ProfileFields(codec.Wire, frozen=True):
