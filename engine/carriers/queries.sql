@@ -139,6 +139,36 @@ SELECT service, region
 FROM carrier_regions_off
 WHERE tenant = $1;
 
+-- name: ask_waybill
+-- Nothing if it was asked for before. $1 tenant, $2 request, $3 shipment, $4 service, $5 carrier
+INSERT INTO waybills (tenant, request_id, shipment_id, service, carrier, state)
+VALUES ($1, $2, $3, $4, $5, 'asked')
+ON CONFLICT (tenant, request_id) DO NOTHING;
+
+-- name: waybill
+-- $1 tenant, $2 request
+SELECT
+  request_id, shipment_id, service, carrier, waybill, state, reason, data, asked_at, state_at
+FROM waybills
+WHERE tenant = $1 AND request_id = $2;
+
+-- name: waybills_of
+-- $1 tenant, $2 shipments
+SELECT
+  request_id, shipment_id, service, carrier, waybill, state, reason, data, asked_at, state_at
+FROM waybills
+WHERE tenant = $1 AND shipment_id = ANY($2::text[])
+ORDER BY shipment_id, request_id;
+
+-- name: move_waybill
+-- Only from the states that lead there: of two who would move it one finds nothing to do.
+-- $1 tenant, $2 request, $3 state, $4 states before, $5 waybill, $6 data, $7 reason
+UPDATE waybills
+SET state = $3, waybill = $5, data = $6::jsonb, reason = $7, state_at = now()
+WHERE tenant = $1 AND request_id = $2 AND state = ANY($4::text[])
+RETURNING
+  request_id, shipment_id, service, carrier, waybill, state, reason, data, asked_at, state_at;
+
 -- name: versions_of
 -- Those that took effect and, perhaps, one that has not, from the last one that is below $3.
 -- $1 tenant, $2 card, $3 version, $4 limit
