@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from engine.carriers.rules.quoting import line_for, priced, zone_of
-from engine.carriers.types.services import NO_RATE, Cards, Choice, Quote, RateCard, Service
+from engine.carriers.types.services import NO_RATE, Cards, Choice, Parcel, Quote, RateCard, Service
 from engine.places.rules import calendars
 from engine.places.rules.regions import chain
 from engine.places.types.calendars import ALWAYS, NEVER
@@ -97,19 +97,6 @@ class Known(Protocol):
     def capacity(self) -> Capacity: ...  # noqa: D102
     @property
     def load(self) -> tuple[int, ...]: ...  # noqa: D102
-
-
-class Parcel(NamedTuple):
-    """What a carrier asks of a parcel; `service` is a designation, "" if there is none.
-
-    Designations that contradict each other are one that no service has.
-    """
-
-    grams: int
-    cm3: int
-    value: int
-    tags: frozenset[str]
-    service: str
 
 
 class Lane(NamedTuple):

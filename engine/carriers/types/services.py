@@ -54,6 +54,19 @@ class Service(NamedTuple):
     enabled: bool = True
 
 
+class Parcel(NamedTuple):
+    """What a carrier asks of a parcel; `service` is a designation, "" if there is none.
+
+    Designations that contradict each other are one that no service has.
+    """
+
+    grams: int
+    cm3: int
+    value: int
+    tags: frozenset[str]
+    service: str
+
+
 class Surcharge(NamedTuple):
     """One addition to freight: `fixed` and `bp` of what its kind is a share of, from `least` to
     `most` (0: no limit).
