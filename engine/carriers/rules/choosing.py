@@ -5,11 +5,20 @@ designation, promise, cost, scorecard, share of the day's parcels, name. It know
 by what it reads of them alone: who routes brings its own.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from typing import Any, Final, NamedTuple
 
-from engine.carriers.rules.quoting import line_for, priced, zone_of
-from engine.carriers.types.services import NO_RATE, Cards, Choice, Parcel, Quote, RateCard, Service
+from engine.carriers.rules.quoting import applying, cost, line_for, priced, zone_of
+from engine.carriers.types.asking import Capacity, Known, Line, Node, Order, Slot
+from engine.carriers.types.services import (
+    NO_RATE,
+    Choice,
+    Parcel,
+    Quote,
+    RateCard,
+    Service,
+    Surcharge,
+)
 from engine.places.rules import calendars
 from engine.places.rules.regions import chain
 from engine.places.types.calendars import ALWAYS, NEVER
@@ -23,87 +32,12 @@ _INSTANT, _COLD = "instant", "cold"
 _SLOWEST: Final = 5
 _SHARE: Final = 1_000_000
 
-Capacity: TypeAlias = "Mapping[tuple[str, str, int, str], tuple[int, int | None]]"
-Slot: TypeAlias = "tuple[str, str, int, str, int]"
-
-
-class Line(Protocol):
-    """What is read of a line; its grams, cm3 and value are of all its units."""
-
-    @property
-    def units(self) -> int: ...  # noqa: D102
-    @property
-    def grams(self) -> int: ...  # noqa: D102
-    @property
-    def cm3(self) -> int: ...  # noqa: D102
-    @property
-    def value(self) -> int: ...  # noqa: D102
-    @property
-    def tags(self) -> frozenset[str]: ...  # noqa: D102
-    @property
-    def service(self) -> str: ...  # noqa: D102
-
-
-class Order(Protocol):
-    """What is read of an order; `ship_by` and `deliver_by` are 0 where nothing was promised."""
-
-    @property
-    def region(self) -> str: ...  # noqa: D102
-    @property
-    def lines(self) -> Sequence[Line]: ...  # noqa: D102
-    @property
-    def mode(self) -> str: ...  # noqa: D102
-    @property
-    def tier(self) -> str: ...  # noqa: D102
-    @property
-    def cod(self) -> int: ...  # noqa: D102
-    @property
-    def insured(self) -> int: ...  # noqa: D102
-    @property
-    def ship_by(self) -> int: ...  # noqa: D102
-    @property
-    def deliver_by(self) -> int: ...  # noqa: D102
-    @property
-    def allow(self) -> frozenset[str]: ...  # noqa: D102
-    @property
-    def deny(self) -> frozenset[str]: ...  # noqa: D102
-
-
-class Node(Protocol):
-    """What is read of a node."""
-
-    @property
-    def node(self) -> str: ...  # noqa: D102
-    @property
-    def no(self) -> int: ...  # noqa: D102
-    @property
-    def region(self) -> str: ...  # noqa: D102
-    @property
-    def calendar(self) -> Any: ...  # noqa: D102
-    @property
-    def handling(self) -> tuple[tuple[int, int], ...]: ...  # noqa: D102
-
-
-class Known(Protocol):
-    """What is read of the world; `off` is (service, region), `capacity` is (used, limit)."""
-
-    @property
-    def services(self) -> tuple[Service, ...]: ...  # noqa: D102
-    @property
-    def cards(self) -> Cards: ...  # noqa: D102
-    @property
-    def off(self) -> frozenset[tuple[str, str]]: ...  # noqa: D102
-    @property
-    def capacity(self) -> Capacity: ...  # noqa: D102
-    @property
-    def load(self) -> tuple[int, ...]: ...  # noqa: D102
-
 
 class Lane(NamedTuple):
     """What one service does from a node to a region, whatever the parcel weighs.
 
-    `rate` is the line of a card that is in force when it leaves. `day` is the node's local day, an
-    ordinal, on which that is.
+    `rate` is the line of a card that is in force when it leaves, `extras` its surcharges that are
+    for the region then. `day` is the node's local day, an ordinal, on which that is.
     """
 
     no: int
@@ -112,6 +46,20 @@ class Lane(NamedTuple):
     deliver_at: int
     day: int
     rate: RateCard
+    extras: tuple[Surcharge, ...]
+
+
+class Standing(NamedTuple):
+    """What a service is for orders of a kind: the zone, or the word for why it may not bring them.
+
+    The kind is region, mode, tier and who is allowed and denied, and tags and designation of the
+    parcel. It is the same for all nodes.
+    """
+
+    no: int
+    service: Service
+    zone: str
+    word: str
 
 
 class Bid(NamedTuple):
@@ -119,11 +67,6 @@ class Bid(NamedTuple):
 
     lane: Lane
     quote: Quote
-
-
-_NOWHERE: Final = Lane(
-    -1, Service(""), NEVER, NEVER, 0, RateCard("", 0, "", 0, 0, "", "", 0, 0, 0, 0)
-)
 
 
 def choose_service(
@@ -139,7 +82,8 @@ def choose_service(
 def choose(order: Order, parcel: Parcel, node: Node, snap: Known, at: int) -> Choice:
     """Return the service for a parcel, as `choose_service` does."""
     reasons: list[tuple[int, str]] = []
-    found = lanes(order, parcel, node, snap, at, reasons)
+    of = standing(order, parcel, snap)
+    found = lanes(of, order.region, node, snap, at, {}, reasons)
     bids = offers(found, order, parcel, snap.capacity, reasons)
     if not bids:
         return Choice(
@@ -153,31 +97,79 @@ def choose(order: Order, parcel: Parcel, node: Node, snap: Known, at: int) -> Ch
     )  # fmt: skip
 
 
-def lanes(
-    order: Order, parcel: Parcel, node: Node, snap: Known, at: int,
-    reasons: list[tuple[int, str]],
-) -> list[Lane]:  # fmt: skip
-    """Return the services that go from a node to the order's region, and note why others do not.
-
-    Of the order it reads region, mode, tier and who is allowed and denied, of the parcel its tags
-    and designation: for orders that are the same in these, lanes are the same within a minute.
-    """
+def standing(order: Order, parcel: Parcel, snap: Known) -> list[Standing]:
+    """Return what each service is for orders of this kind."""
     found = []
     for no, service in enumerate(snap.services):
-        lane = _NOWHERE
+        zone = zone_of(service, order.region)
         word = (
             _not_wanted(order, parcel, service)
             or _not_of_tier(order, service)
-            or _not_there(order, node, service, snap.off)
+            or _not_there(order, zone, service, snap.off)
             or ("" if service.tags_not.isdisjoint(parcel.tags) else "tag")
         )
-        if not word:
-            lane, word = _lane(order, node, snap, (no, service), at)
+        found.append(Standing(no, service, zone or "", word))
+    return found
+
+
+def lanes(  # noqa: PLR0913, PLR0917 - what lanes depend on
+    of: Iterable[Standing], region: str, node: Node, snap: Known, at: int,
+    memo: dict[Hashable, tuple[int, int]], reasons: list[tuple[int, str]],
+) -> list[Lane]:  # fmt: skip
+    """Return the services that go from a node to a region, and note why others do not.
+
+    `memo` only saves work; it may be kept while nodes, services, loads and the instant are the
+    same.
+    """
+    found = []
+    for no, service, zone, refused in of:
+        word = refused or ("not_here" if service.nodes and node.node not in service.nodes else "")
         if word:
             reasons.append((no, word))
+            continue
+        leaves, day = _leaves(node, service, snap, at, memo)
+        arrives = _arrives(no, service, zone, node, leaves, memo) if leaves < NEVER else NEVER
+        rate = line_for(snap.cards, service, node.region, region, leaves)
+        if arrives >= NEVER:
+            reasons.append((no, "closed" if leaves >= NEVER else "not_running"))
+        elif rate is None:
+            reasons.append((no, "no_rate"))
         else:
-            found.append(lane)
+            extras = applying(rate, region, leaves)
+            found.append(Lane(no, service, leaves, arrives, day, rate, extras))
     return found
+
+
+def best(
+    found: Iterable[Lane], order: Order, parcel: Parcel, capacity: Capacity,
+    full: Collection[tuple[int, int]],
+) -> tuple[Lane | None, int, str]:  # fmt: skip
+    """Return the lane that `choose` would take and its price, or why the first one was refused.
+
+    `full` are (service, day) that are used up besides what `capacity` says.
+    """
+    sums = _share(order.cod, parcel, order), _share(order.insured, parcel, order)
+    size = parcel.grams, parcel.cm3
+    least: tuple[tuple[int, int, int], Lane] | None = None
+    why = ""
+    for lane in found:
+        word = _not_so(lane.service, parcel, *sums)
+        word = word or ("full" if full and (lane.no, lane.day) in full else "")
+        word = word or (_full(lane, parcel, capacity) if capacity else "")
+        if word:
+            why = why or word
+            continue
+        price = cost(lane.rate, lane.service, lane.extras, size, sums)
+        key = _late(lane, order), price, -lane.service.score
+        if (
+            least is None
+            or key < least[0]
+            or (key == least[0] and _after(least[1], capacity) > _after(lane, capacity))
+        ):
+            least = key, lane
+    if least is None:
+        return None, 0, why or "no_service"
+    return least[1], least[0][1], ""
 
 
 def offers(
@@ -221,24 +213,32 @@ def slots(service: Service, day: int, parcel: Parcel) -> tuple[Slot, ...]:
     return (*used, ("service", name, day, "grams", parcel.grams)) if parcel.grams else used
 
 
-def _lane(
-    order: Order, node: Node, snap: Known, numbered: tuple[int, Service], at: int
-) -> tuple[Lane, str]:
-    no, service = numbered
-    calendar, cutoffs = node.calendar or ALWAYS, service.cutoffs
-    cutoff = cutoffs.get(node.node, cutoffs.get("", -1))
-    leaves = calendars.ship_at(calendar, node.handling, snap.load[node.no], at, cutoff)
-    if leaves >= NEVER:
-        return _NOWHERE, "closed"
-    zone = zone_of(service, order.region) or ""
-    arrives = calendars.deliver_at(service, zone, leaves, calendar.holidays)
-    if arrives >= NEVER:
-        return _NOWHERE, "not_running"
-    rate = line_for(snap.cards, service, node.region, order.region, leaves)
-    if rate is None:
-        return _NOWHERE, "no_rate"
-    day = calendars.local_day(calendar.timezone, leaves)
-    return Lane(no, service, leaves, arrives, day, rate), ""
+def _leaves(
+    node: Node, service: Service, snap: Known, at: int, memo: dict[Hashable, tuple[int, int]]
+) -> tuple[int, int]:
+    """Return when a parcel for a service leaves, and the node's local day of that."""
+    cutoff = service.cutoffs.get(node.node)
+    if cutoff is None:
+        cutoff = service.cutoffs.get("", -1)
+    kept = memo.get((node.no, cutoff))
+    if kept is None:
+        calendar = node.calendar or ALWAYS
+        leaves = calendars.ship_at(calendar, node.handling, snap.load[node.no], at, cutoff)
+        day = calendars.local_day(calendar.timezone, leaves) if leaves < NEVER else 0
+        kept = memo[node.no, cutoff] = leaves, day
+    return kept
+
+
+def _arrives(
+    no: int, service: Service, zone: str, node: Node, leaves: int,
+    memo: dict[Hashable, tuple[int, int]],
+) -> int:  # fmt: skip
+    holidays = (node.calendar or ALWAYS).holidays
+    key = no, zone, leaves, holidays.country
+    kept = memo.get(key)
+    if kept is None:
+        kept = memo[key] = calendars.deliver_at(service, zone, leaves, holidays), 0
+    return kept[0]
 
 
 def _not_wanted(order: Order, parcel: Parcel, service: Service) -> str:
@@ -266,25 +266,23 @@ def _not_of_tier(order: Order, service: Service) -> str:
     return "tier" if apart or slower else ""
 
 
-def _not_there(order: Order, node: Node, service: Service, off: frozenset[tuple[str, str]]) -> str:
-    if service.nodes and node.node not in service.nodes:
-        return "not_here"
+def _not_there(
+    order: Order, zone: str | None, service: Service, off: frozenset[tuple[str, str]]
+) -> str:
     if off and any((service.service, one) in off for one in chain(order.region)):
         return "off"
-    zone = zone_of(service, order.region)
     return "" if zone in service.days or zone in service.minutes else "no_zone"
 
 
 def _not_so(service: Service, parcel: Parcel, cod: int, insured: int) -> str:
     least, most = service.grams
-    words = (
-        (parcel.grams > most, "too_heavy"),
-        (parcel.grams < least, "too_light"),
-        (0 < service.cm3_max < parcel.cm3, "too_big"),
-        (cod > 0 and not service.cod, "cod"),
-        (insured > service.insured_max, "insurance"),
-    )
-    return next((word for refused, word in words if refused), "")
+    if not least <= parcel.grams <= most:
+        return "too_heavy" if parcel.grams > most else "too_light"
+    if 0 < service.cm3_max < parcel.cm3:
+        return "too_big"
+    if cod and not service.cod:
+        return "cod"
+    return "insurance" if insured > service.insured_max else ""
 
 
 def _full(lane: Lane, parcel: Parcel, capacity: Capacity) -> str:
@@ -307,24 +305,11 @@ def narrowed(
     bids: list[Bid], order: Order, capacity: Capacity, reasons: list[tuple[int, str]]
 ) -> tuple[Bid, str]:
     """Return the best bid and the word of the step that left it alone; notes who lost at which."""
-
-    def promise(bid: Bid) -> int:
-        lane = bid.lane
-        late = order.ship_by and lane.ship_at > order.ship_by
-        late = late or (order.deliver_by and lane.deliver_at > order.deliver_by)
-        return lane.deliver_at if late else 0  # where all are late, the earliest
-
-    def share(bid: Bid) -> int:
-        service = bid.lane.service
-        key = ("service", service.service, bid.lane.day, "orders")
-        used, _ = capacity.get(key, (0, None))
-        return (used + 1) * _SHARE // service.ratio if service.ratio else NEVER
-
     steps: tuple[tuple[str, str, Callable[[Bid], Any]], ...] = (
-        ("promise", "late", promise),
+        ("promise", "late", lambda bid: _late(bid.lane, order)),
         ("cost", "dearer", lambda bid: bid.quote.price),
         ("scorecard", "scorecard", lambda bid: -bid.lane.service.score),
-        ("ratio", "ratio", share),
+        ("ratio", "ratio", lambda bid: _after(bid.lane, capacity)[0]),
         ("id", "id", lambda bid: bid.lane.service.service),
     )
     if len(bids) == 1:
@@ -336,3 +321,19 @@ def narrowed(
         if len(bids) == 1:
             return bids[0], word
     return bids[0], "id"
+
+
+def _late(lane: Lane, order: Order) -> int:
+    """Return 0 for what keeps the promises; of what does not, the earliest is the best."""
+    late = order.ship_by and lane.ship_at > order.ship_by
+    late = late or (order.deliver_by and lane.deliver_at > order.deliver_by)
+    return lane.deliver_at if late else 0
+
+
+def _after(lane: Lane, capacity: Capacity) -> tuple[int, str]:
+    """Return how far a service would be in its share of the day with this parcel, and its name."""
+    service = lane.service
+    if not service.ratio:
+        return NEVER, service.service
+    used, _ = capacity.get(("service", service.service, lane.day, "orders"), (0, None))
+    return (used + 1) * _SHARE // service.ratio, service.service

@@ -5,7 +5,7 @@ Billed weight is the greater of weight and volumetric weight (体积重). Freigh
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from engine.carriers.types.services import (
@@ -80,13 +80,35 @@ def priced(
     freight = max(line.least, freight_of(line, billed))
     additions = tuple(
         (one.kind, amount)
-        for one in line.surcharges
-        if (amount := _amount(one, freight, sums, billed, dest, at))
+        for one in applying(line, dest, at)
+        if (amount := _amount(one, freight, sums, billed))
     )
     before_tax = freight + sum(amount for _, amount in additions)
     tax = (before_tax * line.tax_bp + _BP // 2) // _BP
     return Quote(
         line.card, line.version, before_tax + tax, billed, freight, additions, tax, line.currency
+    )
+
+
+def cost(
+    line: RateCard, service: Service, extras: Sequence[Surcharge], size: tuple[int, int],
+    sums: tuple[int, int],
+) -> int:  # fmt: skip
+    """Return the price of `priced` alone; `extras` are the surcharges that are `applying`."""
+    billed = billed_grams(*size, line.divisor or service.divisor)
+    total = freight = max(line.least, freight_of(line, billed))
+    for one in extras:
+        total += _amount(one, freight, sums, billed)
+    return total + (total * line.tax_bp + _BP // 2) // _BP if line.tax_bp else total
+
+
+def applying(line: RateCard, dest: str, at: int) -> tuple[Surcharge, ...]:
+    """Return the surcharges that are for a region at an instant, whatever the parcel is."""
+    return tuple(
+        one
+        for one in line.surcharges
+        if one.since <= at < one.until
+        and (not one.regions or not one.regions.isdisjoint(chain(dest)))
     )
 
 
@@ -135,15 +157,9 @@ def freight_of(line: RateCard, billed_g: int) -> int:
     return line.first + steps * line.step
 
 
-def _amount(
-    one: Surcharge, freight: int, sums: tuple[int, int], billed: int, dest: str, at: int
-) -> int:
+def _amount(one: Surcharge, freight: int, sums: tuple[int, int], billed: int) -> int:
     place = _OF.get(one.kind)
-    if place is not None and not sums[place]:
-        return 0
-    if (one.over_g and billed <= one.over_g) or not one.since <= at < one.until:
-        return 0
-    if one.regions and not one.regions.intersection(chain(dest)):
+    if (place is not None and not sums[place]) or (one.over_g and billed <= one.over_g):
         return 0
     share = -(-(freight if place is None else sums[place]) * one.bp // _BP)
     amount = max(one.least, one.fixed + share)

@@ -1,12 +1,13 @@
 """Who brings a parcel, and the word for each that does not; a table over three services."""
 
+import random
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 
 import pytest
 
 from engine.carriers.rules import choosing, quoting
-from engine.carriers.types.services import RateCard, Service
+from engine.carriers.types.services import RateCard, Service, Surcharge
 from engine.places.service import daysoff
 from engine.places.types.calendars import ALWAYS, Calendar
 
@@ -262,3 +263,60 @@ def test_a_parcel_over_national_day_is_promised_for_after_it():
     found = choose(order(), node(calendar=office), world(slow), at)[3]
     assert found.ship_at == ms("2026-10-08 18:00")
     assert found.deliver_at == ms("2026-10-10 20:00"), "a Saturday that is worked instead"
+
+
+def test_the_quick_way_takes_what_the_told_way_takes():
+    rnd = random.Random(4)
+    kinds = ["standard", "standard", "next_day", "cold", "instant"]
+    taken = 0
+    for _ in range(400):
+        services = [
+            Service(
+                f"s{n}", f"c{n % 2}", rnd.choice(kinds), EAST, (0, rnd.choice([900, 9_000])),
+                rnd.random() < 0.7, rnd.choice([0, 9_000, 1 << 40]),
+                A(rnd.choice([(), ("gas",)])), rnd.choice([0, 6_000]),
+                {"": rnd.choice([-1, 600, 1_080])}, {"near": rnd.randrange(3), "far": 4},
+                score=rnd.randrange(2), ratio=rnd.choice([0, 40]), workdays=rnd.random() < 0.3,
+            )
+            for n in range(5)
+        ]  # fmt: skip
+        fees = (Surcharge("cod", bp=100, least=300), Surcharge("oversize", bp=900, over_g=1_500),
+                Surcharge("remote", fixed=500, regions=A({"310000"})))  # fmt: skip
+        lines = [
+            card(f"s{n}", rnd.choice([600, 700]), surcharges=rnd.choice([(), fees]), tax_bp=600)
+            for n in range(5) if rnd.random() < 0.9
+        ]  # fmt: skip
+        full = {
+            ("service", f"s{n}", TODAY, "orders"): (rnd.randrange(3), rnd.choice([None, 2]))
+            for n in range(5)
+        }
+        known = world(*services, cards=quoting.gathered(lines), capacity=full,
+                      off=A(rnd.choice([(), (("s1", "310000"),)])))  # fmt: skip
+        one = order(
+            item(2, rnd.randrange(4_000), tags=A(rnd.choice([(), ("gas",)]))), item(),
+            cod=rnd.choice([0, 5_000]), insured=rnd.choice([0, 9_000]),
+            deliver_by=rnd.choice([0, ms("2026-11-12 23:00")]), deny=A(rnd.choice([(), ("c1",)])),
+        )  # fmt: skip
+        parcel = choosing.parcel_of([(line, line.units) for line in one.lines])
+        told = choosing.choose(one, parcel, node(), known, NOW)
+        of = choosing.standing(one, parcel, known)
+        found = choosing.lanes(of, one.region, node(), known, NOW, {}, [])
+        lane, price, why = choosing.best(found, one, parcel, known.capacity, ())
+        assert (lane.no if lane else -1) == told.service
+        assert (price, bool(why)) == (told.quote.price, told.service < 0)
+        taken += told.service >= 0
+    assert taken > 100
+
+
+def test_what_is_used_up_gives_way_to_the_next():
+    known, one = world(), order()
+    parcel = choosing.parcel_of([(one.lines[0], 1)])
+    of = choosing.standing(one, parcel, known)
+    found, full, names = choosing.lanes(of, one.region, node(), known, NOW, {}, []), set(), []
+    while True:
+        lane, _, why = choosing.best(found, one, parcel, {}, full)
+        if lane is None:
+            break
+        names.append(lane.service.service)
+        full.add((lane.no, lane.day))
+    assert (names, why) == (["rail", "road", "air"], "full")
