@@ -19,11 +19,11 @@ from engine.places.types.regions import Region
 from engine.places.types.sites import Site
 
 _FILE: Final = "regions_cn.csv"
-_YEARS_AHEAD: Final = 2
+_YEARS_AHEAD: Final = 1  # nothing is promised for later than `calendars.HORIZON_DAYS`
 
 
 async def sites(db: Connection, tenant: Tenant, now_ms: int, known: Regions) -> list[Site]:
-    """Return the nodes that we send from, by name, with days off of this year and two more."""
+    """Return the nodes that we send from, by name, with days off of this year and the next."""
     year = clock.instant(now_ms).year
     years = range(year - 1, year + _YEARS_AHEAD + 1)  # a year begins earlier east of UTC
     found = await store.sites(db, tenant)
