@@ -54,6 +54,11 @@ RECORDER_PAUSE_S: Final = 0.05
 OWNERSHIP_SECONDS: Final = 5
 LEASE_SECONDS: Final = 5
 
+# Routing: what is left of a search at its bound is done greedily, and said so in the trace.
+PARCELS_PER_ORDER_MAX: Final = 16
+SPLIT_STEPS_MAX: Final = 400
+SPLIT_NODES_MAX: Final = 16  # those with most lines, for three parcels and more
+
 # Reading.
 PAGE_DEFAULT: Final = 50
 PAGE_MAX: Final = 500

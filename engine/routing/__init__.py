@@ -1,0 +1,1 @@
+"""Which node sends what of an order, by which carrier, and why."""

@@ -1,0 +1,1 @@
+"""Decisions about routing: `deciding` is the whole; the others are its steps."""
