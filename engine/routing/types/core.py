@@ -18,20 +18,17 @@ Do = Literal[
     "CONVERT_CHANNEL_POOL",
 ]  # fmt: skip
 
-# What may drop a node, in the order in which it is asked. A rule's own filters have the numbers
+# What may drop a node whatever it has of the order's lines. A rule's own filters have the numbers
 # from RULE_FILTER on, in the order in which the plan lists them.
 FILTERS: Final = (
-    "group", "mode", "node_when", "calendar", "carrier", "promise", "capacity", "designated",
-    "excluded", "stock",
+    "group", "mode", "node_when", "constraint", "calendar", "carrier", "promise", "capacity",
 )  # fmt: skip
-GROUP, MODE, NODE_WHEN, CALENDAR, CARRIER, PROMISE, CAPACITY, DESIGNATED, EXCLUDED, STOCK = range(
-    10
-)
+GROUP, MODE, NODE_WHEN, CONSTRAINT, CALENDAR, CARRIER, PROMISE, CAPACITY = range(8)
 RULE_FILTER: Final = 16
 
 
 class Line(NamedTuple):
-    """Open units of one line that were drawn from one group of nodes.
+    """Open units, at least 1, of one line that were drawn from one group of nodes.
 
     `grams`, `cm3` and `value` are of all units. `node` and `service` are designations: hard, ""
     where there is none. `parts_of` is the line of the bundle that this line is a component of.
@@ -138,20 +135,6 @@ class Stock:
         new.complex = self.complex
         return new
 
-    def take(self, no: int, units: int) -> None:
-        """Take units from a node; what is free at it may not go below 0 by `usable`."""
-        left = self.units[no] = self.units[no] - units
-        if self.usable is not self.units:
-            self.usable[no] -= units
-        assert self.usable[no] >= 0, "more was taken than is there"
-        if left < MUCH:
-            bit = ~(1 << no)
-            self.much &= bit
-            if left < 1:
-                self.mask &= bit
-            elif left < self.least:
-                self.least = left
-
 
 MUCH: Final = 16  # nodes with so many units are not looked at one by one for usual quantities
 
@@ -245,22 +228,25 @@ class Parcel(NamedTuple):
     service: str
 
 
+class Moment(NamedTuple):
+    """When it is asked, and of what; `full` are (service, day) that this batch has used up."""
+
+    snap: Snapshot
+    now_ms: int
+    full: frozenset[tuple[int, int]] = frozenset()
+
+
 class Carriage(Protocol):
-    """What carriers and calendars answer: pure, of (snapshot, instant, what is asked) alone.
-
-    `full` are (service, day) whose capacity was used up by earlier orders of the batch.
-    """
-
-    def reach(self, order: Order, parcel: Parcel, snap: Snapshot, now_ms: int) -> Reach:
-        """Return who could send such an order; called once for each `kind`."""
+    """What carriers and calendars answer: pure, of what is asked and the moment alone."""
 
     def kind(self, order: Order, parcel: Parcel) -> Hashable:
-        """Return what `reach` depends on, besides snapshot and minute."""
+        """Return what `reach` depends on besides snapshot and minute; `parcel` is the whole."""
 
-    def offer(
-        self, order: Order, node: int, parcel: Parcel, full: frozenset[tuple[int, int]]
-    ) -> Offer:
-        """Return the best service for one parcel from a node, by the last snapshot of `reach`."""
+    def reach(self, order: Order, parcel: Parcel, moment: Moment) -> Reach:
+        """Return who could send an order of this kind, whatever its weight, and by when."""
+
+    def offer(self, order: Order, node: int, parcel: Parcel, moment: Moment) -> Offer:
+        """Return the best service for one parcel from one node, or why there is none."""
 
 
 class NodeFilter(NamedTuple):
