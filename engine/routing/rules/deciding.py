@@ -153,7 +153,7 @@ class _Batch:
         kind = (order.region, order.mode, self._carriage.kind(order, whole))
         reach = self._memo.get(kind)
         if reach is None:
-            told = self._carriage.reach(order, whole, Moment(self._snap, self._now))
+            told = self._carriage.reach(order, whole, Moment(self._snap, self._now, self._memo))
             reach = self._memo[kind] = (told, {})
         return _Ask(order, demand, whole, reach)
 
@@ -182,7 +182,7 @@ class _Batch:
             self._take(ask, placed, rule)
 
     def _desk(self, ask: _Ask, at: tuple[int, int], rule: SourcingRule) -> Desk:
-        moment = Moment(self._snap, self._now, self._taken.services)
+        moment = Moment(self._snap, self._now, self._memo, self._taken.services)
         desk = Desk(ask.order, rule, ask.reach, self._carriage, moment, self._taken)
         fixed = self._memo.get(at)
         if fixed is None:

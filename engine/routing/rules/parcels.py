@@ -52,6 +52,7 @@ class Desk:
         self.order, self.rule, self.reach = order, rule, reach
         self._carriage, self._snap, self._taken = carriage, moment.snap, taken
         self._moment, self.now_ms = moment, moment.now_ms
+        self._offers: dict[tuple[int, Parcel], Offer] = {}
         self.before = 0  # parts that earlier rules made of this order
         self.margin = 0
         self.repeated = False  # whether a SKU is needed twice
@@ -123,7 +124,13 @@ class Desk:
         if self.order.mode == "pickup":  # nobody carries it
             at, day = self.reach.ship_at[node], self.reach.day[node]
             return Offer(-1, "", 0, 0, at, at, day)
-        return self._carriage.offer(self.order, node, parcel, moment)
+        if moment is not self._moment:
+            return self._carriage.offer(self.order, node, parcel, moment)
+        kept = self._offers.get((node, parcel))
+        if kept is None:
+            kept = self._carriage.offer(self.order, node, parcel, moment)
+            self._offers[node, parcel] = kept
+        return kept
 
     def _slots(self, node: int, atoms: Atoms, parcel: Parcel, told: Offer) -> tuple[Slot, ...]:
         name, day = self._snap.nodes[node].node, told.day

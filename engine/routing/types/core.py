@@ -229,10 +229,16 @@ class Parcel(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """When it is asked, and of what; `full` are (service, day) that this batch has used up."""
+    """When it is asked, and of what.
+
+    `memo` is for whoever answers: it is kept as long as nodes, services, cards, bands of load and
+    the minute are the same, and an answer is the same with an empty one. `full` are (service, day)
+    that are used up, some of them by this batch.
+    """
 
     snap: Snapshot
     now_ms: int
+    memo: dict[Hashable, Any]
     full: frozenset[tuple[int, int]] = frozenset()
 
 
