@@ -1,5 +1,5 @@
 -- Tables: reference_versions (engine/infra/migrations/0002_reference.sql), stock_changes
--- (…/0010_supply.sql), duties (…/0018_duties.sql).
+-- (…/0010_supply.sql), duties (…/0018_duties.sql), jobs and job_breakers (…/0033_jobs.sql).
 
 -- name: keep_version
 -- $1 tenant, $2 kind, $3 id, $4 version, $5 document, $6 actor
@@ -135,3 +135,178 @@ SELECT pg_advisory_xact_lock_shared(hashtextextended('tidegate.inputs.' || $1, 0
 -- name: change_inputs
 -- $1 tenant
 SELECT pg_advisory_xact_lock(hashtextextended('tidegate.inputs.' || $1, 0));
+
+-- name: put_jobs
+-- $1 tenant, $2 queues, $3 kinds, $4 keys, $5 payloads, $6 instants (NULL: at once), in turn.
+INSERT INTO jobs (tenant, queue, kind, key, payload, due_at)
+SELECT $1, one.queue, one.kind, one.key, one.payload::jsonb, coalesce(one.due_at, now())
+FROM
+  unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
+    WITH ORDINALITY AS one (queue, kind, key, payload, due_at, n)
+ORDER BY one.n;
+
+-- name: claim_jobs
+-- $1 tenant, $2 what names of queues begin with, $3 queues to leave out, $4 limit, $5 lease,
+-- $6 failures that open a breaker. One due job of each queue first, then a second of each, … A job
+-- waits for earlier ones of its key; an open queue gets one job, when its probe is due.
+WITH RECURSIVE named (queue) AS (
+  (
+    SELECT j.queue FROM jobs AS j
+    WHERE j.tenant = $1 AND j.state = 'waiting' AND j.queue >= $2::text COLLATE "C"
+    ORDER BY j.queue
+    LIMIT 1
+  )
+  UNION ALL
+  SELECT (
+    SELECT j.queue FROM jobs AS j
+    WHERE j.tenant = $1 AND j.state = 'waiting' AND j.queue > n.queue
+    ORDER BY j.queue
+    LIMIT 1
+  )
+  FROM named AS n
+  WHERE starts_with(n.queue, $2)
+), probing AS MATERIALIZED (
+  SELECT b.queue FROM job_breakers AS b
+  WHERE b.tenant = $1 AND b.failures >= $6 AND b.probe_at <= now()
+  FOR UPDATE SKIP LOCKED
+), allowed AS (
+  SELECT n.queue, CASE WHEN b.queue IS NULL THEN $4::int ELSE 1 END AS room
+  FROM named AS n
+  LEFT JOIN job_breakers AS b ON b.tenant = $1 AND b.queue = n.queue AND b.failures >= $6
+  WHERE
+    starts_with(n.queue, $2) AND n.queue <> all($3::text[])
+    AND (b.queue IS NULL OR n.queue IN (SELECT p.queue FROM probing AS p))
+), due AS MATERIALIZED (
+  SELECT f.job_id, f.queue, f.due_at
+  FROM allowed AS a
+  CROSS JOIN LATERAL (
+    SELECT j.job_id, j.queue, j.due_at
+    FROM jobs AS j
+    WHERE
+      j.tenant = $1 AND j.queue = a.queue AND j.state = 'waiting' AND j.due_at <= now()
+      AND NOT EXISTS (
+        SELECT FROM jobs AS e
+        WHERE e.tenant = $1 AND e.key = j.key AND e.job_id < j.job_id AND e.state = 'waiting'
+      )
+    ORDER BY j.due_at, j.job_id
+    LIMIT a.room
+    FOR UPDATE SKIP LOCKED
+  ) AS f
+), turns AS (
+  SELECT
+    d.job_id, d.due_at, row_number() OVER (PARTITION BY d.queue ORDER BY d.due_at, d.job_id) AS turn
+  FROM due AS d
+), claimed AS (
+  UPDATE jobs AS j
+  SET
+    token = nextval('job_tokens'), attempts = j.attempts + 1,
+    leased_until = now() + $5::interval, due_at = now() + $5::interval
+  WHERE
+    j.job_id IN (SELECT t.job_id FROM turns AS t ORDER BY t.turn, t.due_at, t.job_id LIMIT $4)
+  RETURNING j.job_id, j.tenant, j.queue, j.kind, j.key, j.payload, j.attempts, j.token
+), probed AS (
+  UPDATE job_breakers AS b
+  SET probe_at = now() + $5::interval
+  WHERE
+    b.tenant = $1 AND b.queue IN (SELECT p.queue FROM probing AS p)
+    AND b.queue IN (SELECT c.queue FROM claimed AS c)
+)
+SELECT job_id, tenant, queue, kind, key, payload, attempts, token
+FROM claimed
+ORDER BY job_id;
+
+-- name: hold_job
+-- $1 job, $2 token; the row stays locked, so that nobody takes it over in between.
+SELECT job_id FROM jobs
+WHERE job_id = $1 AND token = $2 AND state = 'waiting'
+FOR UPDATE;
+
+-- name: finish_job
+-- $1 job, $2 token
+DELETE FROM jobs
+WHERE job_id = $1 AND token = $2 AND state = 'waiting'
+RETURNING job_id;
+
+-- name: retry_job
+-- $1 job, $2 token, $3 error, $4 tries (0: without end), $5 first and $6 longest wait in seconds.
+UPDATE jobs
+SET
+  leased_until = NULL, last_error = $3,
+  state = CASE WHEN $4::int > 0 AND attempts >= $4 THEN 'dead' ELSE 'waiting' END,
+  due_at = now() + make_interval(
+    secs => least($5::float8 * 2 ^ least(attempts - 1, 30), $6::float8) * (0.8 + 0.4 * random())
+  )
+WHERE job_id = $1 AND token = $2 AND state = 'waiting'
+RETURNING state;
+
+-- name: bury_job
+-- $1 job, $2 token, $3 error
+UPDATE jobs
+SET leased_until = NULL, last_error = $3, state = 'dead'
+WHERE job_id = $1 AND token = $2 AND state = 'waiting'
+RETURNING job_id;
+
+-- name: release_job
+-- $1 job, $2 token, $3 when it is due again; it was not begun.
+UPDATE jobs
+SET leased_until = NULL, due_at = coalesce($3, now()), attempts = attempts - 1
+WHERE job_id = $1 AND token = $2 AND state = 'waiting'
+RETURNING job_id;
+
+-- name: withdraw_jobs
+-- $1 tenant, $2 key
+DELETE FROM jobs
+WHERE tenant = $1 AND key = $2
+RETURNING job_id;
+
+-- name: dead_jobs
+-- $1 tenant, $2 job behind which to go on, $3 limit
+SELECT job_id, tenant, queue, kind, key, payload, attempts, last_error, created_at
+FROM jobs
+WHERE tenant = $1 AND state = 'dead' AND job_id > $2
+ORDER BY job_id
+LIMIT $3;
+
+-- name: revive_job
+-- $1 tenant, $2 job
+UPDATE jobs
+SET state = 'waiting', attempts = 0, due_at = now()
+WHERE tenant = $1 AND job_id = $2 AND state = 'dead'
+RETURNING job_id;
+
+-- name: count_jobs
+-- $1 tenant
+SELECT queue, state, count(*) AS jobs
+FROM jobs
+WHERE tenant = $1
+GROUP BY queue, state
+ORDER BY queue, state;
+
+-- name: open_breakers
+-- $1 tenant, $2 failures that open one
+SELECT queue FROM job_breakers
+WHERE tenant = $1 AND failures >= $2
+ORDER BY queue;
+
+-- name: breaker_failed
+-- $1 tenant, $2 queue, $3 failures that open it, $4 first and $5 longest wait in seconds, $6
+-- was a probe. From a call that began before it opened nothing new is learnt: no probe is put off.
+INSERT INTO job_breakers AS b (tenant, queue, failures)
+VALUES ($1, $2, 1)
+ON CONFLICT (tenant, queue) DO UPDATE
+SET
+  failures = b.failures + CASE WHEN b.failures < $3 OR $6 THEN 1 ELSE 0 END,
+  opened_at = CASE WHEN b.failures + 1 >= $3 THEN coalesce(b.opened_at, now()) END,
+  probe_at = CASE
+    WHEN b.failures + 1 < $3 THEN NULL
+    WHEN b.failures >= $3 AND NOT $6 THEN b.probe_at
+    ELSE
+      now() + make_interval(
+        secs => least($4::float8 * 2 ^ least(b.failures + 1 - $3, 30), $5::float8)
+      )
+  END
+RETURNING b.failures;
+
+-- name: breaker_succeeded
+-- $1 tenant, $2 queue
+DELETE FROM job_breakers WHERE tenant = $1 AND queue = $2;
