@@ -58,6 +58,9 @@ LEASE_SECONDS: Final = 5
 PARCELS_PER_ORDER_MAX: Final = 16
 SPLIT_STEPS_MAX: Final = 400
 SPLIT_NODES_MAX: Final = 16  # those with most lines, for three parcels and more
+# What warehouses tell.
+XML_DEPTH_MAX: Final = 16
+XML_ELEMENTS_MAX: Final = 5_000
 
 # Reading.
 PAGE_DEFAULT: Final = 50
