@@ -13,7 +13,7 @@ from typing import Annotated, Final, Never
 import typer
 
 from engine import settings as settings_of
-from engine.kernel.errors import EngineError, Misconfigured
+from engine.kernel.errors import EngineError, Misconfigured, NotInstalled
 from engine.settings import Settings
 
 FAILED: Final = 1
@@ -65,7 +65,7 @@ def main() -> None:
 
     try:
         app()
-    except Missing as missing:
+    except (Missing, NotInstalled) as missing:
         _fail(str(missing), MISSING)
     except (Misconfigured, EngineError) as refusal:
         _fail(str(refusal), FAILED)

@@ -185,3 +185,7 @@ class OutcomeUnknown(EngineError):
 
 class Misconfigured(Exception):
     """The process must not start: the message says what to set."""
+
+
+class NotInstalled(Misconfigured):
+    """A library that this command or role needs is not there: the message names it."""

@@ -66,6 +66,13 @@ XML_ELEMENTS_MAX: Final = 5_000
 PAGE_DEFAULT: Final = 50
 PAGE_MAX: Final = 500
 
+# Conditions and plans that operators write.
+EXPRESSION_BYTES_MAX: Final = 2_048
+EXPRESSION_COST_MAX: Final = 100_000  # steps with the longest lists there may be; about 5 ms
+EXPRESSIONS_COST_MAX: Final = 500_000  # of those of one plan that the library evaluates
+EXPRESSIONS_BYTES_MAX: Final = 64 * 1_024  # of one plan: to check 2 kB takes up to 26 ms
+RULES_PER_PLAN_MAX: Final = 256
+
 # A claim is written with up to 6 values per line and unpack takes one chunk of them.
 assert LINES_PER_CALL_MAX * 6 < LUA_UNPACK_MAX
 assert LINES_PER_ORDER_MAX <= LINES_PER_CALL_MAX
