@@ -90,6 +90,18 @@ class Decoder(Generic[T]):
             refuse(pointer, "must be nested less deeply", failure)
 
 
+def typed(value: object, kind: type[T]) -> T:
+    """Return plain values, as a document has them, as one type.
+
+    Raises:
+        ValidationFailed: with one fault, the first that was met.
+    """
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as failure:
+        raise ValidationFailed([_fault(str(failure), "")]) from failure
+
+
 def refuse(pointer: str, detail: str, cause: BaseException | None = None) -> NoReturn:
     """Raise ValidationFailed for one place."""
     raise ValidationFailed([Fault(pointer, detail)]) from cause

@@ -34,6 +34,7 @@ class ValidationFailed(EngineError):
 
     def __init__(self, faults: Sequence[Fault], detail: str = "the request is not valid") -> None:
         """Take one fault per field: a JSON pointer and what is accepted there."""
+        self.faults = tuple(faults)
         super().__init__(
             detail, errors=[{"pointer": f.pointer, "detail": f.detail} for f in faults]
         )
