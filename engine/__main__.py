@@ -37,6 +37,7 @@ elastic = typer.Typer(no_args_is_help=True, help="Lend units between shops durin
 cell = typer.Typer(no_args_is_help=True, help="The cell: is it open, close it, open it again.")
 drills = typer.Typer(no_args_is_help=True, help="Rehearse a loss, with a pass or a fail.")
 shadow = typer.Typer(no_args_is_help=True, help="Look at what another system did beside this one.")
+route = typer.Typer(no_args_is_help=True, help="Try a routing plan before it counts.")
 app.add_typer(config, name="config")
 app.add_typer(key, name="key")
 app.add_typer(stock, name="stock")
@@ -46,6 +47,7 @@ app.add_typer(elastic, name="elastic")
 app.add_typer(cell, name="cell")
 app.add_typer(drills, name="drill")
 app.add_typer(shadow, name="shadow")
+app.add_typer(route, name="route")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would become of the rows.")]
@@ -590,6 +592,21 @@ def shadow_forget() -> None:
     from engine.shadow.report import forget
 
     raise typer.Exit(asyncio.run(forget(settings)))
+
+
+@route.command("check")
+def route_check(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="YAML or JSON.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Compile a routing plan and decide the examples in it; no server is needed.
+
+    Exit 1 with line and column if the plan is wrong or an example comes out otherwise.
+    """
+    from engine.routing.check import run
+
+    raise typer.Exit(run(file, as_json=as_json))
 
 
 def _settings(**flags: object) -> Settings:

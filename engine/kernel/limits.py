@@ -72,6 +72,7 @@ EXPRESSION_COST_MAX: Final = 100_000  # steps with the longest lists there may b
 EXPRESSIONS_COST_MAX: Final = 500_000  # of those of one plan that the library evaluates
 EXPRESSIONS_BYTES_MAX: Final = 64 * 1_024  # of one plan: to check 2 kB takes up to 26 ms
 RULES_PER_PLAN_MAX: Final = 256
+HOPS_MAX: Final = 10  # nodes that may refuse an order before a person looks at it
 
 # A claim is written with up to 6 values per line and unpack takes one chunk of them.
 assert LINES_PER_CALL_MAX * 6 < LUA_UNPACK_MAX
