@@ -87,15 +87,7 @@ def house(engine):
         await put(engine, f"/v1/skus/{sku}", {"name": "a card"})
         await put(engine, f"/v1/nodes/{OTHERS['node']}", {"name": MARK})
         await put(engine, f"/v1/nodes/{OTHERS['node']}/profile", {"tags": [MARK]})
-        service = {"carrier": MARK, "tier": "standard", "zones": {"*": "a"}, "days": {"a": 1}}
-        await put(engine, f"/v1/carriers/{OTHERS['service']}", service)
-        off = f"/v1/carriers/{OTHERS['service']}/regions/{OTHERS['region']}"
-        await put(engine, off, {"reason": MARK})
-        card = {
-            "service": OTHERS["service"], "effective_from": "2026-01-01T00:00:00Z",
-            "lines": [{"first_grams": 1, "first": 1, "dest": MARK}],
-        }  # fmt: skip
-        await put(engine, f"/v1/rate-cards/{OTHERS['card']}", card)
+        await carry(engine)
         rule = {"kind": "safety", "match": {"sku": sku}, "units": 0, "reason": MARK}
         await put(engine, f"/v1/stock-rules/{OTHERS['rule']}", rule)
         await put(
@@ -139,6 +131,19 @@ def house(engine):
         return made
 
     return asyncio.run(furnish())
+
+
+async def carry(engine):
+    """A carrier that has stopped serving a region, and what it costs."""
+    service = {"carrier": MARK, "tier": "standard", "zones": {"*": "a"}, "days": {"a": 1}}
+    await put(engine, f"/v1/carriers/{OTHERS['service']}", service)
+    off = f"/v1/carriers/{OTHERS['service']}/regions/{OTHERS['region']}"
+    await put(engine, off, {"reason": MARK})
+    card = {
+        "service": OTHERS["service"], "effective_from": "2026-01-01T00:00:00Z",
+        "lines": [{"first_grams": 1, "first": 1, "dest": MARK}],
+    }  # fmt: skip
+    await put(engine, f"/v1/rate-cards/{OTHERS['card']}", card)
 
 
 async def put(engine, path, body):
