@@ -170,7 +170,9 @@ WITH RECURSIVE named (queue) AS (
   WHERE b.tenant = $1 AND b.failures >= $6 AND b.probe_at <= now()
   FOR UPDATE SKIP LOCKED
 ), allowed AS (
-  SELECT n.queue, CASE WHEN b.queue IS NULL THEN $4::int ELSE 1 END AS room
+  SELECT
+    n.queue,
+    CASE WHEN b.queue IS NULL THEN $4::int / (count(*) OVER ())::int + 1 ELSE 1 END AS room
   FROM named AS n
   LEFT JOIN job_breakers AS b ON b.tenant = $1 AND b.queue = n.queue AND b.failures >= $6
   WHERE
