@@ -113,7 +113,7 @@ class Rebuilder:
         contents = filled.contents
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._send(epoch, parts, filled))
+                sending = tasks.create_task(self._send(epoch, parts, filled))
                 shorts = await holds.shorts(db, self._cell.id)
                 async for section, name, value in self._reference(db, filled, shorts):
                     if full := contents.add(section, name, value):
@@ -129,6 +129,9 @@ class Rebuilder:
                     await parts.put(full)
                 await parts.put(contents.take())
                 await parts.put(None)
+                # in here: before Python 3.13 whose group fails while he waits at its end only stays
+                # marked as cancelled, and the keeper would take that for its own end
+                await sending
         except ExceptionGroup as failed:  # of reading or of sending: one is enough
             raise failed.exceptions[0] from None
         return filled

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from engine import settings as settings_of
+from engine.assurance.reconciling import cellside
 from engine.assurance.reconciling import settled as settling
 from engine.assurance.reconciling.checks import CHECKS
 from engine.assurance.reconciling.reconciler import Reconciler
@@ -626,3 +627,29 @@ async def test_under_load_nothing_is_raised(settings, pg):
         assert not any(one.skipped for one in passes)
         assert await pg.fetchval("SELECT count(*) FROM drifts") == 0
         assert await pg.fetchval("SELECT count(*) FROM orders") > 500
+
+
+async def test_a_rule_that_is_told_while_it_is_looked_at_is_no_drift(scene, monkeypatch):
+    """It is written down before the cell is told, and noted as told after."""
+    field = await scene.pg.fetchval("SELECT field FROM cell_rules WHERE field LIKE 'campaign%'")
+    read, told = cellside.rules, []
+
+    async def told_meanwhile(cell, fields):
+        if field in fields:
+            sql = "SELECT version, body FROM cell_rules WHERE field = $1"
+            version, body = await scene.pg.fetchrow(sql, field)
+            rule = [version + 1, *msgspec.msgpack.decode(body)[1:-1], len(told)]
+            told.append(rule)
+            packed = msgspec.msgpack.encode(rule)
+            await scene.pg.execute(
+                "UPDATE cell_rules SET version = $2, body = $3, applied = false WHERE field = $1",
+                field, version + 1, packed,
+            )  # fmt: skip
+            await scene.valkey.hset(RULES, field, packed)
+            await scene.pg.execute("UPDATE cell_rules SET applied = true WHERE field = $1", field)
+        return await read(cell, fields)
+
+    monkeypatch.setattr(cellside, "rules", told_meanwhile)
+    passed = await scene.check(only=["rules"], repair=False)
+    assert passed.drifts == []
+    assert len(told) > 1, "it was suspected"

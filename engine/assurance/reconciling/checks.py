@@ -204,13 +204,16 @@ async def told_rules(look: Looking) -> Steps:
 
 
 async def _rules(look: Looking, fields: Sequence[str]) -> list[Drift]:
-    # The cell is told first and Postgres notes it then, so it is asked in the other order.
-    rows = await look.db.fetch(SQL["rules_of"], look.cell.id, fields)
-    there = await cellside.rules(look.cell, [row["field"] for row in rows])
-    pairs = zip(rows, there, strict=True)
+    """Compare rules that Postgres says the same of before and after the cell was asked.
+
+    What the cell is told is written down before: of others it may have a version that is newer.
+    """
+    before = await look.db.fetch(SQL["rules_of"], look.cell.id, fields)
+    there = await cellside.rules(look.cell, [row["field"] for row in before])
+    after = set(await look.db.fetch(SQL["rules_of"], look.cell.id, fields))
     return [
-        drift for row, packed in pairs
-        if (drift := rules.compare_rule(row["field"], row["body"], packed))
+        drift for row, packed in zip(before, there, strict=True)
+        if row in after and (drift := rules.compare_rule(row["field"], row["body"], packed))
     ]  # fmt: skip
 
 
