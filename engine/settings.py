@@ -72,6 +72,10 @@ def _state_home(env: Mapping[str, str]) -> Path:
     return Path(home) / "tidegate"
 
 
+_hosts = _matching(
+    r" *[A-Za-z0-9_.:-]+( *, *[A-Za-z0-9_.:-]+)* *",
+    "hosts (no addresses), with commas between them",
+)
 _name = _matching(r"[A-Za-z0-9_-]{1,32}", "1 to 32 letters, digits, - or _")
 
 
@@ -98,8 +102,16 @@ class Settings:
     cell: str = _setting("1", _name)
     log_keep_seconds: int = _setting(60, _whole(0, 86_400))
     drain_seconds: int = _setting(10, _whole(0, 3_600))
+    merge_seconds: int = _setting(0, _whole(0, 86_400))
     move_seconds: int = _setting(120, _whole(1, 86_400))
     stop_seconds: int = _setting(21_600, _whole(1, 604_800))
+    wms_timeout_seconds: int = _setting(10, _whole(1, 45))  # within a lease of engine/infra/jobs.py
+    plain_http_hosts: str = _setting("", _hosts)
+    wms_concurrency: int = _setting(16, _whole(1, 1_024))
+    router_batch: int = _setting(500, _whole(1, 5_000))
+    queue_alarm_seconds: int = _setting(900, _whole(1, 2_592_000))
+    decisions_keep_days: int = _setting(30, _whole(1, 3_650))
+    metrics_port: int = _setting(0, _whole(0, PORT_MAX))
     log_level: LogLevel = _setting("info", _one_of("debug", "info", "warning", "error"))
     tenant: str = _setting("main", _name)
     valkey_maxmemory_mb: int = _setting(1_024, _whole(16, 1_048_576))

@@ -1,4 +1,4 @@
-"""What the commands `tidegate import …` share: how they end, and what they talk to.
+"""What commands over files and Postgres share, above all `tidegate import …`: how they end.
 
 Files of any length (`stream`): bad rows are told, the others are kept some thousands at a time,
 each part in a transaction of its own, so that nobody waits long for them.
@@ -9,19 +9,21 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TextIO, TypeAlias
 
 import asyncpg
+import msgspec
 
 from engine.infra import migrate, postgres, sheets
 from engine.infra.postgres import Connection
 from engine.infra.sheets import MalformedFile, Row
 from engine.kernel import codec
 from engine.kernel.clock import SystemClock
-from engine.kernel.errors import Misconfigured
+from engine.kernel.errors import Misconfigured, ValidationFailed
 from engine.settings import Settings
 
 OK: Final = 0
@@ -83,6 +85,19 @@ async def connected(dsn: str) -> AsyncIterator[Connection]:
         yield connection
     finally:
         await connection.close(timeout=2)
+
+
+def instant(option: str, text: str) -> datetime:
+    """Return an instant that an option says, in UTC.
+
+    Raises:
+        ValidationFailed: it is none, or has no zone.
+    """
+    try:
+        return codec.instant(msgspec.convert(text, codec.Instant), "")
+    except (msgspec.ValidationError, ValidationFailed):
+        told = f"--{option}: {text!r} is not an instant with a zone, such as 2026-11-11T00:00:00Z"
+        raise ValidationFailed([], told) from None
 
 
 async def stream(settings: Settings, options: Options, sheet: Sheet, keep: Keep) -> int:

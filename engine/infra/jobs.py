@@ -14,9 +14,9 @@ A queue is somebody who is asked, with a breaker of its own: after `BREAKER_FAIL
 a probe is claimed now and then, so nobody waits for a dead peer, and no job is used up by it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from engine.infra import queries
 from engine.infra.postgres import Connection, Pool
@@ -35,6 +35,8 @@ BREAKER_FAILURES: Final = 5
 BREAKER_FIRST_S: Final = 30.0
 BREAKER_LONGEST_S: Final = 600.0
 ERROR_LENGTH_MAX: Final = 500
+
+Turn = Literal["go", "probe", "shut"]
 
 
 class New(NamedTuple):
@@ -96,18 +98,20 @@ async def claim(  # noqa: PLR0913 - whose, which, how many, how long
     prefix: str,
     limit: int,
     *,
-    without: Sequence[str] = (),
+    busy: Mapping[str, int] = {},
+    per_queue: int = 1_000_000,
     lease_s: float = LEASE_S,
 ) -> list[Job]:
     """Lease due jobs of the queues that begin with `prefix`, at most `limit`, of all of them some.
 
     To be called outside of a transaction: nobody else sees the lease before it is committed.
-    `without` are queues that have enough of this process' attention already.
+    `busy` says how many of each queue the caller has already, of at most `per_queue`: so a slow
+    queue leaves room for the others.
     """
     until = clock.monotonic() + lease_s  # before Postgres looks at its clock: never too late
     rows = await db.fetch(
-        SQL["claim_jobs"], tenant, prefix, list(without), limit, timedelta(seconds=lease_s),
-        BREAKER_FAILURES,
+        SQL["claim_jobs"], tenant, prefix, list(busy), limit, timedelta(seconds=lease_s),
+        BREAKER_FAILURES, list(busy.values()), per_queue,
     )  # fmt: skip
     return [
         Job(
@@ -182,6 +186,19 @@ async def answered(db: "Connection | Pool", tenant: Tenant, queue: str) -> None:
     await db.execute(SQL["breaker_succeeded"], tenant, queue)
 
 
+async def turn(db: "Connection | Pool", tenant: Tenant, queue: str) -> Turn:
+    """Tell whether somebody may be asked now who is no queue of jobs, but has a breaker, too.
+
+    To be called outside of a transaction, right before the call; `failed` or `answered` follow.
+    """
+    row = await db.fetchrow(
+        SQL["breaker_open"], tenant, queue, BREAKER_FAILURES, timedelta(seconds=BREAKER_FIRST_S)
+    )
+    if row is None or not row["open"]:
+        return "go"
+    return "probe" if row["probe"] else "shut"
+
+
 async def open_breakers(db: "Connection | Pool", tenant: Tenant) -> set[str]:
     """Return the queues of which only probes are claimed."""
     rows = await db.fetch(SQL["open_breakers"], tenant, BREAKER_FAILURES)
@@ -189,10 +206,10 @@ async def open_breakers(db: "Connection | Pool", tenant: Tenant) -> set[str]:
 
 
 async def dead(
-    db: "Connection | Pool", tenant: Tenant, *, after: int = 0, limit: int = 100
+    db: "Connection | Pool", tenant: Tenant, *, queue: str = "", after: int = 0, limit: int = 100
 ) -> list[Dead]:
     """Return jobs that were given up, the oldest first, behind the job `after`."""
-    rows = await db.fetch(SQL["dead_jobs"], tenant, after, limit)
+    rows = await db.fetch(SQL["dead_jobs"], tenant, after, limit, queue)
     return [
         Dead(
             row["job_id"], row["queue"], row["kind"], row["key"],
@@ -210,6 +227,11 @@ async def revive(tx: Connection, tenant: Tenant, job_id: int) -> bool:
     it is about, as always.
     """
     return await tx.fetchval(SQL["revive_job"], tenant, job_id) is not None
+
+
+async def revive_queue(tx: Connection, tenant: Tenant, queue: str, limit: int) -> int:
+    """Try the oldest dead jobs of a queue again; return how many."""
+    return len(await tx.fetch(SQL["revive_queue"], tenant, queue, limit))
 
 
 async def counts(db: "Connection | Pool", tenant: Tenant) -> dict[tuple[str, str], int]:

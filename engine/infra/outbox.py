@@ -61,6 +61,37 @@ async def advance(tx: Connection, reader: str, seen: Sequence[Committed]) -> Non
         await tx.execute(SQL["advance_reader"], reader, seen[-1].xid, seen[-1].id)
 
 
+async def end(tx: Connection) -> int:
+    """Return where events end now: what commits after this call lies behind it."""
+    return int(await tx.fetchval(SQL["end_of_events"]))
+
+
+async def pass_over(tx: Connection, reader: str, end_: int) -> None:
+    """Move a reader to an end as it was, for whoever needs nothing of what lies before.
+
+    Whether that is so is to be asked after `end` was: what changes it later is told behind it.
+    """
+    await tx.execute(SQL["pass_events"], reader, end_)
+
+
+async def hints(
+    tx: Connection, reader: str, kinds: Sequence[str], limit: int
+) -> tuple[list[str], bool]:
+    """Lock a reader's place, move it on over at most `limit` events, and return whose orders to
+    look at: those that events of these kinds are about, by id; and whether there may be more.
+
+    For who asks how things stand and not what was told: cheaper than `read`, because of most events
+    nothing leaves the server. To be called inside the transaction that looks.
+    """  # noqa: D205 - one sentence
+    place = await tx.fetchrow(SQL["lock_reader"], reader)
+    assert place is not None, "an upsert returns its row"
+    seen = await tx.fetchrow(SQL["read_hints"], place["xid"], place["id"], limit, list(kinds))
+    if seen is None:
+        return [], False
+    await tx.execute(SQL["advance_reader"], reader, seen["xid"], seen["id"])
+    return list(seen["orders"]), seen["n"] == limit
+
+
 async def take(tx: Connection, reader: str, limit: int) -> list[Committed]:
     """Lock a reader's place, move it on, and return at most `limit` events of unblocked orders.
 

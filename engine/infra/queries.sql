@@ -37,8 +37,50 @@ WHERE
 ORDER BY xid, id
 LIMIT $3;
 
+-- name: read_hints
+-- As read_events; of these kinds only which orders they are about, and how far it read ($3 events).
+WITH seen AS MATERIALIZED (
+  SELECT xid, id, kind, order_id
+  FROM events
+  WHERE
+    (xid, id) > ($1::bigint::text::xid8, $2::bigint)
+    AND xid < pg_snapshot_xmin(pg_current_snapshot())
+  ORDER BY xid, id
+  LIMIT $3
+)
+SELECT
+  last.xid::text::bigint AS xid, last.id, (SELECT count(*) FROM seen) AS n,
+  ARRAY(
+    SELECT DISTINCT s.order_id
+    FROM seen AS s
+    WHERE s.order_id <> '' AND s.kind = any($4::text[])
+    ORDER BY s.order_id
+  ) AS orders
+FROM seen AS last
+ORDER BY last.xid DESC, last.id DESC
+LIMIT 1;
+
 -- name: advance_reader
 UPDATE event_cursors SET xid = $2::bigint::text::xid8, id = $3 WHERE reader = $1;
+
+-- name: end_of_events
+-- Below it no event can come any more.
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
+
+-- name: pass_events
+-- $1 reader, $2 the end as it was: all that lies below is behind it, if it was not so before.
+-- Where no event lies between, nothing is written: it is asked again and again.
+INSERT INTO event_cursors AS c (reader, xid, id)
+SELECT $1, ($2::bigint - 1)::text::xid8, 9223372036854775807
+WHERE NOT EXISTS (
+  SELECT FROM event_cursors AS c
+  WHERE c.reader = $1 AND NOT EXISTS (
+    SELECT FROM events AS e
+    WHERE (e.xid, e.id) > (c.xid, c.id) AND e.xid < $2::bigint::text::xid8
+  )
+)
+ON CONFLICT (reader) DO UPDATE SET xid = excluded.xid, id = excluded.id
+WHERE c.xid < excluded.xid;
 
 -- name: lock_parking_reader
 -- $1 reader; as lock_reader, with the order behind which it looks at parked events next.
@@ -146,8 +188,8 @@ FROM
 ORDER BY one.n;
 
 -- name: claim_jobs
--- $1 tenant, $2 what names of queues begin with, $3 queues to leave out, $4 limit, $5 lease,
--- $6 failures that open a breaker. One due job of each queue first, then a second of each, … A job
+-- $1 tenant, $2 what names of queues begin with, $3 queues and $7 how many jobs of each the caller
+-- has, of $8 at most, $4 limit, $5 lease, $6 failures that open a breaker. One due job of each queue first, then a second of each, … A job
 -- waits for earlier ones of its key; an open queue gets one job, when its probe is due.
 WITH RECURSIVE named (queue) AS (
   (
@@ -172,11 +214,15 @@ WITH RECURSIVE named (queue) AS (
 ), allowed AS (
   SELECT
     n.queue,
-    CASE WHEN b.queue IS NULL THEN $4::int / (count(*) OVER ())::int + 1 ELSE 1 END AS room
+    least(
+      CASE WHEN b.queue IS NULL THEN $4::int / (count(*) OVER ())::int + 1 ELSE 1 END,
+      $8::int - coalesce(h.jobs, 0)
+    ) AS room
   FROM named AS n
+  LEFT JOIN unnest($3::text[], $7::int[]) AS h (queue, jobs) ON h.queue = n.queue
   LEFT JOIN job_breakers AS b ON b.tenant = $1 AND b.queue = n.queue AND b.failures >= $6
   WHERE
-    starts_with(n.queue, $2) AND n.queue <> all($3::text[])
+    starts_with(n.queue, $2) AND coalesce(h.jobs, 0) < $8
     AND (b.queue IS NULL OR n.queue IN (SELECT p.queue FROM probing AS p))
 ), due AS MATERIALIZED (
   SELECT f.job_id, f.queue, f.due_at
@@ -262,10 +308,10 @@ WHERE tenant = $1 AND key = $2
 RETURNING job_id;
 
 -- name: dead_jobs
--- $1 tenant, $2 job behind which to go on, $3 limit
+-- $1 tenant, $2 job behind which to go on, $3 limit, $4 queue, "" of all
 SELECT job_id, tenant, queue, kind, key, payload, attempts, last_error, created_at
 FROM jobs
-WHERE tenant = $1 AND state = 'dead' AND job_id > $2
+WHERE tenant = $1 AND state = 'dead' AND job_id > $2 AND ($4 = '' OR queue = $4)
 ORDER BY job_id
 LIMIT $3;
 
@@ -274,6 +320,19 @@ LIMIT $3;
 UPDATE jobs
 SET state = 'waiting', attempts = 0, due_at = now()
 WHERE tenant = $1 AND job_id = $2 AND state = 'dead'
+RETURNING job_id;
+
+-- name: revive_queue
+-- $1 tenant, $2 queue, $3 limit: the oldest first
+UPDATE jobs
+SET state = 'waiting', attempts = 0, due_at = now()
+WHERE job_id IN (
+  SELECT j.job_id FROM jobs AS j
+  WHERE j.tenant = $1 AND j.queue = $2 AND j.state = 'dead'
+  ORDER BY j.job_id
+  LIMIT $3
+  FOR UPDATE SKIP LOCKED
+)
 RETURNING job_id;
 
 -- name: count_jobs
@@ -289,6 +348,18 @@ ORDER BY queue, state;
 SELECT queue FROM job_breakers
 WHERE tenant = $1 AND failures >= $2
 ORDER BY queue;
+
+-- name: breaker_open
+-- Whether nobody is to be asked now: of all who would ask when a probe is due, one finds that it is
+-- not. $1 tenant, $2 queue, $3 failures that open one, $4 until the next probe, if this one is lost
+WITH probe AS (
+  UPDATE job_breakers SET probe_at = now() + $4::interval
+  WHERE tenant = $1 AND queue = $2 AND failures >= $3 AND probe_at <= now()
+  RETURNING queue
+)
+SELECT failures >= $3 AS open, EXISTS (SELECT FROM probe) AS probe
+FROM job_breakers
+WHERE tenant = $1 AND queue = $2;
 
 -- name: breaker_failed
 -- $1 tenant, $2 queue, $3 failures that open it, $4 first and $5 longest wait in seconds, $6

@@ -25,6 +25,7 @@ Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=IDENTIFIER_LEN
 Instant = Annotated[datetime, msgspec.Meta(tz=True, description="RFC 3339 with a zone")]
 Document = dict[str, Any]
 
+_moment: Final[Any] = Instant
 _OPEN_DEPTH_MAX: Final = 16
 _OPEN_NODES_MAX: Final = 2_000
 _INTEGER_MAX: Final = 2**63 - 1
@@ -194,6 +195,18 @@ def instant(moment: datetime, pointer: str) -> datetime:
     return moment.astimezone(UTC)
 
 
+def moment(told: object) -> datetime | None:
+    """Return an instant out of a document that was taken in, None where it tells none to keep.
+
+    Read as a Decoder read it: it takes spellings (`…00z`) that `datetime` would fail on.
+    """
+    try:
+        found = msgspec.convert(told, _moment)
+    except msgspec.ValidationError:
+        return None
+    return found if _EARLIEST <= found < _LATEST else None
+
+
 def encode(document: object) -> bytes:
     """Return JSON; structs are written by their fields, instants in UTC with milliseconds."""
     return orjson.dumps(document, default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME)
@@ -238,6 +251,18 @@ def _fault(message: str, prefix: str) -> Fault:
 def decode_json(text: str | bytes) -> Any:
     """Return plain values of JSON that we wrote ourselves; untrusted bytes go through a Decoder."""
     return orjson.loads(text)
+
+
+def written(document: object) -> bytes:
+    """Return JSON of what a stranger's open members are in.
+
+    Raises:
+        ValidationFailed: a number in them is none that JSON is read with everywhere.
+    """
+    try:
+        return encode(document)
+    except TypeError as failure:
+        refuse("", "whole numbers must fit in 64 bits", failure)
 
 
 def encode_pretty(document: object) -> bytes:

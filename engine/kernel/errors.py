@@ -106,6 +106,18 @@ class WrongCall(EngineError):
     code, status = "wrong_call", 422
 
 
+class PlanInvalid(EngineError):
+    """The routing plan cannot be used: `errors` say where and why."""
+
+    code, status = "plan_invalid", 422
+
+
+class LacksLibrary(EngineError):
+    """This server lacks a library that the call needs."""
+
+    code, status = "not_installed", 501
+
+
 class IdempotencyConflict(EngineError):
     """Something with this id came before and says something else."""
 
@@ -164,6 +176,18 @@ class NotChangeable(EngineError):
     """The order's address can no longer be changed."""
 
     code, status = "not_changeable", 409
+
+
+class WrongCode(EngineError):
+    """This is not the code, or it is not valid any more."""
+
+    code, status = "wrong_code", 422
+
+
+class AlreadyRedeemed(EngineError):
+    """The goods were handed out for this code before."""
+
+    code, status = "already_redeemed", 409
 
 
 class Overloaded(EngineError):

@@ -56,8 +56,8 @@ LEASE_SECONDS: Final = 5
 
 # Routing: what is left of a search at its bound is done greedily, and said so in the trace.
 PARCELS_PER_ORDER_MAX: Final = 16
-SPLIT_STEPS_MAX: Final = 400
-SPLIT_NODES_MAX: Final = 16  # those with most lines, for three parcels and more
+SPLIT_STEPS_MAX: Final = 4_000
+SPLIT_NODES_MAX: Final = 64  # those with most lines, for three parcels and more
 # What warehouses tell.
 XML_DEPTH_MAX: Final = 16
 XML_ELEMENTS_MAX: Final = 5_000

@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from aiohttp import web
-from prometheus_client import REGISTRY, generate_latest
+from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from engine.infra.metrics import Measured
 from engine.kernel import codec
 
 # A check returns "" when all is well, else a sentence that says what is missing.
@@ -17,11 +18,14 @@ _CHECK_TIMEOUT_S: Final = 2.0
 
 
 def routes(
-    checks: Mapping[str, Check], notes: Mapping[str, Check] | None = None
+    checks: Mapping[str, Check],
+    notes: Mapping[str, Check] | None = None,
+    measured: Measured | None = None,
 ) -> list[web.RouteDef]:
     """Return /healthz, /readyz and /metrics; none of them asks for a key.
 
-    What `notes` tell is shown beside what is missing; a process is ready all the same.
+    What `notes` tell is shown beside what is missing; a process is ready all the same. `measured`
+    is read when metrics are asked for.
     """
 
     async def readyz(_request: web.Request) -> web.Response:
@@ -32,10 +36,19 @@ def routes(
         status = 503 if missing else 200
         return web.Response(status=status, body=codec.encode(body), content_type="application/json")
 
+    async def metrics(_request: web.Request) -> web.Response:
+        body = generate_latest(REGISTRY)
+        if measured is not None:
+            await measured.refresh()
+            read = CollectorRegistry(auto_describe=False)
+            read.register(measured)
+            body += generate_latest(read)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
     return [
         web.get("/healthz", _healthz),
         web.get("/readyz", readyz),
-        web.get("/metrics", _metrics),
+        web.get("/metrics", metrics),
     ]
 
 
@@ -56,8 +69,3 @@ async def _ask(check: Check) -> str:
 
 async def _healthz(_request: web.Request) -> web.Response:
     return web.Response(body=b'{"alive":true}', content_type="application/json")
-
-
-async def _metrics(_request: web.Request) -> web.Response:
-    body = generate_latest(REGISTRY)
-    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -16,6 +16,7 @@ from engine.infra.http.auth import DIRECTORY, Directory
 from engine.infra.http.query import refuse_query
 from engine.infra.http.request import Request, Whole
 from engine.infra.logs import without_words
+from engine.infra.metrics import Measured
 from engine.infra.postgres import UNAVAILABLE
 from engine.infra.runtime import RUNTIME, Runtime
 from engine.kernel import codec
@@ -55,12 +56,13 @@ def build(
     routes: Iterable[web.AbstractRouteDef],
     checks: Mapping[str, health.Check],
     notes: Mapping[str, health.Check] | None = None,
+    measured: Measured | None = None,
 ) -> web.Application:
     """Put an application together; its runner must be made with `access_log=None`."""
     app = web.Application(middlewares=[edge()], client_max_size=BODY_BYTES_MAX)
     app[RUNTIME] = runtime
     app[DIRECTORY] = directory
-    app.add_routes([*health.routes(checks, notes), *routes])
+    app.add_routes([*health.routes(checks, notes, measured), *routes])
     return app
 
 

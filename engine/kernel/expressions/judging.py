@@ -27,6 +27,7 @@ class Judge:
     def __init__(self, conditions: Sequence[Condition], schema: Schema) -> None:
         """Take conditions that were checked against this schema."""
         self.count: Final = len(conditions)
+        self.faulted = 0  # how often any of them failed
         self.conditions: Final = tuple(conditions)
         self._schema = schema
         self._generated = generating.judge(
@@ -37,7 +38,11 @@ class Judge:
     def __call__(self, facts: tuple[Any, ...]) -> int:
         """Return what holds, and what failed."""
         found = self._generated(facts)
-        return found | self._by_library(self._left, facts) if self._left.which else found
+        if self._left.which:
+            found |= self._by_library(self._left, facts)
+        if found >> self.count:
+            self.faulted += 1
+        return found
 
     def by_library(self, facts: tuple[Any, ...]) -> int:
         """Return the same by the library alone: what the generated function is compared with."""
@@ -90,8 +95,10 @@ def compile_conditions(texts: Sequence[str], schema: Schema) -> Judge:
 
     Raises:
         InvalidConditions: with the mistakes of all of them.
-        NotInstalled: the library is missing.
+        NotInstalled: the library is missing, and there is something to check.
     """
+    if not texts:
+        return Judge((), schema)
     checker = Checker(schema)
     mistakes: list[tuple[int, Mistake]] = []
     found: list[Condition] = []
