@@ -55,6 +55,17 @@ WHERE tenant = $1 AND sku = ANY($2::text[])
 ORDER BY sku
 FOR SHARE;
 
+-- name: carried
+-- What is sent of them. $1 tenant, $2 skus
+SELECT
+  sku, owner, coalesce(document ->> 'category', '') AS category,
+  coalesce(document ->> 'brand', '') AS brand,
+  coalesce((document ->> 'grams')::integer, 0) AS grams,
+  coalesce((document ->> 'cm3')::integer, 0) AS cm3,
+  nullif(document -> 'tags', '[]'::jsonb) AS tags
+FROM skus
+WHERE tenant = $1 AND sku = ANY($2::text[]);
+
 -- name: sku_has_pools
 -- $1 tenant, $2 owner, $3 sku
 SELECT EXISTS (

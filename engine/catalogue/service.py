@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 from engine.catalogue import rules, store
 from engine.catalogue.store import Bundle
-from engine.catalogue.types import Component, SkuFields, Stocked
+from engine.catalogue.types import Carried, Component, SkuFields, Stocked
 from engine.infra import publishing, versioned
-from engine.infra.postgres import Connection
+from engine.infra.postgres import Connection, Pool
 from engine.infra.runtime import Runtime
 from engine.infra.versioned import Kept, Match, Saved
 from engine.kernel.errors import InConflict, ValidationFailed
@@ -77,6 +77,13 @@ async def owners_of(tx: Connection, tenant: Tenant, skus: Iterable[str]) -> dict
 async def stocked(tx: Connection, tenant: Tenant, skus: Iterable[str]) -> dict[str, Stocked]:
     """Return owner and units of each SKU that exists; none changes until the transaction ends."""
     return await store.stocked(tx, tenant, skus)
+
+
+async def carried(
+    db: "Connection | Pool", tenant: Tenant, skus: Iterable[str]
+) -> dict[str, Carried]:
+    """Return what whoever sends them has to know of those of these SKUs that exist."""
+    return await store.carried(db, tenant, skus)
 
 
 async def components_of(

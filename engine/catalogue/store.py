@@ -5,9 +5,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from engine.catalogue.types import Component, SkuFields, Stocked
+from engine.catalogue.types import Carried, Component, SkuFields, Stocked
 from engine.infra import queries
-from engine.infra.postgres import Connection
+from engine.infra.postgres import Connection, Pool
 from engine.infra.versioned import Statements, Table
 from engine.kernel import codec
 from engine.kernel.types import Tenant
@@ -51,6 +51,20 @@ async def stocked(tx: Connection, tenant: Tenant, skus: Iterable[str]) -> dict[s
         )
         for row in rows
     }
+
+
+async def carried(
+    db: "Connection | Pool", tenant: Tenant, skus: Iterable[str]
+) -> dict[str, Carried]:
+    """Return what is sent of each SKU that exists."""
+    rows = await db.fetch(SQL["carried"], tenant, list(skus))
+    return {
+        row["sku"]: Carried(
+            row["owner"], row["category"], row["brand"], row["grams"], row["cm3"],
+            frozenset(codec.decode_json(row["tags"]) if row["tags"] else ()),
+        )
+        for row in rows
+    }  # fmt: skip
 
 
 async def has_pools(tx: Connection, tenant: Tenant, owner: str, sku: str) -> bool:

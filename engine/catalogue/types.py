@@ -9,6 +9,9 @@ from engine.kernel import codec
 UNIT_FACTOR_MAX: Final = 1_000_000
 COMPONENTS_MIN: Final = 2
 COMPONENTS_MAX: Final = 20
+GRAMS_MAX: Final = 10_000_000
+CM3_MAX: Final = 100_000_000
+TAGS_MAX: Final = 16
 COMPONENT_UNITS_MAX: Final = 1_000  # times the most units of a line it still fits Postgres' integer
 
 
@@ -27,7 +30,9 @@ class SkuFields(codec.Wire, frozen=True):
 
     `units` says how many single ones a unit of measure has, such as `{"case": 12}`. Rules and
     policies may speak of all SKUs of a `category` or a `brand`. A SKU with `components` is a
-    bundle: it has no stock of its own, an order of it holds its components.
+    bundle: it has no stock of its own, an order of it holds its components. `grams` and `cm3` are
+    of one unit as it is packed, 0 where nobody weighed it; `tags` are what routing plans and
+    carriers ask for, such as `cold`, `fragile` or `liquid`.
     """
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
@@ -43,6 +48,11 @@ class SkuFields(codec.Wire, frozen=True):
     category: _Text = ""
     brand: _Text = ""
     components: Annotated[list[Component], msgspec.Meta(max_length=COMPONENTS_MAX)] = msgspec.field(
+        default_factory=list
+    )
+    grams: Annotated[int, msgspec.Meta(ge=0, le=GRAMS_MAX)] = 0
+    cm3: Annotated[int, msgspec.Meta(ge=0, le=CM3_MAX)] = 0
+    tags: Annotated[list[codec.Identifier], msgspec.Meta(max_length=TAGS_MAX)] = msgspec.field(
         default_factory=list
     )
 
@@ -68,3 +78,14 @@ class Stocked(NamedTuple):
     owner: str
     units: dict[str, int]
     is_bundle: bool = False  # then it is not counted: its components are
+
+
+class Carried(NamedTuple):
+    """What whoever sends a SKU has to know of it; `grams` and `cm3` are of one unit, or 0."""
+
+    owner: str = ""
+    category: str = ""
+    brand: str = ""
+    grams: int = 0
+    cm3: int = 0
+    tags: frozenset[str] = frozenset()

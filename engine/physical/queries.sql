@@ -183,6 +183,30 @@ SET committed = b.committed + w.units, version = b.version + 1, updated_at = now
 FROM unnest($1::bigint[], $2::bigint[]) AS w (key_id, units)
 WHERE b.key_id = w.key_id AND b.sellable >= w.units;
 
+-- name: commit_apart
+-- As commit_balances, of keys whose units lie on others. $1 key_ids, each once, $2 units of each
+UPDATE stock_balances AS b
+SET committed = b.committed + w.units, version = b.version + 1, updated_at = now()
+FROM unnest($1::bigint[], $2::bigint[]) AS w (key_id, units)
+WHERE b.key_id = w.key_id;
+
+-- name: same_goods
+-- $1 key_ids: all keys of their SKUs, owners and nodes, in any condition and batch
+SELECT DISTINCT o.key_id
+FROM stock_keys AS k
+JOIN stock_keys AS o
+  ON o.tenant = k.tenant AND o.node = k.node AND o.owner = k.owner AND o.sku = k.sku
+WHERE k.key_id = any($1::bigint[]);
+
+-- name: kept_otherwise
+-- $1 tenant, then per key $2 node, $3 owner, $4 sku: those of which there is any key, by place
+SELECT w.place
+FROM unnest($2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS w (node, owner, sku, place)
+WHERE EXISTS (
+  SELECT FROM stock_keys AS k
+  WHERE k.tenant = $1 AND k.node = w.node AND k.owner = w.owner AND k.sku = w.sku
+);
+
 -- name: count_balances
 -- Set what was counted and add up anew what came after it: the rule of rules/folding.py, in SQL.
 -- The rows are locked by a statement before this one, so nothing is written that it cannot see.

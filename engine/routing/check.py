@@ -5,16 +5,25 @@ It needs no server: a plan is checked where it is written.
 
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from engine.kernel import codec
-from engine.kernel.located import Place
+from engine.kernel.located import Located, Place
 from engine.routing.rules import compiling, examples
-from engine.routing.types.plans import PlacedFault, PlanFault
+from engine.routing.rules.compiling import Compiled
+from engine.routing.types.plans import PlacedFault, PlanFault, PlanFields
 
 OK: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
+
+
+class Loaded(NamedTuple):
+    """A plan of a file."""
+
+    fields: PlanFields
+    located: Located
+    compiled: Compiled
 
 
 def run(path: Path, *, as_json: bool) -> int:
@@ -23,17 +32,10 @@ def run(path: Path, *, as_json: bool) -> int:
     Returns the exit code: 0, 1 when the plan is wrong or an example came out otherwise, 2 when it
     is no text.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as failure:
-        sys.stderr.write(f"{path}: {_reason(failure)}\n")
-        return USAGE
-    try:
-        fields, located = compiling.parse(text)
-        compiled = compiling.compile_plan(fields, located)
-    except PlanFault as invalid:
-        _tell(path, as_json, {"valid": False, "errors": [_shown(one) for one in invalid.faults]})
-        return FAILED
+    read = load(path, as_json=as_json)
+    if isinstance(read, int):
+        return read
+    fields, located, compiled = read
     outcomes = examples.run(fields, compiled.plan, located)
     failed = [one for one in outcomes if one.detail]
     told = {
@@ -50,6 +52,21 @@ def run(path: Path, *, as_json: bool) -> int:
     }
     _tell(path, as_json, told)
     return FAILED if failed else OK
+
+
+def load(path: Path, *, as_json: bool) -> Loaded | int:
+    """Read a plan and compile it; where it is none, tell why and return the exit code."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as failure:
+        sys.stderr.write(f"{path}: {_reason(failure)}\n")
+        return USAGE
+    try:
+        fields, located = compiling.parse(text)
+        return Loaded(fields, located, compiling.compile_plan(fields, located))
+    except PlanFault as invalid:
+        _tell(path, as_json, {"valid": False, "errors": [_shown(one) for one in invalid.faults]})
+        return FAILED
 
 
 def _reason(failure: OSError | UnicodeDecodeError) -> str:

@@ -78,13 +78,7 @@ async def forget(settings: Settings) -> int:
 
 
 def _instant(name: str, text: str) -> datetime | None:
-    if not text:
-        return None
-    try:
-        return codec.instant(msgspec.convert(text, codec.Instant), "")
-    except (msgspec.ValidationError, ValidationFailed):
-        told = f"--{name}: {text!r} is not an instant with a zone, such as 2026-11-11T00:00:00Z"
-        raise ValidationFailed([], told) from None
+    return importing.instant(name, text) if text else None
 
 
 def _write(path: Path, text: str) -> None:

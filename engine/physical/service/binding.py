@@ -6,58 +6,117 @@ accepted, and moves here from what is free at a node to what is committed there.
 told.
 """
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from engine.infra.postgres import Connection
 from engine.kernel.types import Tenant
-from engine.physical.service.assignments import Wanted
 from engine.physical.store import assignments as store
 from engine.physical.store import balances
-from engine.physical.types.facts import Assigned, Given, Key
+from engine.physical.types.facts import Asked, Key
 
-Bid = Sequence[Wanted]  # one whole decision
+# Of keys whose units lie on other keys, too, how many are free; asked when all of those are locked.
+Guard = Callable[[], Awaitable[Mapping[Key, int]]]
+Also = Callable[[list[bool]], Awaitable[list[bool]]]  # of who has units, who has all else, too
+_K = TypeVar("_K", bound=Hashable)
+
+
+Bid = Sequence[Asked]  # one whole decision
+
+
+class Apart(NamedTuple):
+    """Keys of goods without a batch that are not all there is, or not all free; with their guard.
+
+    So it is where stock is kept by batch, and where some of it is held back or past its window.
+    """
+
+    ids: Mapping[Key, int]  # by `keys_of`
+    guard: Guard
 
 
 class Bound(NamedTuple):
-    """Which bids have their units, one flag each, and what keys of the others have free now."""
+    """Which bids have their units, one flag each, and what their keys have free now."""
 
     won: list[bool]
-    free: dict[Key, int]
+    free: dict[int, int]
 
 
-async def bind(tx: Connection, tenant: Tenant, bids: Sequence[Bid], at: datetime) -> Bound:
+async def bind(
+    tx: Connection,
+    tenant: Tenant,
+    bids: Sequence[Bid],
+    at: datetime,
+    also: Also | None = None,
+    apart: Apart | None = None,
+) -> Bound:
     """Commit units to bids in their order, each whole or not at all.
 
     Names are new: no assignment of theirs was ever written. Where nothing was ever counted nothing
     is free. It locks balances, so a transaction makes one such call, or one of `assignments`.
+    `also` is asked while they are locked, before anything is written: a bid that lacks something
+    else takes no units either. Units of an order stand on the key without a batch, whichever they
+    are taken from, so of what is `apart` that key may fall below 0.
     """
-    ids = await balances.find_ids(tx, tenant, {one.key for bid in bids for one in bid})
-    free = await balances.lock_free(tx, ids.values())
-    won = share_out([_needs(bid, ids) for bid in bids], free)
-    given = [
-        Given(one.name, ids[one.key], Assigned(one.units))
-        for bid, has in zip(bids, won, strict=True)
-        if has
-        for one in bid
-    ]
-    taken = Counter[int]()
-    for one in given:
-        taken[one.key_id] += one.state.units
-    await balances.commit(tx, taken)
-    await store.append(tx, tenant, given, at)
-    lost = {one.key for bid, has in zip(bids, won, strict=True) if not has for one in bid}
-    return Bound(won, {key: free[ids[key]] - taken[ids[key]] if key in ids else 0 for key in lost})
+    needs = [_needs(bid) for bid in bids]
+    wanted = {key_id for need in needs for key_id in need or ()}
+    free = await _locked(tx, wanted, apart)
+    won = share_out(needs, free)
+    if also is not None:
+        won = await also(won)
+    taken: dict[int, int] = {}
+    rows: list[store.Row] = []
+    for bid, need, has in zip(bids, needs, won, strict=True):
+        if need is None or not has:
+            continue
+        for key_id, units in need.items():
+            taken[key_id] = taken.get(key_id, 0) + units
+        for order_id, node, attempt, lines in bid:
+            rows += [
+                (tenant, order_id, line_no, node, attempt, key_id, units, at)
+                for line_no, key_id, units in lines
+            ]
+    loose = set(apart.ids.values()) & taken.keys() if apart else set[int]()
+    await balances.commit_apart(tx, {n: taken[n] for n in loose})
+    if loose:
+        await balances.commit(tx, {n: units for n, units in taken.items() if n not in loose})
+    else:
+        await balances.commit(tx, taken)
+    await store.append(tx, rows)
+    return Bound(won, {key: free.get(key, 0) - taken.get(key, 0) for key in wanted})
 
 
-def share_out(needs: Sequence[Mapping[int, int] | None], free: Mapping[int, int]) -> list[bool]:
+async def keys_of(tx: Connection, tenant: Tenant, keys: Collection[Key]) -> dict[Key, int]:
+    """Return those of keys that are apart; of a SKU that is kept by batch alone it is made.
+
+    An order needs it. To be called before `bind`, which locks their balances.
+    """
+    ids = await balances.find_ids(tx, tenant, keys)
+    if new := await balances.kept_otherwise(tx, tenant, set(keys) - ids.keys()):
+        ids |= await balances.key_ids(tx, tenant, new)
+    return ids
+
+
+async def _locked(tx: Connection, wanted: Collection[int], apart: Apart | None) -> dict[int, int]:
+    """Lock what units of these keys may be taken from, and return what is free of each."""
+    if apart is None or not apart.ids:
+        return await balances.lock_free(tx, wanted)
+    together = await balances.same_goods(tx, apart.ids.values())
+    free = await balances.lock_free(tx, {*wanted, *together})
+    guarded = await apart.guard()
+    return free | {key_id: guarded.get(key, 0) for key, key_id in apart.ids.items()}
+
+
+def share_out(needs: Sequence[Mapping[_K, int] | None], free: Mapping[_K, int]) -> list[bool]:
     """Return who gets all it needs of what is free, the first first; None needs what is nowhere."""
     left = dict(free)
     won = []
     for need in needs:
-        has = need is not None and all(left[key] >= units for key, units in need.items())
+        has = need is not None
+        for key, units in need.items() if need is not None else ():
+            if left.get(key, 0) < units:
+                has = False
+                break
         if need is not None and has:
             for key, units in need.items():
                 left[key] -= units
@@ -65,10 +124,11 @@ def share_out(needs: Sequence[Mapping[int, int] | None], free: Mapping[int, int]
     return won
 
 
-def _needs(bid: Bid, ids: Mapping[Key, int]) -> Mapping[int, int] | None:
-    found = Counter[int]()
-    for one in bid:
-        if one.key not in ids:
-            return None
-        found[ids[one.key]] += one.units
+def _needs(bid: Bid) -> Mapping[int, int] | None:
+    found: dict[int, int] = {}
+    for asked in bid:
+        for _, key_id, units in asked.lines:
+            if key_id is None:
+                return None
+            found[key_id] = found.get(key_id, 0) + units
     return found

@@ -15,6 +15,9 @@ _COLUMNS: Final = (
     "tenant", "order_id", "line_no", "node", "attempt", "key_id", "units", "assigned_at",
 )  # fmt: skip
 
+# One assignment, by those columns.
+Row = tuple[Tenant, str, int, str, int, int | None, int, datetime]
+
 
 async def insert(
     tx: Connection, tenant: Tenant, given: Sequence[Given], assigned_at: datetime
@@ -31,12 +34,10 @@ async def insert(
     return [Given(_name(row), row["key_id"], Assigned(row["units"])) for row in rows]
 
 
-async def append(
-    tx: Connection, tenant: Tenant, given: Sequence[Given], assigned_at: datetime
-) -> None:
+async def append(tx: Connection, rows: Sequence[Row]) -> None:
     """Write assignments of which none is there; if one is, the transaction is lost."""
-    rows = [(tenant, *one.name, one.key_id, one.state.units, assigned_at) for one in given]
-    await tx.copy_records_to_table("stock_assignments", records=rows, columns=_COLUMNS)
+    if rows:
+        await tx.copy_records_to_table("stock_assignments", records=rows, columns=_COLUMNS)
 
 
 async def find(

@@ -123,6 +123,27 @@ async def commit(tx: Connection, units: Mapping[int, int]) -> None:
         assert done == f"UPDATE {len(units)}", "they were locked, and so many were free"
 
 
+async def commit_apart(tx: Connection, units: Mapping[int, int]) -> None:
+    """Commit as `commit` does where units lie on other keys, which are locked and looked at."""
+    if units:
+        await tx.execute(SQL["commit_apart"], list(units), list(units.values()))
+
+
+async def same_goods(tx: Connection, ids: Collection[int]) -> set[int]:
+    """Return all keys of the same SKUs of the same owners at the same nodes."""
+    return {row["key_id"] for row in await tx.fetch(SQL["same_goods"], sorted(ids))}
+
+
+async def kept_otherwise(tx: Connection, tenant: Tenant, keys: Collection[Key]) -> set[Key]:
+    """Return those of these keys of whose SKU, owner and node there is another key."""
+    if not keys:
+        return set()
+    wanted = sorted(keys)
+    columns = _split([(key.node, key.owner, key.sku) for key in wanted], 3)
+    rows = await tx.fetch(SQL["kept_otherwise"], tenant, *columns)
+    return {wanted[row["place"] - 1] for row in rows}
+
+
 async def count(
     tx: Connection, tenant: Tenant, counted: Sequence[Counted], report: str
 ) -> dict[int, tuple[int, int]]:

@@ -1,5 +1,6 @@
 """What the rule adds up, and what it comes to; instants are by the warehouse's clock."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
 
@@ -112,3 +113,15 @@ class Given(NamedTuple):
     name: Assignment
     key_id: int
     state: Assigned
+
+
+class Asked(NamedTuple):
+    """What is asked of one node for an order; `lines` are (line_no, key_id, units).
+
+    A key that is None was never counted. Keys are never used again, so one may be read long before.
+    """
+
+    order_id: str
+    node: str
+    attempt: int
+    lines: Sequence[tuple[int, int | None, int]]

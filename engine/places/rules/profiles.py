@@ -1,30 +1,32 @@
 """What a profile may say, and the calendar and limits that it comes to; no I/O."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
 import msgspec
 
-from engine.kernel import codec
+from engine.kernel import codec, urls
 from engine.kernel.errors import ValidationFailed
 from engine.kernel.types import Fault
 from engine.places.rules.calendars import day_of, minute_of
 from engine.places.rules.wording import clock_faults, name_faults, text_faults
 from engine.places.types.calendars import Calendar, Holidays, Slots
-from engine.places.types.profiles import Dimension, ProfileFields
+from engine.places.types.profiles import BUILT_IN, Dimension, ProfileFields
 
 ANY_SERVICE: Final = "*"
 _DAYS_MAX: Final = 400  # of one override
 
 
-def normal(profile: ProfileFields) -> ProfileFields:
+def normal(profile: ProfileFields, plain_hosts: Collection[str] = ()) -> ProfileFields:
     """Return the profile as all of its authors would spell it.
+
+    `plain_hosts` may be called without TLS.
 
     Raises:
         ValidationFailed: with everything that is wrong with it.
     """
-    if faults := list(_faults(profile)):
+    if faults := list(_faults(profile, plain_hosts)):
         raise ValidationFailed(faults)
     return msgspec.structs.replace(
         profile,
@@ -97,7 +99,7 @@ def _week(
     )  # fmt: skip
 
 
-def _faults(profile: ProfileFields) -> Iterator[Fault]:
+def _faults(profile: ProfileFields, plain_hosts: Collection[str]) -> Iterator[Fault]:
     for name, texts in msgspec.structs.asdict(profile.week).items():
         yield from _slot_faults(texts, f"/week/{name}")
     country = profile.holidays
@@ -112,7 +114,11 @@ def _faults(profile: ProfileFields) -> Iterator[Fault]:
     if len(set(loads)) < len(loads):
         yield Fault("/handling", "must have each load once")
     yield from name_faults({f"/tags/{n}": tag for n, tag in enumerate(profile.tags)})
-    yield from _wms_faults(profile)
+    yield from name_faults({f"/metrics/{codec.escape(name)}": name for name in profile.metrics})
+    for name in sorted(profile.metrics.keys() & BUILT_IN):
+        told = "is what a plan calls something of ours: a measure needs a name of its own"
+        yield Fault(f"/metrics/{name}", told)
+    yield from _wms_faults(profile, plain_hosts)
 
 
 def _exception_faults(profile: ProfileFields) -> Iterator[Fault]:
@@ -143,17 +149,18 @@ def _override_faults(profile: ProfileFields) -> Iterator[Fault]:
             yield Fault(f"{pointer}/to", f"must be within {_DAYS_MAX} days")
 
 
-def _wms_faults(profile: ProfileFields) -> Iterator[Fault]:
+def _wms_faults(profile: ProfileFields, plain_hosts: Collection[str]) -> Iterator[Fault]:
     one = profile.wms
     named = {"warehouse": one.warehouse, "owner": one.owner, "app_key": one.app_key,
-             "customer": one.customer}  # fmt: skip
+             "customer": one.customer, "sender": one.sender, "phone": one.phone}  # fmt: skip
     yield from text_faults({f"/wms/{name}": text for name, text in named.items()})
     yield from name_faults({f"/wms/codes/{codec.escape(code)}": code for code in one.codes})
+    yield from name_faults({f"/wms/reasons/{codec.escape(word)}": word for word in one.reasons})
     if one.language == "none":
         if one.url:
             yield Fault("/wms/url", "is for the languages plain and qimen")
-    elif not one.url.startswith(("https://", "http://")) or not one.url.isprintable():
-        yield Fault("/wms/url", "must be an http or https address")
+    elif wrong := urls.fault(one.url, plain_hosts):
+        yield Fault("/wms/url", wrong)
 
 
 def _slot_faults(texts: Sequence[str], pointer: str) -> Iterator[Fault]:

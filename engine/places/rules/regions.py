@@ -9,6 +9,11 @@ from engine.places.types.regions import Region
 
 _CODE_LENGTH: Final = 6
 _EARTH_METRES: Final = 6_371_000
+_KINDS: Final = (
+    "维吾尔自治区", "壮族自治区", "回族自治区", "特别行政区", "自治区", "自治州", "地区",
+    "省", "市", "盟",
+)  # fmt: skip
+_NAME_MIN: Final = 2
 
 
 @lru_cache(maxsize=16_384)  # the districts of China are 3,000
@@ -34,6 +39,15 @@ def metres(latitude: float, longitude: float, latitude2: float, longitude2: floa
     return round(2 * _EARTH_METRES * math.asin(math.sqrt(half)))
 
 
+def _bare(name: str) -> str:
+    """Return a name without the word for its kind; two characters of it stay in any case."""
+    kept = name.strip()
+    for kind in _KINDS:
+        if kept.endswith(kind) and len(kept) - len(kind) >= _NAME_MIN:
+            return kept.removesuffix(kind)
+    return kept
+
+
 class Regions:
     """All regions that are known, and how far apart they are; frozen after it was made."""
 
@@ -44,6 +58,11 @@ class Regions:
             one.code: (one.latitude, one.longitude)
             for one in self._regions.values()
             if one.latitude is not None and one.longitude is not None
+        }
+        self._by_name = {
+            ("" if one.code.endswith("0000") else one.code[:2], _bare(one.name)): one.code
+            for one in self._regions.values()
+            if one.code.endswith("00")
         }
         self._metres: dict[tuple[str, str], int | None] = {}
 
@@ -62,6 +81,15 @@ class Regions:
             one, two = self.point(a), self.point(b)
             self._metres[key] = metres(*one, *two) if one and two else None
         return self._metres[key]
+
+    def find(self, province: str, city: str) -> str:
+        """Return the code of a city or else a province of these names, "" if neither is known.
+
+        Names are compared without what only says of which kind they are (深圳 is 深圳市), as
+        channels write them both ways; a city counts in its own province alone.
+        """
+        whole = self._by_name.get(("", _bare(province)), "")
+        return self._by_name.get((whole[:2], _bare(city)), whole) if whole else ""
 
     def codes(self) -> list[str]:
         """Return all that are known, in the order in which they were told."""

@@ -3,7 +3,7 @@
 from engine.infra import versioned
 from engine.infra.runtime import Runtime
 from engine.infra.versioned import Kept, Match, Saved
-from engine.kernel import codec
+from engine.kernel import codec, urls
 from engine.kernel.types import Tenant
 from engine.physical.service import nodes
 from engine.places.rules import profiles as rules
@@ -21,7 +21,7 @@ async def put(
         NotFound: there is no such node.
         ValidationFailed: with everything that is wrong with it.
     """
-    wanted = rules.normal(fields)
+    wanted = rules.normal(fields, urls.hosts(runtime.settings.plain_http_hosts))
     if wanted.holidays and not daysoff.known(wanted.holidays):
         codec.refuse("/holidays", "no days off are known of this country: use exceptions")
     await nodes.get(runtime, tenant, node)

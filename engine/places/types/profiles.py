@@ -13,12 +13,18 @@ OVERRIDES_MAX: Final = 64
 CUTOFFS_MAX: Final = 256
 BANDS_MAX: Final = 16
 CAPACITY_MAX: Final = 10**12
+METRICS_MAX: Final = 32
+METRIC_MAX: Final = 10**12
 
 Mode = Literal["ship", "pickup", "instant"]
 Point = Literal["accepted", "picked", "waybill", "shipped"]
 Dimension = Literal["orders", "lines", "units", "grams"]
 Language = Literal["none", "plain", "qimen"]
 Meaning = Literal["exists", "no_such_order", "too_late", "cancelled", "invalid", "busy"]
+Reason = Literal[
+    "out_of_stock", "lost", "damaged", "mismatch", "busy", "closed", "cannot_ship", "cancelled",
+    "other",
+]  # fmt: skip
 
 _Clock = Annotated[
     str,
@@ -106,12 +112,29 @@ class CampaignDays(codec.Wire, frozen=True):
     capacity: NodeLimits | None = None
 
 
+# What plans and their conditions call things of ours: nothing that somebody measures is called so,
+# for it would be asked instead. engine/routing/rules/compiling.py sees that none is missing.
+BUILT_IN: Final = frozenset(
+    {
+        "calendar_open", "capacity_left", "carrier_available", "cutoff_reachable", "delivery_eta",
+        "distance", "distance_km", "fixed_sequence", "freight", "group", "kind", "modes", "node",
+        "node_group", "node_load", "node_tag", "node_type", "other_market", "owner", "parcels",
+        "pick_cost", "province", "region", "safety_override", "safety_stock", "same_region",
+        "sequence", "serves_region", "ship_at", "stock_depth", "tags", "temp_zone", "total_cost",
+    }
+)  # fmt: skip
+
+
 class NodeWms(codec.Wire, frozen=True):
     """How the node is told what to send: in which language and where; its secrets are apart.
 
     `warehouse`, `owner`, `app_key` and `customer` are names that its system knows us by. `codes`
-    are its own words for what it refuses. With `cancels_later` its yes to a cancel is no more than
-    that it took note; without `tells_accepted` its yes to a consignment is the acceptance.
+    are its own words for what it refuses, `reasons` for why it does not send something. With
+    `cancels_later` its yes to a cancel is no more than that it took note; without `tells_accepted`
+    its yes to a consignment is the acceptance; `can_query` says that it may be asked what it has of
+    one, which nothing here does by itself. `sender` and `phone` go on labels; without a name,
+    the node's own. Where it has no waybills of its own (`own_waybills`), the carrier is asked for
+    one before the node is.
     """
 
     language: Language = "none"
@@ -123,9 +146,15 @@ class NodeWms(codec.Wire, frozen=True):
     codes: Annotated[dict[str, Meaning], msgspec.Meta(max_length=256)] = msgspec.field(
         default_factory=dict
     )
+    reasons: Annotated[dict[str, Reason], msgspec.Meta(max_length=256)] = msgspec.field(
+        default_factory=dict
+    )
     cancels_later: bool = False
     can_query: bool = False
     tells_accepted: bool = True
+    own_waybills: bool = True
+    sender: Annotated[str, msgspec.Meta(max_length=50)] = ""
+    phone: Annotated[str, msgspec.Meta(max_length=50)] = ""
 
 
 class ProfileFields(codec.Wire, frozen=True):
@@ -135,7 +164,9 @@ class ProfileFields(codec.Wire, frozen=True):
     of a Monday. `cutoffs` are, by service of a carrier, when a parcel must be ready on a day to
     leave on it; `*` is for services that are not named; without any it leaves once it is ready.
     `point_of_no_return` is from where on what was sent there cannot be stopped there any more.
-    `radius_metres` is how far `instant` goes. `pick_cost` is in minor units an order.
+    `radius_metres` is how far `instant` goes. `pick_cost` is in minor units an order. `metrics` are
+    numbers that routing plans filter and score by (`sales_velocity`, `reject_rate_30d`, or names of
+    a plan's own): whoever measures them writes them here, and 0 stands where nobody did.
     """
 
     week: WorkingWeek = msgspec.field(default_factory=WorkingWeek)
@@ -162,6 +193,10 @@ class ProfileFields(codec.Wire, frozen=True):
         default_factory=list
     )
     wms: NodeWms = msgspec.field(default_factory=NodeWms)
+    metrics: Annotated[
+        dict[codec.Identifier, Annotated[int, msgspec.Meta(ge=-METRIC_MAX, le=METRIC_MAX)]],
+        msgspec.Meta(max_length=METRICS_MAX),
+    ] = msgspec.field(default_factory=dict)
 
 
 class ProfileView(ProfileFields, frozen=True, kw_only=True, forbid_unknown_fields=False):

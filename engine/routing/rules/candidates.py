@@ -1,12 +1,12 @@
 """Which nodes may send an order at all: each filter is a set of nodes, and all are ANDed.
 
 What depends on the rule, the address and the mode alone is worked out once and kept (`standing`);
-what moves with each order is looked at each time (`moving`, `needs`). Each step's set is the trace:
-nothing else is recorded while deciding.
+what moves with each order is looked at each time (`moving`; its stock in rules/needs.py). Each
+step's set is the trace: nothing else is recorded while deciding.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -17,19 +17,16 @@ from engine.routing.types.core import (
     CARRIER,
     CONSTRAINT,
     MODE,
-    MUCH,
     NODE_WHEN,
     PROMISE,
     RULE_FILTER,
     Constraint,
-    Line,
     Node,
     NodeFilter,
     Order,
     Reach,
     Snapshot,
     SourcingRule,
-    Stock,
 )
 
 FAR: Final = 1 << 40  # metres, of a distance that is not known: farther than all that is
@@ -90,7 +87,7 @@ def _metres(order: Order, node: Node, snap: Snapshot) -> int:
 
 def standing(rule: SourcingRule, order: Order, snap: Snapshot) -> tuple[int, Verdicts]:
     """Return the nodes that mode, condition and standing filters leave, and each step's."""
-    steps: list[tuple[int, Callable[[Node], bool]]] = [(MODE, lambda n: order.mode in n.modes)]
+    steps: list[tuple[int, Callable[[Node], bool]]] = [(MODE, lambda n: _does(n, order, snap))]
     if rule.node_when is not None:
         steps.append((NODE_WHEN, rule.node_when))
     for no, one in enumerate(rule.filters):
@@ -105,6 +102,14 @@ def standing(rule: SourcingRule, order: Order, snap: Snapshot) -> tuple[int, Ver
             left &= _bound(bound, order, snap)
             verdicts.append((CONSTRAINT, left))
     return left, tuple(verdicts)
+
+
+def _does(node: Node, order: Order, snap: Snapshot) -> bool:
+    """Return whether a node does what an order is to be done with; at once only so far away."""
+    if order.mode not in node.modes:
+        return False
+    far = order.mode == "instant" and node.radius > 0
+    return not far or _metres(order, node, snap) <= node.radius
 
 
 def _bound(bound: Constraint, order: Order, snap: Snapshot) -> int:
@@ -129,7 +134,7 @@ def _filter(one: NodeFilter, order: Order, snap: Snapshot) -> Callable[[Node], b
         if one.op != "is_null":
             value = [km * 1_000 for km in value] if isinstance(value, list) else value * 1_000
         return lambda node: holds(_metres(order, node, snap), value)
-    values = snap.metrics.get(field)
+    values = None if field in _FIELDS else snap.metrics.get(field)
     get = _FIELDS[field] if values is None else lambda node: values[node.no]
     return lambda node: holds(get(node), value)
 
@@ -206,137 +211,3 @@ def _counted(one: NodeFilter, reach: Reach, snap: Snapshot, taken: Taken) -> int
     if one.field == "capacity_left":
         counts = [taken.left(node.node, reach.day[node.no]) for node in snap.nodes]
     return sum([1 << no for no, n in enumerate(counts) if holds(n, one.value)])
-
-
-class Wanted:
-    """What is needed, each of one SKU: by one line, or by all lines that ask for it.
-
-    `masks` are the nodes that have all of it, `may` those that may send it if they have any,
-    `lots` its atoms.
-    """
-
-    __slots__ = ("lots", "masks", "may", "repeated", "skus")
-
-    def __init__(self) -> None:
-        """Begin with nothing."""
-        self.masks: list[int] = []
-        self.may: list[int] = []
-        self.skus: list[str] = []
-        self.lots: list[tuple[Atom, ...]] = []
-        self.repeated = False
-
-    def add(self, mask: int, may: int, sku: str, atoms: tuple[Atom, ...]) -> None:
-        """Add one need."""
-        self.masks.append(mask)
-        self.may.append(may)
-        self.skus.append(sku)
-        self.lots.append(atoms)
-
-    def only(self, which: Sequence[int]) -> "Wanted":
-        """Return these needs alone."""
-        new = Wanted()
-        new.repeated = self.repeated
-        for n in which:
-            new.add(self.masks[n], self.may[n], self.skus[n], self.lots[n])
-        return new
-
-    def atoms(self) -> tuple[Atom, ...]:
-        """Return all atoms, by line."""
-        return tuple(sorted([atom for lot in self.lots for atom in lot]))
-
-
-def wanted(
-    order: Order, demand: Sequence[Atom], snap: Snapshot, taken: Taken, margin: int, now_ms: int
-) -> Wanted:
-    """Return what is needed of each SKU, and who has it, before any rule is asked.
-
-    `margin` are units that have to stay at a node besides; -1 overrides safety.
-    """
-    plain = not margin and not order.excluded and len(demand) == len(order.lines)
-    found = _plain(order, snap, taken) if plain else None
-    if found is not None:
-        return found
-    lines, found = order.lines, Wanted()
-    for atoms in _by_sku(lines, demand):
-        line = lines[atoms[0][0]]
-        mask = snap.groups.get(line.group, 0)
-        if line.node:
-            mask &= 1 << snap.index[line.node] if line.node in snap.index else 0
-        if order.excluded:
-            mask &= ~_excluded(order, [lines[i].line_no for i, _ in atoms], snap, now_ms)
-        stock, may = taken.stock(snap, line.sku), mask
-        if stock is not None:
-            units = sum([n for _, n in atoms])
-            mask = _careful(mask, stock, units, margin)
-        found.add(mask, may, line.sku, atoms)
-    found.repeated = len(set(found.skus)) < len(found.skus)
-    return found
-
-
-def _plain(order: Order, snap: Snapshot, taken: Taken) -> Wanted | None:
-    """Return what is needed of an order without designations and repeated SKUs; else None.
-
-    The loop that every order runs through: it calls nothing that it does not have to.
-    """
-    found = Wanted()
-    masks, every, skus, lots = found.masks, found.may, found.skus, found.lots
-    copies, stocks, groups = taken.stocks, snap.stock, snap.groups
-    index = 0
-    for _, sku, group, units, _, _, _, _, node, _, _ in order.lines:
-        if node:
-            return None
-        mask = groups.get(group, 0)
-        every.append(mask)
-        stock = copies.get(sku) or stocks.get(sku)
-        if stock is not None:
-            mask &= stock.mask
-            if units > stock.least:
-                mask = _enough(mask, stock, units)
-        masks.append(mask)
-        skus.append(sku)
-        lots.append(((index, units),))
-        index += 1  # noqa: SIM113  # enumerate makes a tuple more a line
-    if len(set(skus)) < len(skus):
-        return None
-    return found
-
-
-def _enough(mask: int, stock: Stock, units: int) -> int:
-    row = stock.units
-    look = mask & ~stock.much if units <= MUCH else mask
-    while look:
-        low = look & -look
-        if row[low.bit_length() - 1] < units:
-            mask ^= low
-        look ^= low
-    return mask
-
-
-def _careful(mask: int, stock: Stock, units: int, margin: int) -> int:
-    """Return who has it all; a margin that is not 0 is more safety than usual, or none."""
-    if not margin:
-        mask &= stock.mask
-        return _enough(mask, stock, units) if units > stock.least else mask
-    row = stock.usable if margin < 0 else stock.units
-    needed = units + max(margin, 0)
-    return sum([1 << no for no in bits(mask) if row[no] >= needed])
-
-
-def _by_sku(lines: Sequence[Line], demand: Sequence[Atom]) -> Sequence[tuple[Atom, ...]]:
-    """Return the demand with lines of one SKU together: alone each would pass, the sum not."""
-    if len({lines[i].sku for i, _ in demand}) == len(demand):
-        return [(atom,) for atom in demand]
-    found: dict[tuple[str, str, str, frozenset[str], int], list[Atom]] = {}
-    for index, units in demand:
-        line = lines[index]
-        key = (line.sku, line.group, line.node, line.tags, line.parts_of)
-        found.setdefault(key, []).append((index, units))
-    return [tuple(atoms) for atoms in found.values()]
-
-
-def _excluded(order: Order, lines: Sequence[int], snap: Snapshot, now_ms: int) -> int:
-    mask = 0
-    for line_no, node, until in order.excluded:
-        if line_no in lines and until > now_ms and node in snap.index:
-            mask |= 1 << snap.index[node]
-    return mask

@@ -15,6 +15,7 @@ from engine.kernel.expressions.schemas import NODE_SCHEMA, ORDER_SCHEMA
 from engine.kernel.expressions.types import Schema
 from engine.kernel.limits import RULES_PER_PLAN_MAX
 from engine.kernel.located import Located, Malformed, Place, read
+from engine.places.types.profiles import BUILT_IN
 from engine.routing.rules import candidates, deciding, scoring
 from engine.routing.types.core import (
     CompiledPlan,
@@ -33,11 +34,12 @@ from engine.routing.types.plans import (
     PlacedFault,
     PlanFault,
     PlanFields,
-    RuleFields,
+    SourcingFields,
     StageFields,
 )
 
 # What a snapshot knows of a node beside what it is: numbers that somebody measures.
+# What profiles of nodes say under `metrics`, as whoever measures it writes it there.
 MEASURED: Final = frozenset(
     {"days_of_cover", "sales_velocity", "broken_size", "reject_rate_30d",
      "carrier_on_time", "expiry_urgency", "markdown_risk"}
@@ -51,6 +53,7 @@ _TAGS: Final = frozenset({"node_tag", "temp_zone", "owner"})
 _WORDS: Final = frozenset({"node", "node_group", "node_type", "region"}) | _TAGS
 _OTHERS: Final = frozenset({"same_region", "safety_stock"})
 FIELDS: Final = _YES | _NUMBERS | _WORDS | _OTHERS
+assert (FIELDS | METRICS) - MEASURED | NODE_SCHEMA.index.keys() == BUILT_IN
 assert candidates.MOVING | candidates.STANDING <= FIELDS, "a filter that no plan can name"
 
 _TESTS: Final = frozenset({"eq", "ne"})
@@ -122,9 +125,12 @@ class _Compiler:
         self._notes: list[PlacedFault] = []
         self._of_orders: list[tuple[str, str]] = []  # pointer, text
         self._of_nodes: list[tuple[str, str]] = []
-        self._own = frozenset(fields.metrics) - FIELDS - METRICS
+        self._own = frozenset(fields.metrics) - BUILT_IN
 
     def compiled(self, version: int) -> Compiled:
+        for n, name in enumerate(self._fields.metrics):
+            if name in BUILT_IN:
+                self._fault(f"/metrics/{n}", f"{name} is ours: a measure needs a name of its own")
         numbered = list(enumerate(self._fields.stages))
         self._unique("/stages", numbered)
         rules = sum(len(stage.rules) for stage in self._fields.stages)
@@ -146,6 +152,9 @@ class _Compiler:
     def _stage(self, at: str, one: StageFields) -> Callable[[Judge], Stage]:
         """Return what makes the stage once the conditions of nodes are compiled."""
         bit = self._condition(self._of_orders, f"{at}/match", one.match)
+        if one.mode != "STREAM":
+            told = "must be STREAM: orders are routed as they come, in the order of order_by"
+            self._fault(f"{at}/mode", told)
         by: list[tuple[str, bool]] = []
         for n, each in enumerate(one.order_by):
             if len(each) != 1 or not each.keys() <= deciding.ORDER_BY:
@@ -162,7 +171,7 @@ class _Compiler:
             one.seq, bit, tuple(by), one.max_orders, tuple(draft(of_nodes) for draft in drafts)
         )
 
-    def _rule(self, at: str, one: RuleFields) -> Callable[[Judge], SourcingRule]:
+    def _rule(self, at: str, one: SourcingFields) -> Callable[[Judge], SourcingRule]:
         bit = self._condition(self._of_orders, f"{at}/when", one.when)
         asked = self._condition(self._of_nodes, f"{at}/node_when", one.node_when)
         filters = [self._filter(f"{at}/filters/{n}", each) for n, each in enumerate(one.filters)]
@@ -172,6 +181,8 @@ class _Compiler:
                 self._fault(f"{at}/scorers/{n}/metric", f"is no metric; metrics are {known}")
         for n, bound in enumerate(one.constraints):
             self._constraint(f"{at}/constraints/{n}", bound)
+        if one.on_unfilled.do == "AUTO_CANCEL" and not one.on_unfilled.hours:
+            self._fault(f"{at}/on_unfilled/hours", "must be at least 1: when to cancel")
         rule = SourcingRule(
             one.seq, one.name, bit, one.assignment, tuple(filters), None,
             one.score_mode == "WEIGHTED",
@@ -235,7 +246,9 @@ class _Compiler:
                 self._note(at, f"takes longer, by the library, because of {condition.why}")
         return judge
 
-    def _unique(self, at: str, numbered: Iterable[tuple[int, StageFields | RuleFields]]) -> None:
+    def _unique(
+        self, at: str, numbered: Iterable[tuple[int, StageFields | SourcingFields]]
+    ) -> None:
         seen: set[int] = set()
         for n, one in numbered:
             if one.seq in seen:
@@ -269,7 +282,7 @@ class _Compiler:
         return self._located.place(pointer) if self._located else Place(1, 1)
 
 
-def _split(one: RuleFields) -> Split:
+def _split(one: SourcingFields) -> Split:
     fields = one.split
     return Split(
         fields.max_parcels, fields.min_parcel_value, fields.min_parcel_lines,

@@ -10,17 +10,20 @@ left is what was asked for, and this is checked for every decision.
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final
 
-from engine.routing.rules import candidates, dividing, parcels, scoring
-from engine.routing.rules.candidates import Wanted
-from engine.routing.rules.parcels import Desk, Placed
+from engine.carriers.types.services import Parcel
+from engine.routing.rules import candidates, dividing, needs, parcels, scoring
+from engine.routing.rules.carriage import bands
+from engine.routing.rules.needs import Asked, Wanted
+from engine.routing.rules.parcels import NO_CARRIER, Desk, Placed
 from engine.routing.rules.taking import Taken
 from engine.routing.types.core import (
+    PASSING,
+    SHIP_WITH,
     Carriage,
     CompiledPlan,
     Decision,
     Moment,
     Order,
-    Parcel,
     Part,
     Reach,
     Snapshot,
@@ -30,11 +33,13 @@ from engine.routing.types.core import (
     Tried,
     Unfilled,
 )
+from engine.routing.types.queue import WAIT_FOR_STOCK
 
 Atom = tuple[int, int]
 _NEVER: Final = 1 << 62
 _MEMO_MAX: Final = 200_000
 _HOUR_MS: Final = 3_600_000
+_AGAIN_MS: Final = 600_000  # after which that is decided again which no stock that comes would end
 _FIELDS: Final[dict[str, Callable[[Order], Any]]] = {
     "promise_by": lambda order: order.deliver_by or _NEVER,
     "deliver_by": lambda order: order.deliver_by or _NEVER,
@@ -54,12 +59,12 @@ def decide(
 ) -> list[Decision]:
     """Return a decision for each order, in the order in which they were decided."""
     batch = _Batch(plan, snap, now_ms, carriage)
-    turns, waiting = _turns(plan, orders)
+    turns, waiting = _turns(plan, orders, now_ms)
     return [batch.decide(*turn) for turn in turns] + waiting
 
 
 def _turns(
-    plan: CompiledPlan, orders: Sequence[Order]
+    plan: CompiledPlan, orders: Sequence[Order], now_ms: int
 ) -> tuple[list[tuple[Order, int, int]], list[Decision]]:
     """Return (order, conditions, stage) as they are to be decided, and those over a stage's most.
 
@@ -82,7 +87,8 @@ def _turns(
             asked.sort(key=lambda one, v=value: v(one[0]), reverse=descending)  # type: ignore[misc]
         most = stage.max_orders or len(asked)
         turns += [(order, holds, no) for order, holds in asked[:most]]
-        waiting += [_parked(order, "NEW", "max_orders", stage.seq) for order, _ in asked[most:]]
+        over = [_parked(order, "NEW", "max_orders", stage.seq) for order, _ in asked[most:]]
+        waiting += [one._replace(until=now_ms) for one in over]  # with the next batch
     return turns, waiting
 
 
@@ -96,8 +102,8 @@ class _Ask:
     """One order while it is decided."""
 
     __slots__ = (
-        "asked", "bounded", "demand", "memo", "order", "parts", "placed_by", "reach", "scores",
-        "tried", "until", "wanted", "whole", "why",
+        "asked", "bounded", "demand", "memo", "never", "order", "parts", "placed_by", "reach",
+        "scores", "tried", "until", "wanted", "whole", "why",
     )  # fmt: skip
 
     def __init__(
@@ -109,7 +115,9 @@ class _Ask:
         self.asked = self.demand = demand
         self.parts: list[Part] = []
         self.tried: list[Tried] = []
-        self.wanted: dict[int, Wanted] = {}  # by margin, of the present demand
+        # of the present demand, by margin and by tags that go apart
+        self.wanted: dict[tuple[int, frozenset[str]], Wanted] = {}
+        self.never = False  # whether something goes together that can never
         self.scores: tuple[tuple[int, tuple[int, ...]], ...] = ()
         self.bounded = False
         self.placed_by = 0
@@ -128,7 +136,7 @@ class _Batch:
     def decide(self, order: Order, holds: int, number: int) -> Decision:
         """Decide one order, and take what its parts use."""
         if order.hops > self._plan.max_hops:
-            return _parked(order, "MANUAL", "max_hops")
+            return _parked(order, "MANUAL", "too_many_hops")
         if number < 0 or not order.lines:
             return _parked(order, "MANUAL", "no_stage" if order.lines else "no_lines")
         stage = self._plan.stages[number]
@@ -149,7 +157,7 @@ class _Batch:
 
     def _ask(self, order: Order) -> _Ask:
         demand = tuple([(index, line.units) for index, line in enumerate(order.lines)])
-        whole = parcels.whole(order, demand)
+        whole = parcels.every(order)
         kind = (order.region, order.mode, self._carriage.kind(order, whole))
         reach = self._memo.get(kind)
         if reach is None:
@@ -160,13 +168,16 @@ class _Batch:
     def _try(self, ask: _Ask, stage: Stage, at: tuple[int, int], rule: SourcingRule) -> None:
         """Try one rule on what is still asked for."""
         desk = self._desk(ask, at, rule)
-        wanted = ask.wanted.get(desk.margin)
+        wanted = ask.wanted.get((desk.margin, desk.tags))
         if wanted is None:
-            wanted = ask.wanted[desk.margin] = candidates.wanted(
-                ask.order, ask.demand, self._snap, self._taken, desk.margin, self._now
-            )
+            asked = Asked(ask.order, self._snap, self._taken, self._now, desk.margin, desk.tags)
+            wanted = ask.wanted[desk.margin, desk.tags] = needs.wanted(asked, ask.demand)
         desk.repeated = wanted.repeated
         cand, verdicts = self._candidates(ask, at, rule)
+        if wanted.tied:
+            ask.never = wanted.never
+            useless = wanted.useless(cand, partial=rule.split.allow_partial_line)
+            verdicts = (*verdicts, (SHIP_WITH, cand & ~useless))
         placed = Placed((), why="no_candidate")
         if cand:
             order = ask.order
@@ -182,7 +193,8 @@ class _Batch:
             self._take(ask, placed, rule)
 
     def _desk(self, ask: _Ask, at: tuple[int, int], rule: SourcingRule) -> Desk:
-        moment = Moment(self._snap, self._now, self._memo, self._taken.services)
+        taken = self._taken
+        moment = Moment(self._snap, self._now, self._memo, taken.services, taken.sent)
         desk = Desk(ask.order, rule, ask.reach, self._carriage, moment, self._taken)
         fixed = self._memo.get(at)
         if fixed is None:
@@ -192,6 +204,8 @@ class _Batch:
         desk.margin, desk.tags, desk.soft = fixed
         desk.designated = bool(ask.whole.service)
         desk.before = len(ask.parts)
+        if ask.demand is ask.asked:
+            desk.know(ask.demand, ask.whole)
         return desk
 
     def _candidates(
@@ -241,16 +255,25 @@ class _Batch:
         return Decision(
             order.order_id, "routed" if ask.parts else "parked", tuple(ask.parts),
             ask.demand, queue, reason, until, stage.seq, rule, trace,
+            self._cancel_at(end) if ask.demand else 0,
         )  # fmt: skip
+
+    def _cancel_at(self, end: Unfilled) -> int:
+        if end.do == "AUTO_CANCEL":
+            return self._now + end.hours * _HOUR_MS
+        return -1 if end.do == "CLEAR_AUTO_CANCEL" else 0
 
     def _ended(self, ask: _Ask, end: Unfilled) -> tuple[str, str, int]:
         """Return queue, reason and end of what is left."""
         if by_hand := self._by_hand(ask):
             return "MANUAL", by_hand, 0
-        until = ask.until or (self._now + end.hours * _HOUR_MS if end.hours else 0)
+        hours = 0 if end.do == "AUTO_CANCEL" else end.hours
+        until = ask.until or (self._now + hours * _HOUR_MS if hours else 0)
+        if end.queue in WAIT_FOR_STOCK and (why := self._passing(ask)):
+            return end.queue, why, min(until or _NEVER, self._now + _AGAIN_MS)
         if end.do == "BACKORDER":
             return "BACKORDER", end.reason or "supply", until
-        if end.do in {"AUTO_CANCEL", "CLEAR_AUTO_CANCEL", "CONVERT_CHANNEL_POOL"}:
+        if end.do in {"AUTO_CANCEL", "CLEAR_AUTO_CANCEL"}:
             return end.queue, end.reason or end.do.lower(), until
         queue = "MANUAL" if end.do == "MANUAL_REVIEW" else end.queue
         return queue, end.reason or ask.why, until
@@ -259,9 +282,41 @@ class _Batch:
         """Return why a person has to look at what is left, "" if nobody has to."""
         if ask.order.mode == "instant":
             return "no_instant"
+        if ask.never:
+            return parcels.SHIP_WITH
         if any(ask.order.lines[index].node for index, _ in ask.demand):
             return "designated_node"
         return "group_mismatch" if self._elsewhere(ask) else ""
+
+    def _passing(self, ask: _Ask) -> str:
+        """Return what keeps the nodes that have it from sending it, "" if that does not pass.
+
+        Of the rules that were tried the last one counts whose nodes fell to something that does.
+        """
+        has = self._has(ask)
+        for one in reversed(ask.tried):
+            for mask in has:
+                fell = next((number for number, left in one.verdicts if not left & mask), -1)
+                if fell in PASSING:
+                    return PASSING[fell]
+        return NO_CARRIER if has and ask.why == NO_CARRIER else ""
+
+    def _has(self, ask: _Ask) -> list[int]:
+        """Return the nodes that have some of each line that is left, none if one is lacking.
+
+        Of what was never counted every node has enough.
+        """
+        found = []
+        for index, units in ask.demand:
+            line = ask.order.lines[index]
+            stock = self._taken.stock(self._snap, line.sku)
+            group = self._snap.groups.get(line.group, 0)
+            if stock is not None:
+                group &= stock.mask
+                if sum([stock.units[no] for no in candidates.bits(group)]) < units:
+                    return []
+            found.append(group)
+        return found
 
     def _elsewhere(self, ask: _Ask) -> bool:
         """Tell whether what is left lies in another group of nodes, and none of it in its own.
@@ -285,10 +340,7 @@ def _memo(
         snap.nodes, snap.services, snap.cards, snap.off, snap.metrics, snap.groups, snap.regions,
         carriage,
     )  # fmt: skip
-    # nodes take longer by bands of their load, so that what carriers say changes with these alone
-    bands = [sum(least <= load for least, _ in node.handling)
-             for node, load in zip(snap.nodes, snap.load, strict=True)]  # fmt: skip
-    moment = (now_ms // 60_000, bands)
+    moment = (now_ms // 60_000, bands(snap))
     kept = plan.memo.get("of")
     if (
         kept is None

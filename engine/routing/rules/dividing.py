@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from engine.routing.rules import placing, splitting
-from engine.routing.rules.candidates import Wanted, bits
-from engine.routing.rules.parcels import Desk, Placed
+from engine.routing.rules.candidates import bits
+from engine.routing.rules.needs import Wanted
+from engine.routing.rules.parcels import SHIP_WITH, Desk, Placed
 from engine.routing.rules.scoring import Metric
-from engine.routing.types.core import Order, Part
+from engine.routing.types.core import Line, Order, Part
 
 Atom = tuple[int, int]
 Piece = tuple[int, int, int]  # node, index of the line, units
@@ -39,7 +40,7 @@ def place(
 
 def _divided(desk: Desk, wanted: Wanted, cand: int, found: Sequence[Metric]) -> Placed:
     """Place on several nodes what nodes have whole, then what none has whole."""
-    lacking, whole = Wanted(), wanted
+    lacking, whole, why = Wanted(), wanted, "no_stock"
     pieces: list[Piece] = []
     rest: list[Atom] = []
     short = [n for n, mask in enumerate(wanted.masks) if not mask & cand]
@@ -48,17 +49,18 @@ def _divided(desk: Desk, wanted: Wanted, cand: int, found: Sequence[Metric]) -> 
         whole = wanted.only([n for n, mask in enumerate(wanted.masks) if mask & cand])
         pieces = _pieces(desk, lacking, cand, 0)
         rest = without(lacking.atoms(), pieces)
+        why = SHIP_WITH if lacking.torn(cand) else why
     if rest and (until := _held(desk)) != _GOES:
         return Placed((), why="all_or_hold", until=until)
-    placed = Placed((), why="" if pieces else "no_stock")
+    placed = Placed((), why="" if pieces else why)
     if whole.masks:
         placed = placing.Division(desk, whole, rest, cand, found).placed()
     if placed.why:
         return placed
     if pieces:  # again, because parcels go from some nodes anyway
         used = sum({1 << part.node for part in placed.parts})
-        return _with_pieces(desk, placed, _pieces(desk, lacking, cand, used), rest)
-    return placed._replace(why="no_stock" if rest else "")
+        placed = _with_pieces(desk, placed, _pieces(desk, lacking, cand, used), rest)
+    return placed._replace(why=placed.why or (why if rest else ""))
 
 
 def _pieces(desk: Desk, short: Wanted, cand: int, used: int) -> list[Piece]:
@@ -96,7 +98,7 @@ def _with_pieces(
         parts += told
     if no_good := desk.refused(parts, rest, desk.before):
         return Placed((), why=no_good)
-    return Placed(parts, placed.scores, "no_stock" if rest else "", bounded=True)
+    return Placed(parts, placed.scores, bounded=True)
 
 
 def _grouped(desk: Desk, wanted: Wanted, cand: int, found: Sequence[Metric]) -> Placed:
@@ -134,15 +136,25 @@ def _held(desk: Desk) -> int:
 
 
 def _keys(order: Order, wanted: Wanted, tags: Sequence[str]) -> list[str]:
-    """Return by what each need goes together with others, "" if by nothing."""
-    found = []
-    for lot in wanted.lots:
-        line = order.lines[lot[0][0]]
-        key = next((tag for tag in tags if tag in line.tags), "")
-        if not key and "bundle" in tags and line.parts_of:
-            key = f"bundle:{line.parts_of}"
-        found.append(key)
-    return found
+    """Return by what each need goes together with others, "" if by nothing.
+
+    Keys that the lines of one need have are one key.
+    """
+    if not wanted.tied:  # then lines of one need have one key
+        return [_key(order.lines[lot[0][0]], tags) for lot in wanted.lots]
+    every = [{_key(order.lines[index], tags) for index, _ in lot} - {""} for lot in wanted.lots]
+    same = {key: key for keys in every for key in keys}
+    for keys in every:
+        joined = {same[key] for key in keys}
+        same |= {key: min(joined) for key, first in same.items() if first in joined}
+    return [same[min(keys)] if keys else "" for keys in every]
+
+
+def _key(line: Line, tags: Sequence[str]) -> str:
+    key = next((tag for tag in tags if tag in line.tags), "")
+    if not key and "bundle" in tags and line.parts_of:
+        key = f"bundle:{line.parts_of}"
+    return key
 
 
 def without(demand: Sequence[Atom], gone: Sequence[Piece]) -> list[Atom]:

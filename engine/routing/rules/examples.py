@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from engine.carriers.types.services import Parcel, Service
 from engine.kernel.expressions.schemas import ORDER_SCHEMA
 from engine.kernel.located import Located, Place
 from engine.routing.rules.compiling import measured
@@ -21,9 +22,7 @@ from engine.routing.types.core import (
     Node,
     Offer,
     Order,
-    Parcel,
     Reach,
-    Service,
     Snapshot,
     Stock,
 )
@@ -263,7 +262,7 @@ def _line(number: int, one: ExampleLine) -> Line:
     value = one.units * _UNIT_VALUE if one.value is None else one.value
     return Line(
         one.line_no or number, one.sku, one.group, one.units, grams, one.cm3, value,
-        frozenset(one.tags), one.node, one.service, one.parts_of,
+        frozenset(one.tags), one.node, one.service, one.parts_of, one.ship_with,
     )  # fmt: skip
 
 

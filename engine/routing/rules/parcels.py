@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from engine.carriers.types.services import Parcel
 from engine.routing.rules.taking import Slot, Taken
 from engine.routing.types.core import (
     Carriage,
@@ -10,7 +11,6 @@ from engine.routing.types.core import (
     Moment,
     Offer,
     Order,
-    Parcel,
     Part,
     Reach,
     SourcingRule,
@@ -19,6 +19,7 @@ from engine.routing.types.core import (
 Atoms = Sequence[tuple[int, int]]
 NO_CARRIER: Final = "no_carrier"
 CAPACITY: Final = "capacity"
+SHIP_WITH: Final = "ship_with"
 
 
 def whole(order: Order, demand: Atoms) -> Parcel:
@@ -28,7 +29,7 @@ def whole(order: Order, demand: Atoms) -> Parcel:
     tags: frozenset[str] = frozenset()
     service = ""
     for index, units in demand:
-        _, _, _, of, g, c, v, tagged, _, named, _ = lines[index]
+        _, _, _, of, g, c, v, tagged, _, named, _, _ = lines[index]
         if units != of:
             g, c, v = g * units // of, c * units // of, v * units // of
         grams += g
@@ -39,6 +40,15 @@ def whole(order: Order, demand: Atoms) -> Parcel:
         if named:
             service = named
     return Parcel(grams, cm3, value, tags, service)
+
+
+def every(order: Order) -> Parcel:
+    """Return all units of all lines as if they were one parcel."""
+    _, _, _, _, grams, cm3, value, tags, _, service, _, _ = zip(*order.lines, strict=True)
+    named = [one for one in service if one]
+    return Parcel(
+        sum(grams), sum(cm3), sum(value), frozenset().union(*tags), named[-1] if named else ""
+    )
 
 
 class Desk:
@@ -52,7 +62,8 @@ class Desk:
         self.order, self.rule, self.reach = order, rule, reach
         self._carriage, self._snap, self._taken = carriage, moment.snap, taken
         self._moment, self.now_ms = moment, moment.now_ms
-        self._offers: dict[tuple[int, Parcel], Offer] = {}
+        self._offers: dict[Parcel, dict[int, Offer]] = {}
+        self._asked: tuple[Parcel | None, dict[int, Offer]] = None, {}
         self.before = 0  # parts that earlier rules made of this order
         self.margin = 0
         self.repeated = False  # whether a SKU is needed twice
@@ -60,6 +71,10 @@ class Desk:
         self.soft = False  # whether a constraint costs a penalty
         self.designated = False  # whether a line names its carrier's service
         self._last: tuple[Atoms, Parcel] = ((), Parcel(0, 0, 0, frozenset(), ""))
+
+    def know(self, atoms: Atoms, parcel: Parcel) -> None:
+        """Take what atoms are as one parcel, so that it is not worked out again."""
+        self._last = (atoms, parcel)
 
     def parcel(self, atoms: Atoms) -> Parcel:
         """Return atoms as one parcel; the same as the last time costs nothing."""
@@ -86,11 +101,17 @@ class Desk:
         return self.quoted(node, self.parcel(atoms))
 
     def _apart(self, atoms: Atoms) -> Iterator[tuple[tuple[int, int], ...]]:
-        """Yield what goes into parcels of its own: by designated service, by separated tag."""
+        """Yield what goes into parcels of its own: by designated service, by separated tag.
+
+        What goes together goes by the service that one of its lines names.
+        """
         lots: dict[tuple[str, tuple[str, ...]], list[tuple[int, int]]] = {}
+        lines = self.order.lines
+        named = {one.together: one.service for one in lines if one.together and one.service}
         for index, units in atoms:
-            line = self.order.lines[index]
-            key = (line.service, tuple(sorted(line.tags & self.tags)))
+            line = lines[index]
+            service = named.get(line.together, line.service)
+            key = (service, tuple(sorted(line.tags & self.tags)))
             lots.setdefault(key, []).append((index, units))
         for key in sorted(lots):
             yield tuple(lots[key])
@@ -126,10 +147,13 @@ class Desk:
             return Offer(-1, "", 0, 0, at, at, day)
         if moment is not self._moment:
             return self._carriage.offer(self.order, node, parcel, moment)
-        kept = self._offers.get((node, parcel))
+        asked, offers = self._asked
+        if asked is not parcel:
+            offers = self._offers.setdefault(parcel, {})
+            self._asked = parcel, offers
+        kept = offers.get(node)
         if kept is None:
-            kept = self._carriage.offer(self.order, node, parcel, moment)
-            self._offers[node, parcel] = kept
+            kept = offers[node] = self._carriage.offer(self.order, node, parcel, moment)
         return kept
 
     def _slots(self, node: int, atoms: Atoms, parcel: Parcel, told: Offer) -> tuple[Slot, ...]:
@@ -137,7 +161,7 @@ class Desk:
         units = 0
         for _, n in atoms:
             units += n
-        slots = (
+        slots: tuple[Slot, ...] = (
             ("node", name, day, "orders", 1),
             ("node", name, day, "lines", len(atoms)),
             ("node", name, day, "units", units),
@@ -146,7 +170,10 @@ class Desk:
         if told.service < 0:
             return slots
         service = self._snap.services[told.service].service
-        return (*slots, ("service", service, day, "orders", 1))
+        slots = (*slots, ("service", service, day, "orders", 1))
+        if parcel.grams:
+            slots = (*slots, ("service", service, day, "grams", parcel.grams))
+        return slots
 
     @property
     def plain(self) -> bool:

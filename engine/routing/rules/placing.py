@@ -3,17 +3,24 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from engine.carriers.types.services import Parcel
 from engine.kernel.limits import SPLIT_STEPS_MAX
 from engine.routing.rules import scoring, splitting
-from engine.routing.rules.candidates import Wanted, bits
-from engine.routing.rules.parcels import NO_CARRIER, Desk, Placed
+from engine.routing.rules.candidates import bits
+from engine.routing.rules.needs import Wanted
+from engine.routing.rules.parcels import NO_CARRIER, SHIP_WITH, Desk, Placed
 from engine.routing.rules.scoring import Metric
-from engine.routing.types.core import Parcel, Part
+from engine.routing.types.core import Part
 
 Scores = Mapping[int, tuple[int, ...]]
 Atom = tuple[int, int]
 Atoms = tuple[Atom, ...]
 _SHOWN: Final = 5  # scores that a trace keeps
+# A parcel's size as one number: grams above cm3 above value, each of far fewer bits.
+_GRAMS, _CM3 = 256, 128
+_MASK: Final = (1 << 128) - 1
+_NO_TAGS: Final[frozenset[str]] = frozenset()
+_EXCHANGED: Final = 3  # nodes at once, where a search was not exact
 
 
 def single(
@@ -24,7 +31,7 @@ def single(
     for mask in wanted.masks:
         cover &= mask
         if not cover:
-            return Placed((), why="no_single_node")
+            return Placed((), why=SHIP_WITH if wanted.torn(cand) else "no_single_node")
     first, why = cover, NO_CARRIER
     if atoms is None:
         atoms = wanted.atoms()
@@ -84,6 +91,8 @@ class Division:
         self._by: dict[int, int] = {}  # the needs that a node has
         self._ranks: dict[int, tuple[int, ...]] = {}
         self._parcels: dict[int, Parcel] = {}
+        self._sizes: list[int] = []  # of each need, in one number, and of all of them
+        self._tagged = False
         self._scores: Scores = {}
         if desk.rule.weighted:
             self._scores = node_scores(desk, wanted, cand, found)
@@ -108,7 +117,7 @@ class Division:
 
     def _beyond(self, placed: Placed | None, most: int) -> Placed:
         """Return the best that is found without searching on: from what was found, and greedily."""
-        starts = {splitting.greedy(self._masks, self._cand, self._rank)}
+        starts = splitting.greedy(self._masks, self._cand, self._rank)
         if placed:
             starts.add(placed.scores[0][0])
         found = []
@@ -117,6 +126,7 @@ class Division:
             score = self._priced(nodes)
             if score is not None and nodes.bit_count() <= most:
                 found.append((nodes.bit_count(), score, nodes))
+        self._sets = splitting.Steps(SPLIT_STEPS_MAX)  # what was found is placed in any case
         for _, _, nodes in sorted(found):
             better = self._best([(nodes & (nodes - 1), nodes & -nodes)])
             if better:
@@ -124,19 +134,18 @@ class Division:
         return (placed or Placed((), why=self._why))._replace(bounded=True)
 
     def _mended(self, nodes: int) -> int:
-        """Return a set with nodes changed for others, one by one, as long as that is better."""
-        best = self._priced(nodes)
-        todo = list(bits(nodes))
-        while todo and best is not None:
-            no = todo.pop()
-            others = nodes & ~(1 << no)
-            last = splitting.having(self._masks, self._cand, others) & ~nodes
-            for other in bits(last):
-                score = self._priced(others | 1 << other) if self._sets.spend() else None
+        """Return a set with nodes exchanged for as many others, as long as that is better."""
+        best, many = self._priced(nodes), 1
+        while best is not None and many <= _EXCHANGED:
+            for other in splitting.exchanged(self._masks, self._cand, nodes, many, many):
+                if not self._sets.spend():
+                    return nodes
+                score = self._priced(other)
                 if score is not None and score < best:
-                    best, nodes = score, others | 1 << other
-            if not nodes >> no & 1:
-                todo = list(bits(nodes))
+                    best, nodes, many = score, other, 1
+                    break
+            else:
+                many += 1
         return nodes
 
     def _over(self) -> bool:
@@ -289,21 +298,29 @@ class Division:
         return found
 
     def _parcel(self, lines: int) -> Parcel:
-        """Return needs as one parcel; those that are all but a known one's by subtraction."""
+        """Return needs as one parcel."""
         kept = self._parcels.get(lines)
         if kept is None:
-            other = self._parcels.get(self._all ^ lines)
-            if other is None or other.tags:
-                kept = self._desk.parcel(self._atoms(lines))
-            else:
-                whole = self._parcels.get(self._all) or self._desk.parcel(self._atoms(self._all))
-                self._parcels[self._all] = whole
-                kept = Parcel(
-                    whole.grams - other.grams, whole.cm3 - other.cm3, whole.value - other.value,
-                    whole.tags, whole.service,
-                )  # fmt: skip
-            self._parcels[lines] = kept
+            kept = self._parcels[lines] = self._sum(lines)
         return kept
+
+    def _sum(self, lines: int) -> Parcel:
+        """Add needs up, or take the others off all of them, whichever are fewer."""
+        if not self._sizes:
+            every = [self._desk.parcel(lot) for lot in self._wanted.lots]
+            self._tagged = any(one.tags or one.service for one in every)
+            self._sizes = [one.grams << _GRAMS | one.cm3 << _CM3 | one.value for one in every]
+            self._sizes.append(sum(self._sizes))
+        if self._tagged:
+            return self._desk.parcel(self._atoms(lines))
+        sizes, total, sign, left = self._sizes, 0, 1, lines
+        if 2 * lines.bit_count() > len(sizes):
+            total, sign, left = sizes[-1], -1, self._all ^ lines
+        while left:
+            low = left & -left
+            total += sign * sizes[low.bit_length() - 1]
+            left ^= low
+        return Parcel(total >> _GRAMS, total >> _CM3 & _MASK, total & _MASK, _NO_TAGS, "")
 
     def _atoms(self, lines: int) -> Atoms:
         lots = self._wanted.lots
@@ -341,7 +358,7 @@ def together(wanted: Wanted, keys: Sequence[str]) -> Wanted:
     for n, key in enumerate(keys):
         lots.setdefault(key or f"\n{n}", []).append(n)
     found = Wanted()
-    found.repeated = wanted.repeated
+    found.repeated, found.tied = wanted.repeated, wanted.tied
     for group in lots.values():
         mask = may = -1
         atoms: tuple[Atom, ...] = ()

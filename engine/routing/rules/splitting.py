@@ -4,15 +4,19 @@
 `SPLIT_NODES_MAX` that have most lines, until `SPLIT_STEPS_MAX` steps. The branch is on the line
 that fewest nodes have; the last node of a set is not searched for: it is whoever has all that is
 left, by one AND. A node whose branch is done is left out of those that follow, so that no set
-comes twice. **Bounded** beyond: greedily by most lines, then one node for two, and one for
-one as long as that is better.
+comes twice. **Bounded** beyond: from two greedy sets and from what was found, fewer nodes for some
+as long as there are such, then as many for some as long as that is better.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
+from typing import Final
 
 from engine.kernel.limits import SPLIT_NODES_MAX, SPLIT_STEPS_MAX
 from engine.routing.rules.candidates import bits
+
+_EXCHANGED_MAX: Final = 3
+_WORTH: Final = 10_000  # of a line that one node has
 
 
 class Steps:
@@ -89,46 +93,58 @@ def kept(masks: Sequence[int], cand: int) -> int:
     return best if all(mask & best for mask in masks) else cand
 
 
-def greedy(masks: Sequence[int], cand: int, rank: Callable[[int], tuple[int, ...]]) -> int:
-    """Return a set that has every line: most lines first."""
-    left, chosen = list(masks), 0
+def greedy(masks: Sequence[int], cand: int, rank: Callable[[int], tuple[int, ...]]) -> set[int]:
+    """Return sets that have every line: by most lines first, and by most of what few others have.
+
+    For the second one a line counts the more, the fewer nodes have it.
+    """
+    rare = [_WORTH // (mask & cand).bit_count() for mask in masks]
+    return {_greedy(masks, cand, rank, worth) for worth in ([1] * len(masks), rare)}
+
+
+def _greedy(
+    masks: Sequence[int], cand: int, rank: Callable[[int], tuple[int, ...]], worth: Sequence[int]
+) -> int:
+    left, chosen = list(zip(masks, worth, strict=True)), 0
     while left:
-        nodes = {no for mask in left for no in bits(mask & cand)}
-        best = min(nodes, key=lambda no: (-_had(left, no), rank(no)))
+        had: dict[int, int] = {}
+        for mask, n in left:
+            for no in bits(mask & cand):
+                had[no] = had.get(no, 0) + n
+        best = min(had, key=lambda no: (-had[no], rank(no)))
         chosen |= 1 << best
-        left = [mask for mask in left if not mask >> best & 1]
+        left = [one for one in left if not one[0] >> best & 1]
     return chosen
 
 
-def having(masks: Sequence[int], cand: int, chosen: int) -> int:
-    """Return the nodes that have every line that a set lacks."""
-    for mask in masks:
-        if not mask & chosen:
-            cand &= mask
-    return cand
+def exchanged(masks: Sequence[int], cand: int, chosen: int, out: int, into: int) -> Iterator[int]:
+    """Yield sets with `out` nodes exchanged for `into` others that have what they had alone."""
+    steps = Steps()
+    for gone in combinations([1 << no for no in bits(chosen)], out):
+        rest = chosen & ~sum(gone)
+        left = [mask for mask in masks if not mask & rest]
+        for some, last in covers(left, cand & ~chosen, into, steps):
+            for no in bits(last):
+                yield rest | some | 1 << no
 
 
 def shrunk(masks: Sequence[int], cand: int, chosen: int) -> int:
-    """Return a set without nodes that it does not need, and with one for two where one has both's.
+    """Return a set without nodes that it does not need, and with fewer for some, up to three.
 
     It still has every line.
     """
     again = True
     while again:
         again = False
-        alone = [1 << no for no in bits(chosen)]
-        for out in alone + [a | b for a, b in combinations(alone, 2)]:
-            rest = chosen & ~out
-            lacks = any(not mask & rest for mask in masks)
-            one = having(masks, cand, rest) if lacks else 0
-            if not lacks or (one and out not in alone):
-                chosen, again = rest | one & -one, True
+        for no in bits(chosen):
+            if all(mask & chosen & ~(1 << no) for mask in masks):
+                chosen &= ~(1 << no)
+        for out in range(2, _EXCHANGED_MAX + 1):
+            fewer = next(exchanged(masks, cand, chosen, out, out - 1), 0)
+            if fewer:
+                chosen, again = fewer, True
                 break
     return chosen
-
-
-def _had(masks: Sequence[int], no: int) -> int:
-    return sum(mask >> no & 1 for mask in masks)
 
 
 def spread(

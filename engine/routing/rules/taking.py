@@ -13,10 +13,10 @@ class Taken:
     """Stock, capacity and load as they are after what this batch decided so far.
 
     `stocks` are copies of what was taken from; `full` are (node, day) that take no more orders,
-    `services` (service, day) likewise.
+    `services` (service, day) likewise. `sent` are parcels by (service, day), for their shares.
     """
 
-    __slots__ = ("_index", "_left", "_numbers", "full", "load", "services", "stocks")
+    __slots__ = ("_index", "_left", "_numbers", "full", "load", "sent", "services", "stocks")
 
     def __init__(self, snap: Snapshot) -> None:
         """Begin with the snapshot; costs what it has of limits."""
@@ -27,6 +27,7 @@ class Taken:
         self.load = list(snap.load)
         self.full: set[tuple[int, int]] = set()
         self.services: frozenset[tuple[int, int]] = frozenset()
+        self.sent: dict[tuple[str, int], int] = {}
         for key, (used, limit) in snap.capacity.items():
             if limit is not None:
                 self._left[key] = limit - used
@@ -75,9 +76,12 @@ class Taken:
                     stock.mask &= bit
                 elif left < stock.least:
                     stock.least = left
-        self._use(part.slots)
+        self._use(part.slots, sent=part.service >= 0)
 
-    def _use(self, slots: Sequence[Slot]) -> None:
+    def _use(self, slots: Sequence[Slot], *, sent: bool) -> None:
+        if sent and slots:
+            _, name, day, _, _ = slots[-1]  # those of the service are the last ones
+            self.sent[name, day] = self.sent.get((name, day), 0) + 1
         for scope, name, day, dimension, n in slots if self._left else ():
             key = (scope, name, day, dimension)
             left = self._left.get(key)

@@ -9,22 +9,27 @@ same on every machine.
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
+from engine.carriers.types.services import Parcel, Service
 from engine.kernel.limits import PARCELS_PER_ORDER_MAX
 
 Mode = Literal["ship", "pickup", "instant"]
 Assignment = Literal["SINGLE_NODE", "MIN_SPLIT", "ANY_SPLIT", "GROUPED"]
 Do = Literal[
-    "NEXT_RULE", "PARK", "AUTO_CANCEL", "CLEAR_AUTO_CANCEL", "BACKORDER", "MANUAL_REVIEW",
-    "CONVERT_CHANNEL_POOL",
+    "NEXT_RULE", "PARK", "AUTO_CANCEL", "CLEAR_AUTO_CANCEL", "BACKORDER", "MANUAL_REVIEW"
 ]  # fmt: skip
 
 # What may drop a node whatever it has of the order's lines. A rule's own filters have the numbers
 # from RULE_FILTER on, in the order in which the plan lists them.
 FILTERS: Final = (
     "group", "mode", "node_when", "constraint", "calendar", "carrier", "promise", "capacity",
+    "ship_with",
 )  # fmt: skip
-GROUP, MODE, NODE_WHEN, CONSTRAINT, CALENDAR, CARRIER, PROMISE, CAPACITY = range(8)
+GROUP, MODE, NODE_WHEN, CONSTRAINT, CALENDAR, CARRIER, PROMISE, CAPACITY, SHIP_WITH = range(9)
 RULE_FILTER: Final = 16
+# What keeps nodes from sending units that they have, and ends by itself.
+PASSING: Final[Mapping[int, str]] = {
+    CALENDAR: "closed", CARRIER: "no_carrier", CAPACITY: "no_capacity",
+}  # fmt: skip
 
 
 class Line(NamedTuple):
@@ -32,6 +37,7 @@ class Line(NamedTuple):
 
     `grams`, `cm3` and `value` are of all units. `node` and `service` are designations: hard, ""
     where there is none. `parts_of` is the line of the bundle that this line is a component of.
+    Lines of one `together` that is not "" leave in one parcel, or not at all; none of them is cut.
     """
 
     line_no: int
@@ -45,6 +51,7 @@ class Line(NamedTuple):
     node: str = ""
     service: str = ""
     parts_of: int = 0
+    together: str = ""
 
 
 class Order(NamedTuple):
@@ -82,7 +89,8 @@ class Order(NamedTuple):
 class Node(NamedTuple):
     """One node that may send; `no` is its place in `Snapshot.nodes` and the last tie-break.
 
-    `calendar` and `handling` are read by calendars' rules alone.
+    `calendar` and `handling` are read by calendars' rules alone. `radius` is how many metres away
+    it delivers at once, 0 however far its services go.
     """
 
     node: str
@@ -98,6 +106,7 @@ class Node(NamedTuple):
     calendar: Any = None
     handling: tuple[tuple[int, int], ...] = ()
     modes: frozenset[str] = frozenset({"ship"})
+    radius: int = 0
 
 
 class Stock:
@@ -135,27 +144,28 @@ class Stock:
         new.complex = self.complex
         return new
 
+    def take(self, no: int, units: int) -> None:
+        """Take units from a node, as far as there are that many; both kinds of units fall."""
+        row, usable = self.units, self.usable
+        self._set(no, max(0, row[no] - units), max(0, usable[no] - units))
+
+    def lower(self, no: int, most: int) -> None:
+        """Have no more units of either kind at a node than that."""
+        most = max(0, most)
+        if most < self.usable[no] or most < self.units[no]:
+            self._set(no, min(most, self.units[no]), min(most, self.usable[no]))
+
+    def _set(self, no: int, left: int, usable: int) -> None:
+        self.usable[no], self.units[no] = usable, left
+        if left < MUCH:
+            self.much &= ~(1 << no)
+            if left < 1:
+                self.mask &= ~(1 << no)
+            elif left < self.least:
+                self.least = left
+
 
 MUCH: Final = 16  # nodes with so many units are not looked at one by one for usual quantities
-
-
-class Service(NamedTuple):
-    """What one service of a carrier can do; its name, and what its choice reads."""
-
-    service: str
-    carrier: str = ""
-    tier: str = ""
-    zones: Mapping[str, str] = {}
-    grams: tuple[int, int] = (0, 1 << 40)
-    cod: bool = True
-    insured_max: int = 1 << 60
-    tags_not: frozenset[str] = frozenset()
-    divisor: int = 0
-    cutoffs: Mapping[str, int] = {}
-    days: Mapping[str, int] = {}
-    score: int = 0
-    intercept: bool = False
-    ratio: int = 0
 
 
 class Regions(Protocol):
@@ -218,28 +228,20 @@ class Offer(NamedTuple):
     why: str = ""
 
 
-class Parcel(NamedTuple):
-    """What a carrier asks of a parcel; `service` is a designation, "" if there is none."""
-
-    grams: int
-    cm3: int
-    value: int
-    tags: frozenset[str]
-    service: str
-
-
 class Moment(NamedTuple):
     """When it is asked, and of what.
 
     `memo` is for whoever answers: it is kept as long as nodes, services, cards, bands of load and
     the minute are the same, and an answer is the same with an empty one. `full` are (service, day)
-    that are used up, some of them by this batch.
+    that are used up, some of them by this batch; `sent` are the parcels that this batch gave, by
+    (name of the service, day).
     """
 
     snap: Snapshot
     now_ms: int
     memo: dict[Hashable, Any]
     full: frozenset[tuple[int, int]] = frozenset()
+    sent: Mapping[tuple[str, int], int] = {}
 
 
 class Carriage(Protocol):
@@ -299,7 +301,11 @@ class Split(NamedTuple):
 
 
 class Unfilled(NamedTuple):
-    """What becomes of units that a rule did not place."""
+    """What becomes of units that a rule did not place.
+
+    `hours` are until it is decided again at the latest, or, of AUTO_CANCEL, until what is left is
+    cancelled: counted from the first time, and no more once a rule says CLEAR_AUTO_CANCEL.
+    """
 
     do: Do = "NEXT_RULE"
     queue: str = "UNFILLABLE"
@@ -398,7 +404,8 @@ class Decision(NamedTuple):
 
     `rest` are (index of the line, units) that no part has; a routed order may have a rest, and then
     `queue` and `reason` are the rest's. `until` is when the queue is to be left at the latest, 0
-    for never. `stage` and `rule` are their `seq`.
+    for never. `stage` and `rule` are their `seq`. What is left is cancelled at `cancel_at`, unless
+    an earlier decision said when; 0 leaves that as it is, and -1 forgets it.
     """
 
     order_id: str
@@ -411,3 +418,4 @@ class Decision(NamedTuple):
     stage: int
     rule: int
     trace: Trace
+    cancel_at: int = 0

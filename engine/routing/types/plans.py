@@ -80,7 +80,11 @@ class SplitFields(codec.Wire, frozen=True):
 
 
 class UnfilledFields(codec.Wire, frozen=True):
-    """What becomes of units that a rule did not place."""
+    """What becomes of units that a rule did not place, as `queue` and `reason` say.
+
+    `hours` are until it is decided again at the latest; of `AUTO_CANCEL` until the units are
+    cancelled if nothing came of it, which `CLEAR_AUTO_CANCEL` takes back.
+    """
 
     do: Do = "NEXT_RULE"
     queue: Queue = "UNFILLABLE"
@@ -88,7 +92,7 @@ class UnfilledFields(codec.Wire, frozen=True):
     hours: Annotated[int, msgspec.Meta(ge=0, le=90 * 24)] = 0
 
 
-class RuleFields(codec.Wire, frozen=True):
+class SourcingFields(codec.Wire, frozen=True):
     """One sourcing rule; without `when` it always holds."""
 
     seq: Seq
@@ -114,7 +118,10 @@ class StageFields(codec.Wire, frozen=True):
     """Rules for orders of which `match` holds; `order_by` is `[{field: asc or desc}]`."""
 
     seq: Seq
-    rules: Annotated[list[RuleFields], msgspec.Meta(min_length=1, max_length=RULES_PER_PLAN_MAX)]
+    rules: Annotated[
+        list[SourcingFields], msgspec.Meta(min_length=1, max_length=RULES_PER_PLAN_MAX)
+    ]
+    # STREAM: orders are routed as they come, some hundred at a time; the other is refused
     mode: Literal["STREAM", "MICRO_BATCH"] = "STREAM"
     match: Condition = ""
     order_by: Annotated[list[dict[str, Direction]], msgspec.Meta(max_length=8)] = msgspec.field(
@@ -124,7 +131,10 @@ class StageFields(codec.Wire, frozen=True):
 
 
 class ExampleLine(codec.Wire, frozen=True):
-    """A line of an example's order; grams, cm3 and value are of all its units."""
+    """A line of an example's order; grams, cm3 and value are of all its units.
+
+    Lines of the same `ship_with` leave in one parcel.
+    """
 
     sku: codec.Identifier
     units: Annotated[int, msgspec.Meta(ge=1, le=QUANTITY_MAX)] = 1
@@ -137,6 +147,7 @@ class ExampleLine(codec.Wire, frozen=True):
     node: Name = ""
     service: Name = ""
     parts_of: Count = 0
+    ship_with: Name = ""
 
 
 class ExampleOrder(codec.Wire, frozen=True):

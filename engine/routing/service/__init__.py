@@ -1,0 +1,1 @@
+"""Keep plans, bind what was decided, and queue what was not."""

@@ -1,0 +1,1 @@
+"""Plans, queues and decisions in Postgres; nothing here commits."""
