@@ -2,14 +2,16 @@
 
 What has its units at nodes is asked to be stopped first, and a block stands until that is answered.
 Where the region stays, the shipments are planned once more as they were; else the order is routed
-anew.
+anew. Of a marketplace's order a snapshot has changed it already, so what was told is asked by the
+settler (`follow_told`), and what does not leave to the former address leaves to the new one.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import asyncpg
 
-from engine.aftersales import rules, store
+from engine.aftersales import store
 from engine.aftersales.types import ADDRESS_CHANGE, AddressChange, Block
 from engine.infra.http.auth import Principal
 from engine.infra.postgres import Connection, Pool
@@ -18,13 +20,16 @@ from engine.kernel.clock import Clock, instant
 from engine.kernel.errors import IdempotencyConflict, NotChangeable, WrongCall
 from engine.kernel.types import OrderId
 from engine.orders.service import Access, note
-from engine.orders.types import OPEN, EventRow
+from engine.orders.types import CHANGE_REQUESTED, OPEN, EventRow
 from engine.reservation.service import Reservations
-from engine.shipments.service import ask, has_live, plan_again
-from engine.shipments.service.addresses import changes, note_change, settle_change
+from engine.shipments.rules.addresses import region_of
+from engine.shipments.service import ask, has_live, plan_again, routed_for
+from engine.shipments.service.addresses import changes, note_change, settle_change, take_unasked
 from engine.shipments.types.stops import Address, AddressState, Ask, Stop
 
 _TOO_LATE: Final = "it has left, or is too far to be stopped"
+_OVERTAKEN: Final = "a later change came before anybody was asked"
+_ENGINE: Final = "engine"
 
 
 class Changed(NamedTuple):
@@ -76,14 +81,43 @@ async def answer(tx: Connection, stop: Stop, now_ms: int) -> None:
     elif await settle_change(tx, stop.order_id, stop.cause_id, "refused"):
         data = {"change_id": stop.cause_id, "answer": stop.answer, "reason": _TOO_LATE}
         await _tell(tx, "order.address_refused", stop, data, now_ms)
-    await _unblock(tx, stop, now_ms)
+    why = f"answered: {stop.answer}"
+    await _unblock(tx, OrderId(stop.order_id), why, stop.actor, now_ms)
+
+
+async def follow_told(tx: Connection, order_id: OrderId, now_ms: int) -> None:
+    """Ask that what goes to the former address of a marketplace's order be stopped, once a change.
+
+    Of several that nobody asked for yet only the last is where it is to go; each is answered.
+    """
+    order = await store.lock(tx, order_id)
+    assert order is not None, "a snapshot that was recorded told of it"
+    waiting = await take_unasked(tx, order_id)
+    for one in waiting[:-1]:
+        await _refuse(tx, order_id, one, _OVERTAKEN, now_ms)
+    for last in waiting[-1:]:
+        if order["state"] != OPEN:
+            await _refuse(tx, order_id, last, f"the order is {order['state']}", now_ms)
+            continue
+        detail = {"revision": last.revision, "region": last.region, "former": last.former}
+        wanted = Ask(order["tenant"], order_id, "address", last.change_id, (), _ENGINE, detail)
+        stop = (await ask(tx, wanted, instant(now_ms))).stop
+        if stop.answer:
+            await answer(tx, stop, now_ms)
+
+
+async def _refuse(tx: Connection, order_id: OrderId, one: Address, why: str, now_ms: int) -> None:
+    if await settle_change(tx, order_id, one.change_id, "refused"):
+        data = {"change_id": one.change_id, "answer": "", "reason": why}
+        await note(tx, [EventRow(now_ms, "order.address_refused", order_id, "", _ENGINE, data)])
+    await _unblock(tx, order_id, why, _ENGINE, now_ms)
 
 
 async def _change(
     tx: Connection, order: asyncpg.Record, asked: AddressChange, actor: str, now_ms: int
 ) -> Changed:
     now, order_id = instant(now_ms), asked.order_id
-    region = rules.region_of(asked.ship_to)
+    region = region_of(asked.ship_to)
     waits = await has_live(tx, order_id)
     state: AddressState = "requested" if waits else "applied"
     former = await _region(tx, order_id)
@@ -112,9 +146,10 @@ async def _change(
 async def _apply(tx: Connection, stop: Stop, now_ms: int) -> None:
     if not await settle_change(tx, stop.order_id, stop.cause_id, "applied"):
         return
-    same = stop.detail["region"] == stop.detail["former"] != ""
+    same = await _same_region(tx, stop)
     order = await store.lock(tx, OrderId(stop.order_id))
-    if same and order is not None and order["state"] == OPEN:
+    last = stop.detail["revision"] == _newest(await changes(tx, stop.order_id))
+    if same and last and order is not None and order["state"] == OPEN:
         await plan_again(tx, stop.order_id, stop.shipments, instant(now_ms))
     data = {
         "change_id": stop.cause_id, "revision": stop.detail["revision"],
@@ -123,22 +158,41 @@ async def _apply(tx: Connection, stop: Stop, now_ms: int) -> None:
     await _tell(tx, "order.address_changed", stop, data, now_ms)
 
 
+async def _same_region(tx: Connection, stop: Stop) -> bool:
+    """Whether what was stopped was routed for the region to which it is to go now.
+
+    Told by names alone, a region is compared with the one before: shipments know codes.
+    """
+    region = stop.detail["region"]
+    routed = await routed_for(tx, stop.shipments)
+    if region.isdecimal() and routed and "" not in routed:
+        return routed == {region}
+    return bool(region == stop.detail["former"] != "")
+
+
 async def _region(tx: Connection, order_id: OrderId) -> str:
     """Return the region in which an order is to go by now."""
     for one in await changes(tx, order_id):
         if one.state == "applied":
             return one.region
-    return rules.region_of(await store.ship_to(tx, order_id))
+    return region_of(await store.ship_to(tx, order_id))
 
 
-async def _unblock(tx: Connection, stop: Stop, now_ms: int) -> None:
-    """Lift the block that the change had set; one that a person set stays."""
-    order_id = OrderId(stop.order_id)
+def _newest(found: Sequence[Address]) -> int:
+    """Return the revision by which it is to go, or will if it can be stopped; 0: by none."""
+    return max((one.revision for one in found if one.state != "refused"), default=0)
+
+
+async def _unblock(tx: Connection, order_id: OrderId, why: str, actor: str, now_ms: int) -> None:
+    """Lift the block that changes had set, with the last of them; one that a person set stays."""
+    told = await changes(tx, order_id)
     found = await store.block(tx, order_id, ADDRESS_CHANGE, "")
-    if found is not None and found["reason"] == _reason(stop.cause_id):
+    if found is None or any(one.state == "requested" for one in told):
+        return
+    if found["reason"] in {_reason(one.change_id) for one in told}:
         await store.lift(tx, order_id, ADDRESS_CHANGE, "")
-        data = {"code": ADDRESS_CHANGE, "line_id": "", "reason": f"answered: {stop.answer}"}
-        await _tell(tx, "order.unblocked", stop, data, now_ms)
+        data = {"code": ADDRESS_CHANGE, "line_id": "", "reason": why}
+        await note(tx, [EventRow(now_ms, "order.unblocked", order_id, "", actor, data)])
 
 
 async def _tell(tx: Connection, kind: str, stop: Stop, data: dict[str, Any], now_ms: int) -> None:
@@ -146,7 +200,7 @@ async def _tell(tx: Connection, kind: str, stop: Stop, data: dict[str, Any], now
 
 
 def _reason(change_id: str) -> str:
-    return f"address change {change_id} is requested"
+    return CHANGE_REQUESTED.format(change_id)
 
 
 def _block(change_id: str) -> Block:

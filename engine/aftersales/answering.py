@@ -5,13 +5,15 @@ got its answer by it; the order's row is locked by then. A stop that was answere
 for was acted on by who asked.
 """
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
+
+import structlog
 
 from engine.aftersales import addresses, rules, store
 from engine.aftersales.service import settle, to_cut
-from engine.infra.postgres import Connection, Pool
+from engine.infra.postgres import UNAVAILABLE, Connection, Pool
 from engine.kernel.clock import Clock, instant
 from engine.kernel.errors import NotCancellable
 from engine.kernel.types import OrderId
@@ -19,12 +21,19 @@ from engine.orders.service import cancel_confirmed, note
 from engine.orders.types import EventRow
 from engine.reservation.types import ReleaseClaim
 from engine.shipments.service import ask_for_ended, give_up
+from engine.shipments.service.addresses import to_ask
 from engine.shipments.types.stops import Stop
+
+_TOLD_AT_ONCE: Final = 100
+_log: Final = structlog.get_logger(__name__)
 
 
 async def act(tx: Connection, stops: Iterable[Stop], now_ms: int) -> None:
-    """Cancel, or cut what was refunded, where it was stopped; else say that it was refused."""
-    for stop in stops:
+    """Cancel, or cut what was refunded, where it was stopped; else say that it was refused.
+
+    Changes of address come last: what is planned again then is what the others left.
+    """
+    for stop in sorted(stops, key=lambda one: one.cause == "address"):
         match stop.cause:
             case "cancel":
                 await _cancel(tx, stop, now_ms)
@@ -36,10 +45,18 @@ async def act(tx: Connection, stops: Iterable[Stop], now_ms: int) -> None:
                 pass  # who asked reads the answer
 
 
-async def settle_stops(pool: Pool, clock: Clock, within_s: int) -> int:
+async def _nothing(_tx: Connection, _stops: Iterable[Stop]) -> None:
+    """Do nothing more."""
+
+
+async def settle_stops(
+    pool: Pool, clock: Clock, within_s: int,
+    then: Callable[[Connection, Iterable[Stop]], Awaitable[None]] = _nothing,
+) -> int:  # fmt: skip
     """Ask for stops that nobody else asks for, and answer those that no node answered in time.
 
-    Returns how many it gave up; `not_stopped` is the answer that is always safe.
+    Returns how many it gave up; `not_stopped` is the answer that is always safe. `then` is what
+    follows elsewhere from these answers, in their transaction.
     """
     now_ms = clock.now_ms()
     asked = True
@@ -49,7 +66,26 @@ async def settle_stops(pool: Pool, clock: Clock, within_s: int) -> int:
     async with pool.acquire() as tx, tx.transaction():
         late = await give_up(tx, instant(now_ms), timedelta(seconds=within_s))
         await act(tx, late, now_ms)
+        await then(tx, late)
     return len(late)
+
+
+async def settle_told(pool: Pool, clock: Clock) -> int:
+    """Ask for stops of what goes to an address that its marketplace changed; return how many.
+
+    What a snapshot changed is written down with it, so whoever comes first asks, and asks once; an
+    order of which that fails is tried again and keeps no other waiting.
+    """
+    found = await to_ask(pool, _TOLD_AT_ONCE)
+    for order_id in found:  # one a transaction, as locks are taken orders first
+        try:
+            async with pool.acquire() as tx, tx.transaction():
+                await addresses.follow_told(tx, OrderId(order_id), clock.now_ms())
+        except UNAVAILABLE:
+            raise
+        except Exception:  # noqa: BLE001 - it is logged, and tried again
+            _log.exception("address_not_asked", order_id=order_id)
+    return len(found)
 
 
 async def _cancel(tx: Connection, stop: Stop, now_ms: int) -> None:

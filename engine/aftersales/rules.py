@@ -4,8 +4,8 @@ Money that goes back is first what no goods were for (a second payment, one that
 then what was paid for the goods.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 from engine.aftersales.types import (
     REFUND_REQUESTED,
@@ -94,12 +94,6 @@ def units_left_to_cut(order: Standing, asked: Refund) -> tuple[tuple[int, int], 
     lines = {n: order.lines[n] for n, _ in asked.lines}
     more = {n: one.refunded - (one.quantity - one.open_quantity) for n, one in lines.items()}
     return tuple((n, units) for n, units in more.items() if units > 0)
-
-
-def region_of(ship_to: Mapping[str, Any]) -> str:
-    """Return by what an address is routed: its region's code, else its names; "" without either."""
-    names = [str(ship_to.get(name, "")) for name in ("country", "province", "city", "district")]
-    return str(ship_to.get("region_code", "")) or ("/".join(names) if any(names) else "")
 
 
 def waits_for_snapshot(order: Standing, asked: Refund) -> bool:

@@ -185,6 +185,12 @@ class Aftersales:
         await _keep_block(tx, asked, wanted, actor, now_ms)
 
 
+async def hold(tx: Connection, order_id: OrderId, wanted: Block, by: str, now_ms: int) -> None:
+    """Set a block on a locked order, inside the caller's transaction, and tell of it."""
+    await store.set_block(tx, order_id, wanted, by)
+    await note(tx, [_blocked(order_id, wanted, by, now_ms)])
+
+
 async def _locked(tx: Connection, order_id: OrderId) -> asyncpg.Record:
     order = await store.lock(tx, order_id)
     assert order is not None, "it was recorded before, and no order is ever deleted"

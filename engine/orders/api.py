@@ -1,6 +1,7 @@
 """Orders over HTTP: read, list, pay, cancel."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -11,6 +12,7 @@ from engine.infra.http.auth import Principal, caller, principal_of
 from engine.infra.http.fast import Answer
 from engine.infra.http.openapi import PAGED, Operation, Query, operation
 from engine.infra.http.paging import read_page
+from engine.infra.http.query import refuse_query, word_of
 from engine.infra.http.request import Request
 from engine.infra.http.server import (
     body_of,
@@ -20,6 +22,7 @@ from engine.infra.http.server import (
     query_instant,
     raw_body,
 )
+from engine.infra.runtime import RUNTIME
 from engine.kernel import codec, limits
 from engine.kernel.clock import to_ms
 from engine.kernel.errors import (
@@ -41,6 +44,12 @@ from engine.reservation.types import PaymentClaim, PaymentIn, ReleaseClaim
 ORDERS: Final = web.AppKey("orders", Orders)
 READER: Final = web.AppKey("order_reader", Reader)
 
+# Of orders that are to be routed (engine/routing/types/queue.py).
+QUEUES: Final = (
+    "NEW", "HELD_RISK", "HELD_PRESALE", "UNFILLABLE", "BACKORDER", "REJECTED", "MANUAL"
+)  # fmt: skip
+_DAY_MS: Final = 86_400_000
+_UPDATED_MAX_MS: Final = 7 * _DAY_MS  # everything that happened since is looked at
 _READ: Final = "orders:read"
 _WRITE: Final = "orders:write"
 
@@ -166,10 +175,22 @@ async def list_orders(request: web.Request) -> web.Response:
         placed_to=query_instant(request, "placed_to"),
         after=page.after,
         limit=page.limit + 1,
+        queue=word_of(request, "queue", QUEUES),
+        waybill=query_id(request, "waybill"),
+        ship_by_before=query_instant(request, "ship_by_before"),
+        updated_since=_since(request),
     )
     rows = await request.app[READER].page(wanted)
     answer = page.answer(rows, lambda row: [row["placed_at"], row["order_id"]], lambda row: row)
     return json_response(answer)
+
+
+def _since(request: web.Request) -> datetime | None:
+    since = query_instant(request, "updated_since")
+    if since and to_ms(since) < request.app[RUNTIME].clock.now_ms() - _UPDATED_MAX_MS:
+        days = _UPDATED_MAX_MS // _DAY_MS
+        refuse_query("updated_since", f"must not be longer ago than {days} days")
+    return since
 
 
 def _line(order_id: OrderId, line: CancelLine, n: int) -> int:
@@ -220,6 +241,14 @@ OPERATIONS: Final[list[Operation]] = [
             Query("channel_order_id", "only this order of a channel"),
             Query("status", "only this status"),
             Query("block", "only orders with this block"),
+            Query("queue", f"only orders that wait in this queue: {', '.join(QUEUES)}"),
+            Query("waybill", "only orders with a parcel of this number"),
+            Query(
+                "ship_by_before",
+                "only orders of which something has to leave before this instant and has not:"
+                " by its node's promise, or by the marketplace's while it waits to be routed",
+            ),
+            Query("updated_since", "only orders to which something happened since, 7 days at most"),
             Query("placed_from", "placed at or after this instant"),
             Query("placed_to", "placed before this instant"),
         ],

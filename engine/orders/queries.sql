@@ -85,6 +85,20 @@ FROM unnest(
 ON CONFLICT DO NOTHING
 RETURNING order_id;
 
+-- name: lock_told
+-- Orders ($1) that newer snapshots tell of, as everybody locks them; of those that a node may have
+-- something of, where that goes by now.
+WITH locked AS (
+  SELECT
+    order_id, fulfilment_state <> 'unrouted' AS routed,
+    CASE WHEN fulfilment_state <> 'unrouted' THEN document -> 'ship_to' END AS ship_to
+  FROM orders
+  WHERE order_id = any($1::text[])
+  ORDER BY order_id
+  FOR UPDATE
+)
+SELECT order_id, ship_to FROM locked WHERE routed;
+
 -- name: adopt_snapshots
 -- What a newer snapshot says of orders that are here. When and by whom an order first came stays; so
 -- does how far we have come with it where the marketplace does not know of it yet, and a refund that
@@ -728,6 +742,10 @@ FROM blocks
 WHERE order_id = $1 AND (until IS NULL OR until > now())
 ORDER BY since, code, line_id;
 
+-- name: order_queue
+-- Where it waits to be routed, or what is left of it.
+SELECT queue, reason, since, due_at FROM routing_queue WHERE order_id = $1;
+
 -- name: order_events
 SELECT at, kind, actor, data FROM events WHERE order_id = $1 ORDER BY at, xid, id LIMIT $2;
 
@@ -757,8 +775,15 @@ ON CONFLICT (return_id) DO NOTHING;
 -- name: channels_of
 SELECT channel FROM channels WHERE tenant = $1;
 
+-- name: plan_each
+-- For the transaction: a plan for any values would have to look through all orders.
+SET LOCAL plan_cache_mode = force_custom_plan;
+
 -- name: list_orders
--- Newest first; a page goes on right after ($8, $9). Empty texts and NULLs do not filter.
+-- Newest first; a page goes on right after ($8, $9). Empty texts and NULLs do not filter: they fall
+-- away when the statement is planned, which is anew each time (`plan_each`). What only few orders are
+-- of is looked up first, by its own index: $4 block, $11 queue, $12 waybill, $13 something has to leave
+-- before, $14 something happened since.
 -- A block counts until its `until`, as order_blocks has it.
 SELECT
   o.order_id, o.channel, o.channel_order_id, o.campaign, o.buyer_id, o.state, o.payment_state,
@@ -772,10 +797,36 @@ WHERE
   o.tenant = $1
   AND ($2 = '' OR o.channel = $2)
   AND ($3::text[] IS NULL OR o.order_id = any($3))
-  AND ($4::text = '' OR EXISTS (
-    SELECT FROM blocks AS b
-    WHERE b.order_id = o.order_id AND b.code = $4 AND (b.until IS NULL OR b.until > now())
-  ))
+  AND ($4::text = '' OR o.order_id = any(ARRAY(
+    SELECT b.order_id
+    FROM blocks AS b
+    WHERE b.code = $4 AND (b.until IS NULL OR b.until > now())
+  )))
+  AND ($11::text = '' OR o.order_id = any(ARRAY(
+    SELECT q.order_id FROM routing_queue AS q WHERE q.tenant = $1 AND q.queue = $11
+  )))
+  AND ($12::text = '' OR o.order_id = any(ARRAY(
+    SELECT p.order_id FROM parcels AS p WHERE p.tenant = $1 AND p.waybill = $12
+  )))
+  AND ($13::timestamptz IS NULL OR o.order_id = any(ARRAY(
+    SELECT s.order_id
+    FROM shipments AS s
+    WHERE
+      s.tenant = $1 AND s.promised_ship_by < $13
+      AND s.state IN (
+        'planned', 'sending', 'unknown', 'sent', 'accepted', 'picked', 'packed', 'stopping',
+        'partly_shipped'
+      )
+    UNION ALL
+    SELECT w.order_id
+    FROM orders AS w
+    WHERE
+      w.order_id = any(ARRAY(SELECT q.order_id FROM routing_queue AS q WHERE q.tenant = $1))
+      AND (w.document -> 'promise' ->> 'ship_by')::timestamptz < $13
+  )))
+  AND ($14::timestamptz IS NULL OR o.order_id = any(ARRAY(
+    SELECT DISTINCT e.order_id FROM events AS e WHERE e.at >= $14
+  )))
   AND ($5::timestamptz IS NULL OR o.placed_at >= $5)
   AND ($6::timestamptz IS NULL OR o.placed_at < $6)
   AND ($7 = '' OR $7 = CASE

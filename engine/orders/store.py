@@ -7,7 +7,7 @@ Where rows are counted by the thousand, a struct becomes a row by `astuple`, its
 order of the columns, and instants stay the ms that they are: `recording` makes such a connection.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -21,8 +21,11 @@ from engine.kernel import codec
 from engine.kernel.clock import instant
 from engine.kernel.events import Checkpoint, Granted, LogEvent, Moved, Opened, PauseSet
 from engine.kernel.limits import OWNERSHIP_SECONDS
+from engine.orders.synced import readdressed
 from engine.orders.types import (
+    CHANGE_REQUESTED,
     NOTHING,
+    BlockRow,
     Changes,
     EventRow,
     Logged,
@@ -33,6 +36,7 @@ from engine.orders.types import (
     PaymentRow,
     Post,
 )
+from engine.shipments.service.addresses import note_told
 
 SQL: Final = queries.load("engine.orders")
 
@@ -182,6 +186,7 @@ async def _adopt(tx: Connection, changes: Changes) -> None:
     """Write what newer snapshots say of orders that are here."""
     if changes.snapshots:
         rows = list(changes.snapshots.values())
+        before = await tx.fetch(SQL["lock_told"], list(changes.snapshots))
         await tx.execute(SQL["adopt_snapshots"], *_attributes(rows, _SNAPSHOT_FIELDS))
         lines = list(changes.snapshot_lines.values())
         await tx.execute(SQL["adopt_lines"], *_attributes(lines, _LINE_FIELDS))
@@ -193,8 +198,32 @@ async def _adopt(tx: Connection, changes: Changes) -> None:
         await tx.execute(SQL["forget_payments"], list(changes.snapshots), *_columns(paid, width=2))
         marks = [(one.order_id, one.code, one.line_id) for one in changes.blocks]
         await tx.execute(SQL["clear_marks"], list(changes.snapshots), *_columns(marks, width=3))
+        if before:
+            await _readdress(tx, changes, {row["order_id"]: row["ship_to"] for row in before})
     if changes.unmapped:
         await tx.execute(SQL["note_unmapped"], *_columns(changes.unmapped))
+
+
+async def _readdress(tx: Connection, changes: Changes, before: Mapping[str, str | None]) -> None:
+    """Hold orders of which nodes have something that goes to another address by now.
+
+    Whoever settles it asks that it be stopped; until that is answered nothing of them is sent.
+    """
+    told = [
+        moved
+        for order_id, ship_to in before.items()
+        if (moved := readdressed(changes.snapshots[order_id], ship_to))
+    ]
+    for order_id, one in await note_told(tx, told) if told else ():
+        row, reason = changes.snapshots[order_id], CHANGE_REQUESTED.format(one.change_id)
+        at, log_id = row.accepted_at, row.log_id
+        changes.blocks.append(BlockRow(order_id, "address_change", "", reason, at, row.actor))
+        data = {"change_id": one.change_id, "revision": one.revision, "region": one.region}
+        blocked = {"code": "address_change", "line_id": "", "reason": reason}
+        changes.events += [
+            EventRow(at, "order.address_told", order_id, log_id, row.actor, data),
+            EventRow(at, "order.blocked", order_id, log_id, row.actor, blocked),
+        ]
 
 
 async def _settle_debts(tx: Connection, changes: Changes) -> list[EventRow]:
@@ -217,8 +246,9 @@ async def _settle_debts(tx: Connection, changes: Changes) -> list[EventRow]:
                 kind = "order.short_repaid"
                 told.append(EventRow(debt.at, kind, row["order_id"], debt.log_id, "engine", data))
     await _owe(tx, waiting)
+    if others := sorted(touched - changes.snapshots.keys()):  # these were locked to be adopted
+        await tx.execute(SQL["lock_orders"], others)
     if touched:
-        await tx.execute(SQL["lock_orders"], sorted(touched))
         await tx.execute(SQL["settle_shorts"], sorted(touched), newly)
     return told
 

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from engine.kernel import codec
 from engine.kernel.events import LogEvent, Synced
 from engine.kernel.ids import line_id
 from engine.orders.types import (
@@ -26,6 +27,8 @@ from engine.orders.types import (
 )
 from engine.reservation import bundles
 from engine.reservation.bundles import Part
+from engine.shipments.rules.addresses import has_moved, region_of
+from engine.shipments.types.stops import ToldAddress
 from engine.snapshots.rules import PROGRESS
 from engine.snapshots.types import FactLine, Facts, decode_facts
 
@@ -131,6 +134,24 @@ def unreadable_order(log_id: str, event: Synced, payload: bytes, reason: str) ->
     row = _row(log_id, event, facts)
     row.document, row.attention = "{}", UNREADABLE + reason
     return row
+
+
+def readdressed(row: NewOrder, before: str | None) -> ToldAddress | None:
+    """Return that a snapshot tells another address than the JSON `before`, None if it does not.
+
+    Of an order that is over, or was delivered, nothing is to be stopped any more.
+    """
+    if row.state != OPEN or row.source_status == "delivered":
+        return None
+    former = codec.decode_json(before) if before else {}
+    now = codec.decode_json(row.document).get("ship_to")
+    former, now = former or {}, now or {}
+    if not has_moved(former, now):
+        return None
+    return ToldAddress(
+        row.order_id, region_of(now), region_of(former), f"told:{row.version}", row.actor,
+        row.accepted_at,
+    )  # fmt: skip
 
 
 def _row(log_id: str, event: Synced, facts: Facts) -> NewOrder:

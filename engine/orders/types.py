@@ -13,6 +13,7 @@ CLOSED: Final = "closed"
 CANCELLED: Final = "cancelled"
 
 NOTHING: Final = "[]"  # of draws, counters or stages
+CHANGE_REQUESTED: Final = "address change {} is requested"  # why a block stands
 _encode: Final = msgspec.json.Encoder().encode
 
 

@@ -20,6 +20,8 @@ from engine.reservation import bundles
 from engine.reservation.service import Reservations
 from engine.reservation.stages import StageView, due, shown
 from engine.reservation.types import HoldRecord
+from engine.shipments.service import reading
+from engine.shipments.types.views import OrderStop, ShipmentView
 
 _EVENTS_SHOWN_MAX: Final = 500
 
@@ -95,11 +97,24 @@ class TimelineEntry(codec.Answer, frozen=True):
     data: dict[str, Any]
 
 
+class QueuePlace(codec.Answer, frozen=True):
+    """Where an order waits before it is sent, or what is left of it.
+
+    `due_at` null: until a person acts, or stock comes.
+    """
+
+    queue: str
+    reason: str
+    since: str
+    due_at: str | None
+
+
 class OrderView(codec.Answer, frozen=True):
     """An order; `recorded` false means Postgres learns of it, or of a newer snapshot, in a moment.
 
     `stages` are what is still to be paid of an order that is paid in stages, the first is due.
     `version` and `source_status` are of a marketplace's newest snapshot, "" for other orders.
+    `fulfilments` are what nodes were asked to send, by number, also those that are over.
     """
 
     order_id: str
@@ -126,6 +141,9 @@ class OrderView(codec.Answer, frozen=True):
     document: dict[str, Any] | None
     version: str = ""
     source_status: str = ""
+    fulfilments: list[ShipmentView] = msgspec.field(default_factory=list)
+    stops: list[OrderStop] = msgspec.field(default_factory=list)
+    queue: QueuePlace | None = None
 
 
 class OrderSummary(codec.Answer, frozen=True):
@@ -165,6 +183,10 @@ class Filter(NamedTuple):
     placed_to: datetime | None
     after: list[Any] | None
     limit: int
+    queue: str = ""
+    waybill: str = ""
+    ship_by_before: datetime | None = None
+    updated_since: datetime | None = None
 
 
 class Reader:
@@ -203,11 +225,15 @@ class Reader:
         placed_at, order_id = (None, None)
         if wanted.after is not None:
             placed_at, order_id = _instant(wanted.after[0]), wanted.after[1]
-        rows = await self._pool.fetch(
-            SQL["list_orders"], wanted.tenant, wanted.channel, await self._named(wanted),
-            wanted.block, wanted.placed_from, wanted.placed_to, wanted.status, placed_at,
-            order_id, wanted.limit,
-        )  # fmt: skip
+        named = await self._named(wanted)
+        async with self._pool.acquire() as connection, connection.transaction(readonly=True):
+            await connection.execute(SQL["plan_each"])
+            rows = await connection.fetch(
+                SQL["list_orders"], wanted.tenant, wanted.channel, named, wanted.block,
+                wanted.placed_from, wanted.placed_to, wanted.status, placed_at, order_id,
+                wanted.limit, wanted.queue, wanted.waybill, wanted.ship_by_before,
+                wanted.updated_since,
+            )  # fmt: skip
         return [_summary(row) for row in rows]
 
     async def _named(self, wanted: Filter) -> list[OrderId] | None:
@@ -228,6 +254,8 @@ class Reader:
             blocks = await connection.fetch(SQL["order_blocks"], order_id)
             events = await connection.fetch(SQL["order_events"], order_id, _EVENTS_SHOWN_MAX)
             _, dues = await still_to_pay(connection, row)
+            sent, stops = await reading.of_order(connection, row["tenant"], order_id)
+            place = await connection.fetchrow(SQL["order_queue"], order_id)
         axes, stages = {**row}, shown(dues, row["currency"])
         if hold is not None and _is_ahead(hold, row):
             axes.update(_axes_of(hold))
@@ -252,6 +280,7 @@ class Reader:
             timeline=[_entry(event) for event in events],
             document=codec.decode_json(row["document"]),
             version=row["version"], source_status=row["source_status"],
+            fulfilments=sorted(sent, key=_number), stops=stops, queue=_place(place),
         )  # fmt: skip
         return {"tenant": row["tenant"], **msgspec.to_builtins(view)}
 
@@ -301,8 +330,9 @@ def _from_hold(order_id: OrderId, hold: HoldRecord) -> dict[str, Any]:
     lines = _lines(order_id, hold.currency, rows)
     view = OrderView(
         order_id=order_id, channel=hold.channel, channel_order_id=None, campaign=hold.campaign,
-        buyer_id=hold.buyer, status=rules.status(axes, blocked=blocked), **axes,
-        payable=codec.Money(hold.total, hold.currency),
+        buyer_id=hold.buyer, status=rules.status(axes, blocked=blocked), state=axes["state"],
+        payment_state=axes["payment_state"], stock_state=axes["stock_state"],
+        fulfilment_state=shipped, attention="", payable=codec.Money(hold.total, hold.currency),
         pay_by=rfc3339(hold.pay_by) if hold.pay_by else None, placed_at=None, attempt=hold.attempt,
         recorded=False, lines=lines, payments=[], stages=_stages(hold), blocks=[], timeline=[],
         document=None, version=hold.version,
@@ -371,6 +401,17 @@ def _block(row: asyncpg.Record) -> BlockView:
         row["code"], row["line_id"], row["reason"], rfc3339(to_ms(row["since"])),
         _text(row["until"]), row["by"],
     )  # fmt: skip
+
+
+def _number(one: ShipmentView) -> int:
+    return int(one.shipment_id.rpartition("-s")[2])
+
+
+def _place(row: asyncpg.Record | None) -> QueuePlace | None:
+    if row is None:
+        return None
+    since = rfc3339(to_ms(row["since"]))
+    return QueuePlace(row["queue"], row["reason"], since, _text(row["due_at"]))
 
 
 def _entry(row: asyncpg.Record) -> TimelineEntry:

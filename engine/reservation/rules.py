@@ -1,7 +1,7 @@
 """From an order as posted to the claim the cell judges; pure."""
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -18,6 +18,7 @@ from engine.reservation.types import Claim, LineIn, OrderIn
 
 POSTED_PAYMENT: Final = "posted"  # the payment_id of an order that arrives paid and names none
 NO_BUNDLES: Final[Mapping[str, Components]] = {}
+_ZONE_MAX: Final = timedelta(hours=16)  # that of Postgres
 _FINGERPRINT_VERSION: Final = 1
 _pack: Final = msgspec.msgpack.Encoder().encode
 _LINE_DIGITS_MAX: Final = 4
@@ -216,7 +217,7 @@ def _money_in(order: OrderIn) -> Iterator[tuple[tuple[str | int, ...], codec.Mon
 
 
 def check_identifiers(order: OrderIn) -> None:
-    """Refuse names of channel, order, buyer or campaign that cannot be names.
+    """Refuse names of channel, order, buyer or campaign that cannot be names, and odd promises.
 
     Raises:
         ValidationFailed: with the place.
@@ -227,6 +228,17 @@ def check_identifiers(order: OrderIn) -> None:
         codec.identifier(order.buyer_id, "/buyer_id")
     if order.campaign:
         codec.identifier(order.campaign, "/campaign")
+    if order.promise is not None:
+        _check_promised(order.promise.ship_by, "/promise/ship_by")
+        _check_promised(order.promise.deliver_by, "/promise/deliver_by")
+
+
+def _check_promised(by: datetime | None, pointer: str) -> None:
+    """Refuse what Postgres would not read out of the document, where it lies as it was spelled."""
+    if by is not None:
+        codec.instant(by, pointer)
+        if abs(by.utcoffset() or timedelta()) >= _ZONE_MAX:
+            codec.refuse(pointer, "must have a zone of less than 16 hours")
 
 
 def _check_payments(order: OrderIn) -> None:

@@ -85,7 +85,11 @@ class Amounts(Wire, frozen=True):
 
 
 class ShipTo(Wire, frozen=True):
-    """Where the goods go; it never enters the cell but inside the log's payload."""
+    """Where the goods go; it never enters the cell but inside the log's payload.
+
+    Coordinates come both or not at all, in degrees, by the datum of the nodes' own. Without them
+    distances are those of regions.
+    """
 
     name: Text = ""
     phone: Text = ""
@@ -99,6 +103,8 @@ class ShipTo(Wire, frozen=True):
     postcode: Text = ""
     consignee_id: Text = ""
     merge_key: Text = ""
+    latitude: Annotated[float, msgspec.Meta(ge=-90, le=90)] | None = None
+    longitude: Annotated[float, msgspec.Meta(ge=-180, le=180)] | None = None
     revision: Small = 1
 
 

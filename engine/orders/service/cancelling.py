@@ -74,6 +74,12 @@ async def cancel_or_stop(
     return CancelResult("requested", order["payable"], order["currency"], stop_id=stop.stop_id)
 
 
+async def locked(tx: Connection, order_id: str) -> asyncpg.Record | None:
+    """Lock an order's row and return it as `cancel_confirmed` takes it; None without one."""
+    row: asyncpg.Record | None = await tx.fetchrow(SQL["lock_order"], order_id)
+    return row
+
+
 async def with_components(
     tx: Connection, order_id: str, lines: Sequence[tuple[int, int]]
 ) -> tuple[tuple[int, int], ...]:

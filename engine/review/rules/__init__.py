@@ -1,0 +1,1 @@
+"""Decisions about orders that are paid and not routed yet."""

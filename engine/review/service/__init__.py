@@ -1,0 +1,1 @@
+"""Keep the rules, and judge orders by them."""

@@ -1,0 +1,1 @@
+"""Rules and reviews in Postgres; nothing here commits."""

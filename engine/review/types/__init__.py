@@ -1,0 +1,1 @@
+"""Rules of review, what they judge, and what comes of it."""
