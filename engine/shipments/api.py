@@ -66,7 +66,7 @@ OPERATIONS: Final[list[Operation]] = [
             Query("node", "only of this node"),
             Query("state", f"one of {', '.join(_STATES)}"),
             Query("carrier", "only with a parcel of this carrier"),
-            Query("ship_by_before", "only those promised to leave before, RFC 3339"),
+            Query("ship_by_before", "only those that were to leave before, RFC 3339, and have not"),
             *PAGED,
         ],
     ),

@@ -17,13 +17,15 @@ from engine.kernel import codec
 from engine.kernel.clock import rfc3339, to_ms
 from engine.kernel.ids import line_id
 from engine.shipments.types.shipments import Line, Package, Planned, Shipment, Slot, Told
-from engine.shipments.types.stops import Address, AddressState, Ask, Part, Stop
+from engine.shipments.types.stops import Address, AddressState, Ask, Part, Stop, ToldAddress
 from engine.shipments.types.views import (
     ItemShown,
     LineShown,
+    OrderStop,
     ParcelShown,
     ShipmentView,
     StopShown,
+    TrackShown,
     Wanted,
 )
 
@@ -35,7 +37,7 @@ _PLANNED: Final = (
     "shipment_id", "tenant", "order_id", "node", "attempt", "consignment_id", "mode", "lines",
     "service", "card", "quote", "currency", "quoted_grams", "promised_ship_by",
     "promised_deliver_by", "region", "no_return", "intercepts", "merge_hash", "release_at",
-    "capacity", "capacity_back", "state", "state_at",
+    "capacity", "capacity_back", "state", "state_at", "card_version",
 )  # fmt: skip
 _EVENT: Final = ("at", "kind", "order_id", "log_id", "actor", "data")
 
@@ -92,6 +94,16 @@ async def has_open_stop(tx: Connection, order_id: str) -> bool:
     return bool(await tx.fetchval(SQL["has_open_stop"], order_id))
 
 
+async def has_unsent(tx: Connection, order_id: str, lines: Collection[int]) -> bool:
+    """Return whether a shipment with one of these lines has not left yet."""
+    return bool(await tx.fetchval(SQL["has_unsent"], order_id, sorted(lines)))
+
+
+async def routed_for(tx: Connection, ids: Collection[str]) -> set[str]:
+    """Return the regions that shipments were routed for."""
+    return {row["region"] for row in await tx.fetch(SQL["routed_for"], sorted(ids))}
+
+
 async def has_live(tx: Connection, order_id: str) -> bool:
     """Whether an order has a shipment that is neither cancelled nor rejected."""
     return bool(await tx.fetchval(SQL["has_live"], order_id))
@@ -119,11 +131,37 @@ async def insert(tx: Connection, planned: Sequence[Planned], at: datetime) -> No
                 one.mode, _json(one.lines), one.service, one.card, one.quote, one.currency,
                 one.quoted_grams, one.promised_ship_by, one.promised_deliver_by, one.region,
                 one.no_return, one.intercepts, one.merge_hash, one.release_at,
-                _json(one.capacity), not one.capacity, "planned", at,
+                _json(one.capacity), not one.capacity, "planned", at, one.card_version,
             )
             for one in planned
         ],
     )  # fmt: skip
+    declared = {
+        (one.tenant, line.sku, one.shipment_id)
+        for one in planned
+        for line in one.lines
+        if not line.bound
+    }
+    if declared:
+        columns = list(map(list, zip(*sorted(declared), strict=True)))
+        await tx.execute(SQL["declare"], *columns)
+
+
+async def counted_since(db: "Connection | Pool", tenant: str, limit: int) -> list[tuple[str, str]]:
+    """Return (order, shipment) with lines of goods that were counted since it was planned."""
+    rows = await db.fetch(SQL["counted_since"], tenant, limit)
+    return [(row["order_id"], row["shipment_id"]) for row in rows]
+
+
+async def owners_of_counted(tx: Connection, tenant: str, skus: Collection[str]) -> dict[str, str]:
+    """Return the owners of those of these SKUs that somebody has counted."""
+    rows = await tx.fetch(SQL["owners_of_counted"], tenant, sorted(skus))
+    return {row["sku"]: row["owner"] for row in rows}
+
+
+async def adopt(tx: Connection, one: Shipment, skus: Collection[str]) -> None:
+    """Write the lines of a locked shipment, of which these SKUs are assigned now."""
+    await tx.execute(SQL["adopt"], one.shipment_id, _json(one.lines), one.tenant, sorted(skus))
 
 
 async def plan_again(tx: Connection, old: str, new: str, attempt: int, at: datetime) -> None:
@@ -135,6 +173,21 @@ async def set_progress(tx: Connection, progress: Mapping[str, str]) -> None:
     """Write how far locked orders are."""
     if progress:
         await tx.execute(SQL["set_progress"], list(progress), list(progress.values()))
+
+
+async def touch(tx: Connection, order_ids: Collection[str]) -> None:
+    """Make the rows of locked orders new ones: what was read of them before is out of date."""
+    if order_ids:
+        await tx.execute(SQL["touch"], sorted(order_ids))
+
+
+async def begin_progress(tx: Connection, order_ids: Collection[str]) -> None:
+    """Write that locked orders are routed whose first shipments were planned just now.
+
+    What `follow` would come to, without reading them.
+    """
+    if order_ids:
+        await tx.execute(SQL["begin_progress"], sorted(order_ids))
 
 
 async def move_on(tx: Connection, ids: Collection[str], state: str, at: datetime) -> None:
@@ -150,7 +203,7 @@ async def set_state(tx: Connection, one: Shipment, told: Collection[Told], at: d
     await tx.execute(
         SQL["set_state"], one.shipment_id, one.state, at, one.reason,
         _json({kind: _moment(first[kind]) for kind in sorted(first)}), one.wms_ref,
-        one.cancelling,
+        one.cancelling, _json(one.short),
     )  # fmt: skip
 
 
@@ -169,7 +222,10 @@ async def take_back_capacity(tx: Connection, limit: int) -> list[tuple[str, Slot
 
 async def add_report(tx: Connection, shipment_id: str, told: Told) -> bool:
     """Keep a report; False when it came before."""
-    data = {"reply": told.reply, "packages": told.packages, "text": told.text, "ref": told.wms_ref}
+    data = {
+        "reply": told.reply, "packages": told.packages, "text": told.text, "ref": told.wms_ref,
+        "reason": told.reason, "lacks": told.lacks,
+    }  # fmt: skip
     added = await tx.fetchval(
         SQL["add_report"], shipment_id, told.kind, told.report_id, told.at, _json(data)
     )
@@ -241,10 +297,16 @@ async def overdue(db: "Connection | Pool", before: datetime, limit: int) -> list
 async def shown(db: "Connection | Pool", wanted: Wanted) -> list[ShipmentView]:
     """Return shipments as they are shown, by id."""
     rows = await db.fetch(SQL["shown"], *wanted)
+    if not rows:
+        return []
     ids = [row["shipment_id"] for row in rows]
+    tracking: dict[str, list[TrackShown]] = {}
+    for row in await db.fetch(SQL["tracking_of"], ids):
+        told = TrackShown(row["milestone"], _moment(row["at"]), row["place"], row["source"])
+        tracking.setdefault(row["parcel_id"], []).append(told)
     parcels: dict[str, list[ParcelShown]] = {one: [] for one in ids}
     for row in await db.fetch(SQL["parcels_of"], ids):
-        parcels[row["shipment_id"]].append(_parcel_shown(row))
+        parcels[row["shipment_id"]].append(_parcel_shown(row, tracking.get(row["parcel_id"], [])))
     stops: dict[str, list[StopShown]] = {one: [] for one in ids}
     for row in await db.fetch(SQL["stops_of"], ids):
         shown_ = StopShown(
@@ -255,10 +317,26 @@ async def shown(db: "Connection | Pool", wanted: Wanted) -> list[ShipmentView]:
     return [_view(row, parcels[row["shipment_id"]], stops[row["shipment_id"]]) for row in rows]
 
 
+async def stops_shown(db: "Connection | Pool", order_id: str) -> list[OrderStop]:
+    """Return the stops of an order, the earliest first."""
+    return [
+        OrderStop(
+            row["stop_id"], row["cause"], _moment(row["asked_at"]), row["answer"],
+            _or_none(row["answered_at"]), list(row["shipments"]),
+        )
+        for row in await db.fetch(SQL["stops_of_order"], order_id)
+    ]  # fmt: skip
+
+
 async def ended(tx: Connection) -> tuple[str, str] | None:
     """Return (tenant, order) of a cancelled order with shipments that nobody asked to stop."""
     row = await tx.fetchrow(SQL["ended"])
     return None if row is None else (row["tenant"], row["order_id"])
+
+
+async def shipped_twice(db: "Connection | Pool") -> int:
+    """Return how many shipments left with units that another one had sent, too."""
+    return int(await db.fetchval(SQL["shipped_twice"]))
 
 
 async def was_stopped(tx: Connection, shipment_id: str) -> bool:
@@ -282,16 +360,61 @@ async def add_parcels(
     return [row["parcel_id"] for row in rows]
 
 
+async def mergeable(
+    db: "Connection | Pool", limit: int, ids: Collection[str] | None = None
+) -> list[asyncpg.Record]:
+    """Return planned shipments that wait for others and stand alone; of these, or of all."""
+    return await db.fetch(SQL["mergeable"], limit, None if ids is None else sorted(ids))
+
+
+async def merge(tx: Connection, code: str, ids: Collection[str], release_at: datetime) -> None:
+    """Make locked shipments one consignment."""
+    await tx.execute(SQL["merge"], code, sorted(ids), release_at)
+
+
+async def settle_short(tx: Connection, ids: Collection[str]) -> set[str]:
+    """Note that what lacks in locked shipments will not leave; return of which it was new."""
+    return {row["shipment_id"] for row in await tx.fetch(SQL["settle_short"], sorted(ids))}
+
+
+async def withdraw(tx: Connection, ids: Collection[str], at: datetime) -> None:
+    """Cancel planned shipments that no node was asked for; they leave their consignments."""
+    await tx.execute(SQL["withdraw"], sorted(ids), at)
+
+
+async def asked_to_stop(tx: Connection, ids: Collection[str]) -> set[str]:
+    """Return those of locked shipments that somebody asked to stop."""
+    return {row["shipment_id"] for row in await tx.fetch(SQL["asked_to_stop"], sorted(ids))}
+
+
+async def was_to_leave(tx: Connection, ids: Collection[str]) -> set[str]:
+    """Return those of locked shipments of which a stop said that they leave, and none the other."""
+    return {row["shipment_id"] for row in await tx.fetch(SQL["was_to_leave"], sorted(ids))}
+
+
 async def addresses(db: "Connection | Pool", order_id: str) -> list[Address]:
     """Return the changes of an order's address, the newest first."""
-    rows = await db.fetch(SQL["addresses"], order_id)
-    return [
-        Address(
-            row["revision"], row["change_id"], row["state"], row["region_code"],
-            codec.decode_json(row["ship_to"]),
-        )
-        for row in rows
-    ]  # fmt: skip
+    return [_address(row) for row in await db.fetch(SQL["addresses"], order_id)]
+
+
+async def note_told_addresses(
+    tx: Connection, told: Sequence[ToldAddress]
+) -> list[tuple[str, Address]]:
+    """Write addresses down that marketplaces told, where shipments are under way; return these."""
+    columns = [list(column) for column in zip(*told, strict=True)]
+    rows = await tx.fetch(SQL["note_told_addresses"], *columns)
+    return [(row["order_id"], _address(row)) for row in rows]
+
+
+async def addresses_to_ask(db: "Connection | Pool", limit: int) -> list[str]:
+    """Return orders of which an address was told, and nobody asked that anything be stopped."""
+    return [row["order_id"] for row in await db.fetch(SQL["addresses_to_ask"], limit)]
+
+
+async def take_unasked(tx: Connection, order_id: str) -> list[Address]:
+    """Return those of a locked order, the oldest first; from now on they are asked of."""
+    found = [_address(row) for row in await tx.fetch(SQL["take_unasked"], order_id)]
+    return sorted(found, key=lambda one: one.revision)
 
 
 async def add_address(tx: Connection, order_id: str, one: Address, actor: str, at: datetime) -> int:
@@ -334,6 +457,7 @@ def _view(row: asyncpg.Record, parcels: list[ParcelShown], stops: list[StopShown
     return ShipmentView(
         row["shipment_id"], row["order_id"], row["consignment_id"], row["node"], row["attempt"],
         row["mode"], row["state"], _moment(row["state_at"]), row["reason"], row["service"], quote,
+        row["card"], row["card_version"],
         _or_none(row["promised_ship_by"]), _or_none(row["promised_deliver_by"]), row["wms_ref"],
         codec.decode_json(row["told_at"]),
         [LineShown(line_id(row["order_id"], one.line_no), one.sku, one.units) for one in lines],
@@ -341,13 +465,13 @@ def _view(row: asyncpg.Record, parcels: list[ParcelShown], stops: list[StopShown
     )  # fmt: skip
 
 
-def _parcel_shown(row: asyncpg.Record) -> ParcelShown:
+def _parcel_shown(row: asyncpg.Record, tracking: list[TrackShown]) -> ParcelShown:
     order_id = row["shipment_id"].rpartition("-s")[0]
     items = [ItemShown(line_id(order_id, n), units) for n, units in codec.decode_json(row["items"])]
     return ParcelShown(
         row["parcel_id"], row["carrier"], row["waybill"], items, row["grams"],
-        codec.decode_json(row["serials"]), _moment(row["shipped_at"]), row["milestone"],
-        _or_none(row["milestone_at"]),
+        codec.decode_json(row["mm"] or "null"), codec.decode_json(row["serials"]),
+        _moment(row["shipped_at"]), row["milestone"], _or_none(row["milestone_at"]), tracking,
     )  # fmt: skip
 
 
@@ -364,6 +488,13 @@ def _json(value: object) -> str:
     return _encode(value).decode()
 
 
+def _address(row: asyncpg.Record) -> Address:
+    return Address(
+        row["revision"], row["change_id"], row["state"], row["region_code"],
+        codec.decode_json(row["ship_to"]), row["former_region"],
+    )  # fmt: skip
+
+
 def _order(row: asyncpg.Record) -> Order:
     wanted: dict[int, int] = {}
     for line_no, _, units in codec.decode_json(row["draws"]):
@@ -374,6 +505,7 @@ def _order(row: asyncpg.Record) -> Order:
 def _shipment(row: asyncpg.Record) -> Shipment:
     values = dict(row)
     values["lines"] = tuple(Line(*one) for one in codec.decode_json(row["lines"]))
+    values["short"] = tuple((n, units) for n, units in codec.decode_json(row["short"]))
     values["capacity"] = tuple(Slot(*one) for one in codec.decode_json(row["capacity"]))
     return Shipment(**values)
 
@@ -382,8 +514,9 @@ def _told(row: asyncpg.Record) -> Told:
     data = codec.decode_json(row["data"])
     boxes = tuple(_package(box) for box in data["packages"])
     return Told(
-        row["kind"], row["report_id"], row["at"], data["reply"], boxes, data["text"], data["ref"]
-    )
+        row["kind"], row["report_id"], row["at"], data["reply"], boxes, data["text"], data["ref"],
+        data.get("reason", ""), tuple((n, units) for n, units in data.get("lacks", ())),
+    )  # fmt: skip
 
 
 def _package(told: Sequence[Any]) -> Package:

@@ -6,9 +6,11 @@ in a text that might reach a log.
 
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from engine.physical.types.facts import Condition
+from engine.shipments.types.shipments import Line as Planned
+from engine.shipments.types.shipments import Mode, Reason
 
 Language = Literal["qimen", "plain"]
 ConsignmentKind = Literal["sale", "exchange", "reship"]
@@ -168,7 +170,8 @@ class Package(NamedTuple):
 class Report(NamedTuple):
     """Something that a warehouse told; the same `report_id` again is the same report.
 
-    `consignment_id` is "" of stock. `at` is by the warehouse's clock, or when it came here. `page`
+    `consignment_id` is "" of stock; `reason` is why something is not sent, where it has a word for
+    it that stands for one of ours. `at` is by the warehouse's clock, or when it came here. `page`
     and `pages` are of reports that come in parts.
     """
 
@@ -183,10 +186,13 @@ class Report(NamedTuple):
     wms_ref: str = ""
     page: int = 1
     pages: int = 1
+    reason: Reason | Literal[""] = ""
 
 
 class Access(NamedTuple):
     """How a node's system is reached; `codes` are its own words for what it refuses.
+
+    `reasons` are its words for why it does not send something.
 
     `warehouse`, `owner`, `app_key` and `customer` are names that it knows us by. `secrets` are in
     force, the first one is what we sign with; the others are on their way out or in.
@@ -201,12 +207,52 @@ class Access(NamedTuple):
     app_key: str = ""
     customer: str = ""
     codes: Mapping[str, Meaning] = {}
+    reasons: Mapping[str, Reason] = {}
     cancels_later: bool = False  # a cancel that succeeded was taken note of, no more
     can_query: bool = False
 
     def __repr__(self) -> str:
         """Show no secret."""
         return f"Access({self.node}, {self.language})"
+
+
+class Intercept(NamedTuple):
+    """Parcels that a carrier is asked to turn round."""
+
+    order_id: str
+    service: str
+    waybills: tuple[str, ...]
+
+
+class Member(NamedTuple):
+    """A shipment in a consignment, and what is in its parcels so far, by (carrier, waybill)."""
+
+    shipment_id: str
+    order_id: str
+    lines: tuple[Planned, ...]
+    parcels: Mapping[tuple[str, str], tuple[tuple[int, int], ...]]
+
+
+ON_DELIVERY: Final = "on_delivery"  # the state of a payment that is made at the door
+
+
+class Facts(NamedTuple):
+    """What an order says; `lines` are (payable, units) by line, `document` is as it was posted."""
+
+    order_id: str
+    channel: str
+    channel_order_id: str
+    kind: str
+    payable: int
+    paid: int
+    placed_at: datetime
+    accepted_at: datetime
+    payment_state: str
+    payment_id: str
+    paid_at: datetime | None
+    lines: Mapping[int, tuple[int, int]]
+    ship_to: Mapping[str, Any]
+    document: Mapping[str, Any]
 
 
 class Warehouse(Protocol):
@@ -223,3 +269,38 @@ class Warehouse(Protocol):
     async def query(self, one: Reference) -> Seen:
         """Ask what it has of a consignment; `NotImplementedError` where it cannot be asked."""
         ...
+
+
+class Sold(NamedTuple):
+    """A line of an order: what is to be paid for it; `part_of` is the bundle it is a part of."""
+
+    payable: int
+    part_of: int = 0
+
+
+class Content(NamedTuple):
+    """A shipment in a consignment: units by line, g as it was quoted, what its node collects."""
+
+    shipment_id: str
+    order_id: str
+    node: str
+    mode: Mode
+    units: tuple[tuple[int, int], ...]
+    grams: int
+    due: int
+
+
+class Asked(NamedTuple):
+    """Units by line of a live shipment, and what its node was asked to collect; None: not yet."""
+
+    units: tuple[tuple[int, int], ...]
+    due: int | None
+
+
+class Due(NamedTuple):
+    """What is to be paid for an order at the door; `live` are its shipments that stand, by id."""
+
+    due: int
+    wanted: tuple[tuple[int, int], ...]
+    sold: Mapping[int, Sold]
+    live: Mapping[str, Asked]

@@ -40,8 +40,8 @@ def _left(live: Collection[Shipment], wanted: Mapping[int, int]) -> str:
     states = {one.state for one in live}
     given: dict[int, int] = {}
     for one in live:
-        for line in one.lines:
-            given[line.line_no] = given.get(line.line_no, 0) + line.units
+        for n, units in one.units.items():
+            given[n] = given.get(n, 0) + units
     missing = any(units > given.get(n, 0) for n, units in wanted.items())
     if missing or states - LEFT or "partly_shipped" in states:
         return "partly_shipped"

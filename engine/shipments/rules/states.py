@@ -15,7 +15,7 @@ A parcel's fate (delivered, say) says nothing of units: those are booked by the 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
-from engine.shipments.types.shipments import GONE, Line, NoReturn, Standing, State, Told
+from engine.shipments.types.shipments import GONE, LEFT, Line, NoReturn, Standing, State, Told
 
 _PROGRESS: Final[tuple[tuple[str, State], ...]] = (
     ("sent", "sent"), ("accepted", "accepted"), ("picked", "picked"), ("packed", "packed"),
@@ -57,6 +57,18 @@ def fold(told: Iterable[Told], lines: Collection[Line]) -> Standing:
         state = _PROGRESS[rank - 1][1]
     has_waybill = "waybill" in kinds or any(box.waybill for one in reports for box in one.packages)
     return Standing(state, rank, tuple(sorted(left.items())), has_waybill, final, over)  # type: ignore[arg-type]  # one of State
+
+
+def short(standing: Standing, lines: Collection[Line]) -> tuple[tuple[int, int], ...]:
+    """Return the units by line that will not leave of a shipment of which the rest has left."""
+    if standing.state not in LEFT or not standing.final:
+        return ()
+    left = dict(standing.left)
+    return tuple(
+        (line.line_no, line.units - left.get(line.line_no, 0))
+        for line in lines
+        if line.units > left.get(line.line_no, 0)
+    )
 
 
 def shown(ours: State, standing: Standing, *, stopping: bool) -> State:

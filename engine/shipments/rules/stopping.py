@@ -6,7 +6,7 @@ safe. A shipment past its point of no return may still be turned back by the car
 `intercept_requested`, and what becomes of that, the carrier's milestones tell.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from engine.shipments.rules.states import is_beyond
 from engine.shipments.types.shipments import GONE, LEFT, Shipment, Standing
@@ -40,6 +40,35 @@ def at_report(one: Shipment, standing: Standing, *, refused: bool) -> Part:
     if standing.state in GONE:
         return "stopped"
     return _past(one, standing) or ("not_stopped" if refused else "")
+
+
+def sent_too(
+    one: Shipment, of_order: Iterable[Shipment], wanted: Mapping[int, int]
+) -> tuple[tuple[Shipment, tuple[tuple[int, int], ...]], ...]:
+    """Return what has units that `one` sent after all, and (line, units) of it that are too many.
+
+    As many shipments as have them, the latest first: those that no node was asked for before those
+    that are with one, and what has left at the end.
+    """
+    live = [other for other in of_order if other.live]
+    given = [units for other in live for units in other.units.items()]
+    more = {
+        n: sum(units for line, units in given if line == n) - wanted.get(n, 0) for n in one.units
+    }
+    others = sorted(
+        (other for other in live if other.shipment_id != one.shipment_id),
+        key=lambda other: (other.state in LEFT, other.state != "planned", -other.number),
+    )
+    found = []
+    for other in others:
+        mine = tuple(
+            (n, min(units, more[n])) for n, units in other.units.items() if more.get(n, 0) > 0
+        )
+        lines = tuple((n, units) for n, units in mine if units > 0)
+        if lines:
+            found.append((other, lines))
+            more |= {n: more[n] - units for n, units in lines}
+    return tuple(found)
 
 
 def whole(parts: Collection[Part]) -> Part:

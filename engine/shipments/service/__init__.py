@@ -1,5 +1,6 @@
 """The verbs of shipments, each inside its caller's transaction: plan, send, report, stop."""
 
+from engine.shipments.service.adopting import ADOPTED_PER_CALL_MAX, adopt
 from engine.shipments.service.planning import (
     capacity_to_give_back,
     next_attempts,
@@ -7,24 +8,41 @@ from engine.shipments.service.planning import (
     plan,
     plan_again,
 )
-from engine.shipments.service.reporting import Outcome, report, report_consignment
-from engine.shipments.service.sending import Begun, begin, outcome_unknown
+from engine.shipments.service.rejecting import ByHand, reject
+from engine.shipments.service.reporting import Outcome, report, report_consignment, settle
+from engine.shipments.service.sending import (
+    Begun,
+    begin,
+    call_given_up,
+    outcome_unknown,
+    to_send,
+)
 from engine.shipments.service.stopping import (
     Asked,
     ask,
     ask_for_ended,
+    ask_for_less,
     give_up,
     has_live,
+    recall,
+    routed_for,
     shipped_after_stop,
+    shipped_twice,
+    twice,
 )
 
 __all__ = [
+    "ADOPTED_PER_CALL_MAX",
     "Asked",
     "Begun",
+    "ByHand",
     "Outcome",
+    "adopt",
     "ask",
     "ask_for_ended",
+    "ask_for_less",
     "begin",
+    "call_given_up",
     "capacity_to_give_back",
     "give_up",
     "has_live",
@@ -33,7 +51,14 @@ __all__ = [
     "outcome_unknown",
     "plan",
     "plan_again",
+    "recall",
+    "reject",
     "report",
     "report_consignment",
+    "routed_for",
+    "settle",
     "shipped_after_stop",
+    "shipped_twice",
+    "to_send",
+    "twice",
 ]

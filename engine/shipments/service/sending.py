@@ -10,7 +10,7 @@ from typing import NamedTuple
 from engine.infra.postgres import Connection
 from engine.shipments import store
 from engine.shipments.rules import calls
-from engine.shipments.service.locked import Locked, follow, lock
+from engine.shipments.service.locked import Locked, event, follow, lock
 from engine.shipments.service.reporting import Outcome, take
 from engine.shipments.types.shipments import GONE, Shipment, Told
 
@@ -70,11 +70,41 @@ async def begin(tx: Connection, consignment_id: str, now: datetime) -> Begun:
     return Begun(call, tuple(mine), "" if call else "nothing_due")
 
 
+async def to_send(tx: Connection, consignment_id: str, now: datetime) -> tuple[Shipment, ...]:
+    """Return what of a consignment its node would be asked for by now, nothing where it would not.
+
+    For what has to be made ready before `begin`, which looks once more.
+    """
+    locked = await lock(tx, await store.orders_of(tx, consignment_id))
+    mine = [one for one in locked.of(consignment_id) if one.state not in GONE]
+    planned = [one for one in mine if one.state == "planned"]
+    if not planned:
+        return tuple(one for one in mine if one.state in {"sending", "unknown"})
+    if await _is_stopping(tx, locked, mine) or await _held(tx, locked, planned, now):
+        return ()
+    return tuple(mine)
+
+
 async def outcome_unknown(tx: Connection, consignment_id: str, now: datetime) -> None:
     """Note that a create may have reached its node; it is to be sent again, by the same name."""
     locked = await lock(tx, await store.orders_of(tx, consignment_id))
     waiting = [one.shipment_id for one in locked.of(consignment_id) if one.state == "sending"]
     await store.move_on(tx, waiting, "unknown", now)
+
+
+async def call_given_up(tx: Connection, consignment_id: str, error: str, now: datetime) -> None:
+    """Tell on the orders' timelines that nobody is called any more for it until somebody says so.
+
+    Nothing else changes: an earlier call may have been done, so their units stay bound, and whoever
+    has the cause removed has the call made again, under the same name.
+    """
+    locked = await lock(tx, await store.orders_of(tx, consignment_id))
+    told = [
+        event(one, "shipment.call_dead", _ACTOR, consignment_id=consignment_id, error=error)
+        for one in locked.shipments.values()
+        if one.live and consignment_id in {one.consignment_id, one.shipment_id}
+    ]
+    await store.write_events(tx, told, now)
 
 
 async def _is_stopping(tx: Connection, locked: Locked, mine: list[Shipment]) -> bool:
@@ -109,6 +139,6 @@ def _fits(order: store.Order, locked: Locked) -> bool:
     given: dict[int, int] = {}
     for one in locked.shipments.values():
         if one.order_id == order.order_id and one.live:
-            for line in one.lines:
-                given[line.line_no] = given.get(line.line_no, 0) + line.units
+            for n, units in one.units.items():
+                given[n] = given.get(n, 0) + units
     return all(units <= order.wanted.get(n, 0) for n, units in given.items())

@@ -17,7 +17,15 @@ Kind = Literal[
     "rejected", "cancelled", "partly_shipped", "shipped",
     "lost", "delivered", "refused", "returning", "returned",
 ]  # fmt: skip
+# Why a node does not send units. Of `mismatch` it has something else than it was asked for; what it
+# `cannot_ship` it will not send there at all; `cancelled` is by itself, nobody having asked.
+Reason = Literal[
+    "out_of_stock", "lost", "damaged", "mismatch", "busy", "closed", "cannot_ship", "cancelled",
+    "other",
+]  # fmt: skip
 NoReturn = Literal["accepted", "picked", "waybill", "shipped"]
+
+BY_HAND: Final = "hand:"  # what ids of reports begin with that a person made, not the node
 
 GONE: Final[frozenset[str]] = frozenset({"cancelled", "rejected"})
 LEFT: Final[frozenset[str]] = frozenset(
@@ -51,8 +59,9 @@ class Slot(NamedTuple):
 class Planned(NamedTuple):
     """A shipment to write down; `n` counts from 1 in its order, and is never used again.
 
-    `quote` is in minor units. `no_return` and `intercepts` are those of its node and its carrier
-    service when it was planned; a later change of theirs holds for later shipments.
+    `quote` is in minor units, by that version of the card. `no_return` and `intercepts` are those
+    of its node and its carrier service when it was planned; a later change of theirs holds for
+    later shipments.
     """
 
     tenant: str
@@ -75,6 +84,7 @@ class Planned(NamedTuple):
     merge_hash: str = ""
     release_at: datetime | None = None
     capacity: tuple[Slot, ...] = ()
+    card_version: int = 0
 
     @property
     def shipment_id(self) -> str:
@@ -83,7 +93,11 @@ class Planned(NamedTuple):
 
 
 class Shipment(NamedTuple):
-    """A shipment as it stands; `cancelling`: a cancel was sent and is not answered yet."""
+    """A shipment as it stands; `cancelling`: a cancel was sent and is not answered yet.
+
+    `consignment_id` is "" of one that was stopped before any node was asked for it. `short` are the
+    units by line that did not leave although its node is done with it.
+    """
 
     shipment_id: str
     tenant: str
@@ -103,6 +117,21 @@ class Shipment(NamedTuple):
     cancelling: bool
     wms_ref: str
     reason: str
+    short: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def number(self) -> int:
+        """Which of its order's it is, from 1."""
+        return int(self.shipment_id.rpartition("-s")[2])
+
+    @property
+    def units(self) -> dict[int, int]:
+        """Units by line that it has for its order: all of it, less what its node left out."""
+        left_out = dict(self.short)
+        found: dict[int, int] = {}
+        for line in self.lines:
+            found[line.line_no] = found.get(line.line_no, 0) + line.units
+        return {n: units - left_out.get(n, 0) for n, units in found.items()}
 
     @property
     def live(self) -> bool:
@@ -125,7 +154,7 @@ class Told(NamedTuple):
     """One report of a shipment; the same (kind, report_id) again is a repeat.
 
     `reply`: said in answer to a call of ours, by whoever has the consignment's lease. So nobody is
-    sending it at that moment.
+    sending it at that moment. `lacks` are (line_no, units) that it names as the cause.
     """
 
     kind: Kind
@@ -135,6 +164,24 @@ class Told(NamedTuple):
     packages: tuple[Package, ...] = ()
     text: str = ""
     wms_ref: str = ""
+    reason: Reason | Literal[""] = ""
+    lacks: tuple[tuple[int, int], ...] = ()
+
+
+class Refused(NamedTuple):
+    """Units of a shipment that its node will not send, of its own accord, and why.
+
+    `lines` have these units alone. `at` is by the node's clock.
+    """
+
+    shipment_id: str
+    tenant: str
+    order_id: str
+    node: str
+    attempt: int
+    lines: tuple[Line, ...]
+    reason: Reason
+    at: datetime
 
 
 class Standing(NamedTuple):

@@ -10,13 +10,29 @@ AddressState = Literal["requested", "applied", "refused"]
 
 
 class Address(NamedTuple):
-    """A change of where an order is to go; `ship_to` as it was told, `region` its region's code."""
+    """A change of where an order is to go; `ship_to` as it was told, `region` its region's code.
+
+    Of a change that a marketplace told, `ship_to` is empty: the order's document has it. `former`
+    is the region by which its shipments were routed then.
+    """
 
     revision: int
     change_id: str
     state: AddressState
     region: str
     ship_to: dict[str, Any]
+    former: str = ""
+
+
+class ToldAddress(NamedTuple):
+    """What a marketplace's snapshot says of where an order goes: regions, and `at` in ms."""
+
+    order_id: str
+    region: str
+    former: str
+    change_id: str
+    actor: str
+    at: int
 
 
 class Ask(NamedTuple):

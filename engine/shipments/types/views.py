@@ -20,18 +20,33 @@ class ItemShown(codec.Answer, frozen=True):
     quantity: int
 
 
+class TrackShown(codec.Answer, frozen=True):
+    """What somebody (`source`) told of a parcel's way; `at` is by the teller's clock."""
+
+    milestone: str
+    at: str
+    place: str
+    source: str
+
+
 class ParcelShown(codec.Answer, frozen=True):
-    """A box that left; `items` is empty where its node did not say what is in it."""
+    """A box that left; `items` is empty where its node did not say what is in it.
+
+    `milestone` is how far it is, by all that was told; `tracking` is that, the earliest first.
+    `mm` is length, width and height; they and `grams` are null where they were not told.
+    """
 
     parcel_id: str
     carrier: str
     waybill: str
     items: list[ItemShown]
     grams: int | None
+    mm: list[int] | None
     serials: list[str]
     shipped_at: str
     milestone: str
     milestone_at: str | None
+    tracking: list[TrackShown]
 
 
 class StopShown(codec.Answer, frozen=True):
@@ -44,8 +59,22 @@ class StopShown(codec.Answer, frozen=True):
     at: str | None
 
 
+class OrderStop(codec.Answer, frozen=True):
+    """A stop as the order sees it: `answer` is its one answer, "" while it is open."""
+
+    stop_id: str
+    cause: str
+    asked_at: str
+    answer: str
+    answered_at: str | None
+    shipments: list[str]
+
+
 class ShipmentView(codec.Answer, frozen=True):
-    """What one node sends for one order; `told_at` has when it said what, by its clock."""
+    """What one node sends for one order; `told_at` has when it said what, by its clock.
+
+    `quote` was made by that version of the rate card.
+    """
 
     shipment_id: str
     order_id: str
@@ -58,6 +87,8 @@ class ShipmentView(codec.Answer, frozen=True):
     reason: str
     service: str
     quote: codec.Money | None
+    card: str
+    card_version: int
     promised_ship_by: str | None
     promised_deliver_by: str | None
     wms_ref: str

@@ -5,17 +5,17 @@ is asked: `X-Tidegate-Signature: t=<seconds>,v1=<hex of HMAC-SHA256(secret, "<t>
 ways. Amounts are minor units, weights g, sizes mm, volumes cm³, instants RFC 3339.
 """
 
-import hmac
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from engine.kernel import codec
-from engine.kernel.errors import Unauthorised, ValidationFailed
+from engine.kernel import codec, signing
+from engine.kernel.errors import ValidationFailed
 from engine.physical.types.facts import Condition
 from engine.physical.types.stock import STOCK_QUANTITY_MAX
+from engine.shipments.types.shipments import Reason
 from engine.wms.rules.meanings import refusal
 from engine.wms.types import (
     Access,
@@ -31,11 +31,10 @@ from engine.wms.types import (
     Step,
 )
 
-SIGNATURE: Final = "X-Tidegate-Signature"
-SKEW_MAX_S: Final = 900
+SIGNATURE: Final = signing.SIGNATURE
+SKEW_MAX_S: Final = signing.SKEW_MAX_S
 PACKAGES_MAX: Final = 200
 ITEMS_MAX: Final = 500
-_SECONDS_LENGTH: Final = 12
 
 _Text = Annotated[str, msgspec.Meta(max_length=128)]
 _Long = Annotated[str, msgspec.Meta(max_length=500)]
@@ -93,7 +92,10 @@ class PackageIn(codec.Wire, frozen=True):
 
 
 class ReportIn(codec.Wire, frozen=True):
-    """What a warehouse tells: one thing, under an id that it never uses for another one."""
+    """What a warehouse tells: one thing, under an id that it never uses for another one.
+
+    `reason` says why it does not send something; of `rejected`, `lines` are those that it is about.
+    """
 
     report_id: codec.Identifier
     kind: Kind
@@ -107,6 +109,7 @@ class ReportIn(codec.Wire, frozen=True):
     )
     text: _Long = ""
     wms_ref: _Text = ""
+    reason: Reason | None = None
 
 
 class ReplyIn(msgspec.Struct, frozen=True, gc=False):
@@ -123,30 +126,8 @@ _report: Final = codec.Decoder(ReportIn)
 _answered: Final = codec.Decoder(ReplyIn)
 
 
-def sign(secret: str, body: bytes, at_s: int) -> str:
-    """Return the value of the header of a message that is sent at this second."""
-    digest = hmac.digest(secret.encode(), b"%d." % at_s + body, "sha256")
-    return f"t={at_s},v1={digest.hex()}"
-
-
-def verify(secrets: Sequence[str], header: str, body: bytes, now_ms: int) -> None:
-    """Check who sent a message, and that it is not an old one.
-
-    Raises:
-        Unauthorised: no secret in force signed these bytes, or not now.
-    """
-    parts = dict(part.strip().partition("=")[::2] for part in header.split(","))
-    at = parts.get("t", "")
-    if not (at.isascii() and at.isdecimal() and len(at) < _SECONDS_LENGTH):
-        raise Unauthorised(f"{SIGNATURE}: t=<seconds>,v1=<hex> is needed")
-    holds = False
-    for secret in secrets:  # all of them, so that time tells nothing of which one it was
-        wanted = f"t={at},v1={parts.get('v1', '').lower()}"
-        holds |= hmac.compare_digest(sign(secret, body, int(at)).encode(), wanted.encode())
-    if not holds:
-        raise Unauthorised("the signature does not fit")
-    if abs(int(at) * 1_000 - now_ms) > SKEW_MAX_S * 1_000:
-        raise Unauthorised("the signature's time is too far from now")
+sign: Final = signing.sign
+verify: Final = signing.verify
 
 
 # What we ask.
@@ -182,6 +163,7 @@ def reply(body: bytes, access: Access, *, cancels: bool = False) -> Reply:
     """Return what a warehouse answered; an answer that is none leaves the outcome unknown."""
     try:
         told = _answered(body)
+        codec.refuse_nul(body)
     except ValidationFailed as failure:
         return Reply("UNKNOWN", text=failure.detail)
     if told.outcome == "refused":
@@ -217,6 +199,7 @@ def told(body: bytes, node: str, received_at: datetime) -> tuple[Report, ...]:
     else:
         codec.identifier(one.consignment_id, "/consignment_id")
         _not_below_0(one)
+        _names(one)
     at = codec.instant(one.at, "/at") if one.at else received_at
     kind = _KINDS.get(one.kind, "PROGRESS")
     step: Step = one.kind if kind == "PROGRESS" else ""  # type: ignore[assignment] # what is left
@@ -237,6 +220,7 @@ def told(body: bytes, node: str, received_at: datetime) -> tuple[Report, ...]:
             lines=lines,
             text=one.text,
             wms_ref=one.wms_ref,
+            reason=one.reason or "",
         ),
     )
 
@@ -252,6 +236,13 @@ def _not_below_0(one: ReportIn) -> None:
     for n, package in enumerate(one.packages):
         if any(item.units < 0 for item in package.items):
             codec.refuse(f"/packages/{n}/items", "must not be below 0")
+
+
+def _names(one: ReportIn) -> None:
+    """Refuse numbers of parcels, and names of who has them, that no label could bear."""
+    for n, package in enumerate(one.packages):
+        codec.identifier(package.carrier, f"/packages/{n}/carrier")
+        codec.identifier(package.waybill, f"/packages/{n}/waybill")
 
 
 def _items(told: Iterable[ItemIn]) -> tuple[Item, ...]:

@@ -16,7 +16,7 @@ from engine.kernel import codec
 from engine.kernel.clock import instant, to_ms
 from engine.kernel.errors import Unauthorised, ValidationFailed
 from engine.physical.types.facts import Condition
-from engine.physical.types.stock import CONDITIONS
+from engine.physical.types.stock import CONDITIONS, STOCK_QUANTITY_MAX
 from engine.wms.rules import qimen_codec, qimen_fields, xml
 from engine.wms.rules.meanings import refusal
 from engine.wms.rules.qimen_codec import BEIJING, INSTANT, Values
@@ -68,6 +68,8 @@ _OTHER: Final[tuple[ReportKind, Step]] = ("PROGRESS", "other")
 _LEFT: Final = frozenset({"DELIVERED", "SIGN", "REFUSE"})
 _GONE: Final = frozenset({"CANCELED", "CLOSED", "REJECT"})
 _SIDES: Final = 3
+_HIDDEN: Final = "*"
+_WANTED: Final = ("name", "mobile", "province", "city", "address")  # of everybody
 
 
 def sign(secret: str, query: Iterable[tuple[str, str]], body: bytes) -> str:
@@ -120,6 +122,8 @@ def signed(access: Access, method: str, body: bytes, now_ms: int) -> list[tuple[
 def create(one: Consignment, access: Access) -> bytes:
     """Return the body of `deliveryorder.create`; the same consignment gives the same bytes.
 
+    Of a consignee whose name and address stand behind an id (`oaid`), what nobody shows us is `*`.
+
     Raises:
         ValidationFailed: something that Qimen wants is not known, or is too long for it.
     """
@@ -137,8 +141,15 @@ def create(one: Consignment, access: Access) -> bytes:
             for line in one.lines
         ],
     }
-    values |= _contact("sender", one.sender) | _contact("receiver", one.receiver)
+    values |= _contact("sender", one.sender) | _contact("receiver", _shown(one.receiver))
     return xml.render("request", qimen_codec.write(qimen_fields.CREATE, values))
+
+
+def _shown(receiver: Contact) -> Contact:
+    """Return what Qimen wants of everybody, hidden where a marketplace hides it."""
+    if not receiver.oaid:
+        return receiver
+    return receiver._replace(**{name: _HIDDEN for name in _WANTED if not getattr(receiver, name)})
 
 
 def cancel(one: Reference, reason: str, access: Access) -> bytes:
@@ -324,12 +335,15 @@ _READERS: Final[Mapping[str, Callable[[Values, str], tuple[Report, ...]]]] = {
 
 
 def _package(one: Values) -> Package:
+    grams = one.get("grams", one.get("grams_planned"))
+    if (grams or 0) > STOCK_QUANTITY_MAX:
+        codec.refuse("/weight", f"must be at most {STOCK_QUANTITY_MAX // 1_000} kg")
     sizes = tuple(one[side] for side in ("length", "width", "height") if side in one)
     return Package(
         one["carrier"],
         one["waybill"],
         code=one.get("code", ""),
-        grams=one.get("grams", one.get("grams_planned")),
+        grams=grams,
         mm=(sizes[0], sizes[1], sizes[2]) if len(sizes) == _SIDES else None,
         cm3=one.get("cm3"),
         items=tuple(Item(item["sku"], _units(item)) for item in one["items"]),

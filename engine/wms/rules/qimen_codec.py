@@ -22,6 +22,8 @@ INSTANT: Final = "%Y-%m-%d %H:%M:%S"
 _DAY: Final = "%Y-%m-%d"
 _SCALES: Final[Mapping[Kind, int]] = {"money": 100, "kg": 1_000, "cm": 10, "litre": 1_000}
 _DIGITS: Final[Mapping[Kind, int]] = {"money": 2, "kg": 3, "cm": 1, "litre": 3}
+# What we find things by, and what stands on labels.
+_NAMES: Final = frozenset({"consignment_id", "report_id", "carrier", "waybill", "sku"})
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,16}(\.[0-9]{1,9})?")
 
 
@@ -123,6 +125,8 @@ def _read(field: Field, text: str, at: str) -> Any:
     if field.kind == "day":
         return _day(text, at)
     if field.kind == "text":
+        if field.ours in _NAMES:
+            codec.identifier(text, at)
         return codec.plain_text(text, at, field.length)
     number = _number(text, at)
     if field.kind == "whole":

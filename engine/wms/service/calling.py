@@ -4,38 +4,21 @@ A call that was not answered, was cut, or was answered by something that is no a
 of a proxy) is UNKNOWN: it may have been done. Only its own words refuse.
 """
 
-import asyncio
 from typing import Final
 
 import aiohttp
 
+from engine.infra import outgoing
 from engine.kernel.clock import Clock
 from engine.kernel.errors import ValidationFailed
-from engine.kernel.limits import BODY_BYTES_MAX
 from engine.wms.rules import plain, qimen
 from engine.wms.types import Access, Consignment, Reference, Reply, Seen, Warehouse
 
-TIMEOUT_S: Final = 10.0
-_SERVER_ERROR: Final = 500
-_OK: Final = 200
-# Some answer of these may have come from something in between, after the call had passed it.
-_PERHAPS: Final = frozenset({408, 425})
-_BUSY: Final = 429
-
-
-def session() -> aiohttp.ClientSession:
-    """Return what all calls of a process share; to be closed by its owner.
-
-    It keeps no cookies and unpacks nothing: a small answer cannot become a large one.
-    """
-    return aiohttp.ClientSession(
-        cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False,
-        headers={"Accept-Encoding": "identity", "User-Agent": "tidegate"},
-    )  # fmt: skip
+session: Final = outgoing.session
 
 
 def warehouse(
-    access: Access, http: aiohttp.ClientSession, clock: Clock, timeout_s: float = TIMEOUT_S
+    access: Access, http: aiohttp.ClientSession, clock: Clock, timeout_s: float
 ) -> Warehouse:
     """Return the port to a node's system."""
     kind = Qimen if access.language == "qimen" else Plain
@@ -49,26 +32,17 @@ class _Calling:
         self, access: Access, http: aiohttp.ClientSession, clock: Clock, timeout_s: float
     ) -> None:
         self._access, self._http, self._clock = access, http, clock
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._timeout_s = timeout_s
 
     async def _post(
         self, body: bytes, headers: dict[str, str], query: list[tuple[str, str]] | None = None
     ) -> "bytes | Reply":
-        """Send once; a redirect is not followed: what is signed is for this address."""
-        try:
-            async with self._http.post(
-                self._access.url, data=body, headers=headers, params=query,
-                timeout=self._timeout, allow_redirects=False,
-            ) as response:  # fmt: skip
-                answer = await _bounded(response)
-                status = response.status
-        except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError) as cut:
-            return Reply("UNKNOWN", text=type(cut).__name__)
-        if status == _OK:
-            return answer
-        if status >= _SERVER_ERROR or status in _PERHAPS:
-            return Reply("UNKNOWN", text=f"HTTP {status}")
-        return Reply("REFUSED", code="busy" if status == _BUSY else f"http_{status}")
+        told = await outgoing.post(
+            self._http, self._access.url, body, headers, query=query, timeout_s=self._timeout_s
+        )
+        return (
+            told if isinstance(told, bytes) else Reply(told.outcome, code=told.code, text=told.text)
+        )
 
 
 class Qimen(_Calling):
@@ -129,17 +103,6 @@ class Plain(_Calling):
         signature = plain.sign(self._access.secrets[0], body, at_s)
         headers = {"Content-Type": "application/json", plain.SIGNATURE: signature}
         return await self._post(body, headers)
-
-
-async def _bounded(response: aiohttp.ClientResponse) -> bytes:
-    """Return an answer's body; of one that is too large only so much that nobody can read it."""
-    parts, size = list[bytes](), 0
-    async for part in response.content.iter_any():
-        parts.append(part)
-        size += len(part)
-        if size > BODY_BYTES_MAX:
-            return b""
-    return b"".join(parts)
 
 
 def _unsendable(unfit: ValidationFailed) -> Reply:
