@@ -5,20 +5,23 @@ from typing import Final
 from aiohttp import web
 
 from engine.carriers.rules.documents import ANY
-from engine.carriers.service import cards, services
+from engine.carriers.service import cards, desks, printing, services
 from engine.carriers.store.documents import Off
 from engine.carriers.types.documents import (
     CardFields,
     CardPage,
     CardView,
+    DeskSecret,
     RegionOff,
     RegionReason,
     RegionsOff,
+    SecretKept,
     ServiceFields,
     ServicePage,
     ServiceView,
+    WaybillView,
 )
-from engine.infra.http.auth import unbound_of
+from engine.infra.http.auth import principal_of, unbound_of
 from engine.infra.http.documents import Documents
 from engine.infra.http.openapi import PAGED, Operation, operation
 from engine.infra.http.paging import read_page
@@ -27,7 +30,7 @@ from engine.infra.http.server import body_of, json_response, path_id
 from engine.infra.runtime import RUNTIME
 from engine.kernel import codec
 from engine.kernel.clock import rfc3339, to_ms
-from engine.kernel.errors import Immutable, NotFound, ValidationFailed
+from engine.kernel.errors import Immutable, NotFound, OutcomeUnknown, ValidationFailed
 from engine.places.rules.wording import text_faults
 
 VERSION_MAX: Final = 2**63 - 1
@@ -42,10 +45,13 @@ _CARDS: Final = Documents(
     "Create a rate card or its next version", "the last version of a rate card", "rate cards",
     problems=[Immutable], scopes=_ADMIN,
 )  # fmt: skip
+_SECRET: Final = "/v1/carriers/{service}/secret"  # noqa: S105 - a path
+_WAYBILL: Final = "/v1/shipments/{shipment_id}/waybill"
 _REGIONS: Final = "/v1/carriers/{service}/regions"
 _REGION: Final = f"{_REGIONS}/{{region}}"
 _VERSIONS: Final = "/v1/rate-cards/{card}/versions"
 _decode: Final = codec.Decoder(RegionReason)
+_decode_secret: Final = codec.Decoder(DeskSecret)
 
 OPERATIONS: Final[list[Operation]] = [
     *_SERVICES.operations(),
@@ -56,6 +62,14 @@ OPERATIONS: Final[list[Operation]] = [
     operation(
         "DELETE", _REGION, "Let a service go to a region again", "admin",
         responses={200: RegionOff}, problems=[NotFound],
+    ),
+    operation(
+        "PUT", _SECRET, "Set what is signed with when the carrier of a service is asked", "admin",
+        request=DeskSecret, responses={200: SecretKept}, problems=[NotFound],
+    ),
+    operation(
+        "GET", _WAYBILL, "Show the carrier's number of a shipment, and what a printer needs for it",
+        "orders:read", responses={200: WaybillView}, problems=[NotFound, OutcomeUnknown],
     ),
     operation(
         "GET", _REGIONS, "List the regions that a service does not go to for now", "stock:read",
@@ -76,6 +90,8 @@ def routes() -> list[web.RouteDef]:
         web.put(_REGION, _switch_off),
         web.delete(_REGION, _switch_on),
         web.get(_REGIONS, _list_off),
+        web.put(_SECRET, _put_secret),
+        web.get(_WAYBILL, _show_waybill),
         *_CARDS.routes(),
         web.get(_VERSIONS, _versions),
     ]
@@ -106,6 +122,22 @@ async def _list_off(request: web.Request) -> web.Response:
     runtime, service = request.app[RUNTIME], path_id(request, "service")
     found = await services.regions_off(runtime, principal.tenant, service)
     return json_response(RegionsOff([_shown(one) for one in found]))
+
+
+async def _put_secret(request: web.Request) -> web.Response:
+    principal = await unbound_of(request, "admin")
+    service, told = path_id(request, "service"), await body_of(request, _decode_secret)
+    codec.plain_text(told.secret, "/secret", 256)
+    runtime, tenant = request.app[RUNTIME], principal.tenant
+    await desks.put_secret(runtime, tenant, service, told.secret, principal.key_id)
+    return json_response(SecretKept(service))
+
+
+async def _show_waybill(request: web.Request) -> web.Response:
+    principal = await principal_of(request, "orders:read")
+    shipment_id, runtime = path_id(request, "shipment_id"), request.app[RUNTIME]
+    found = await printing.shown(runtime, principal.tenant, principal.channel, shipment_id)
+    return json_response(found)
 
 
 async def _versions(request: web.Request) -> web.Response:

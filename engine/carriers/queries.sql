@@ -1,5 +1,6 @@
 -- Tables: carrier_services, rate_cards, carrier_regions_off, waybills
--- (engine/infra/migrations/0036_carriers.sql). In a region '' is everywhere.
+-- (engine/infra/migrations/0036_carriers.sql); read of scorecards how services fared, which whoever
+-- follows parcels keeps. In a region '' is everywhere.
 
 -- name: get_service
 -- $1 tenant, $2 service
@@ -139,6 +140,15 @@ SELECT service, region
 FROM carrier_regions_off
 WHERE tenant = $1;
 
+-- name: fared
+-- Of parcels that left on a day or later and have an end, by service. $1 tenant, $2 day
+SELECT
+  service, sum(parcels)::bigint AS parcels, sum(on_time)::bigint AS on_time,
+  sum(damaged)::bigint AS damaged, sum(refused)::bigint AS refused
+FROM scorecards
+WHERE tenant = $1 AND day >= $2
+GROUP BY service;
+
 -- name: ask_waybill
 -- Nothing if it was asked for before. $1 tenant, $2 request, $3 shipment, $4 service, $5 carrier
 INSERT INTO waybills (tenant, request_id, shipment_id, service, carrier, state)
@@ -177,3 +187,64 @@ FROM rate_cards
 WHERE tenant = $1 AND card = $2 AND version < $3
 ORDER BY version DESC
 LIMIT $4;
+
+-- name: put_carrier_secret
+-- $1 tenant, $2 service, $3 secret, $4 actor
+INSERT INTO carrier_secrets (tenant, service, secret, actor) VALUES ($1, $2, $3, $4)
+ON CONFLICT (tenant, service) DO UPDATE
+SET secret = excluded.secret, actor = excluded.actor, updated_at = now();
+
+-- name: carrier_secret
+-- $1 tenant, $2 service
+SELECT secret FROM carrier_secrets
+WHERE tenant = $1 AND service = $2;
+
+-- name: use_left
+-- Parcels of their consignments left under these numbers. $1 tenant, $2 how many
+UPDATE waybills SET state = 'used', state_at = now(), leased_until = NULL
+WHERE tenant = $1 AND state = 'got' AND request_id = ANY(
+  ARRAY(
+    SELECT w.request_id
+    FROM waybills AS w
+    JOIN parcels AS p ON p.tenant = w.tenant AND p.waybill = w.waybill
+    JOIN shipments AS s ON s.shipment_id = p.shipment_id AND s.consignment_id = w.shipment_id
+    WHERE w.tenant = $1 AND w.state = 'got'
+    LIMIT $2
+  )
+)
+RETURNING request_id;
+
+-- name: lease_idle
+-- Numbers under which nothing will leave: all that is in their consignments is over, or has left
+-- under others. To whoever gives them back. $1 tenant, $2 how many, $3 for how long
+UPDATE waybills AS w SET leased_until = now() + $3::interval
+FROM (
+  SELECT i.tenant, i.request_id
+  FROM waybills AS i
+  WHERE
+    i.tenant = $1 AND i.state IN ('asked', 'got')
+    AND (i.leased_until IS NULL OR i.leased_until < now())
+    AND NOT EXISTS (
+      SELECT FROM shipments AS s
+      WHERE
+        (s.shipment_id = i.shipment_id
+          OR (s.consignment_id = i.shipment_id AND s.consignment_id <> s.shipment_id))
+        AND s.consignment_id = i.shipment_id
+        AND s.state NOT IN (
+          'cancelled', 'rejected', 'shipped', 'lost', 'delivered', 'refused', 'returning',
+          'returned'
+        )
+    )
+    AND NOT EXISTS (
+      SELECT FROM parcels AS p
+      JOIN shipments AS s ON s.shipment_id = p.shipment_id AND s.consignment_id = i.shipment_id
+      WHERE p.tenant = i.tenant AND p.waybill = i.waybill
+    )
+  ORDER BY i.state_at
+  LIMIT $2
+  FOR NO KEY UPDATE OF i SKIP LOCKED
+) AS idle
+WHERE w.tenant = idle.tenant AND w.request_id = idle.request_id
+RETURNING
+  w.request_id, w.shipment_id, w.service, w.carrier, w.waybill, w.state, w.reason, w.data,
+  w.asked_at, w.state_at;

@@ -5,12 +5,22 @@ designation, promise, cost, scorecard, share of the day's parcels, name. It know
 by what it reads of them alone: who routes brings its own.
 """
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from engine.carriers.rules.quoting import applying, cost, line_for, priced, zone_of
+from engine.carriers.rules.quoting import (
+    KILO,
+    Tariff,
+    applying,
+    cost,
+    line_for,
+    priced,
+    tariff,
+    zone_of,
+)
 from engine.carriers.types.asking import Capacity, Known, Line, Node, Order, Slot
 from engine.carriers.types.services import (
+    FOREVER,
     NO_RATE,
     Choice,
     Parcel,
@@ -31,13 +41,16 @@ _RANKS: Final = {
 _INSTANT, _COLD = "instant", "cold"
 _SLOWEST: Final = 5
 _SHARE: Final = 1_000_000
+_UNUSED: Final = 0, None
+NOTHING: Final[Mapping[tuple[str, int], int]] = {}
 
 
 class Lane(NamedTuple):
     """What one service does from a node to a region, whatever the parcel weighs.
 
     `rate` is the line of a card that is in force when it leaves, `extras` its surcharges that are
-    for the region then. `day` is the node's local day, an ordinal, on which that is.
+    for the region then; `tariff` is both where weight alone decides a price. `day` is the node's
+    local day, an ordinal, on which that is.
     """
 
     no: int
@@ -47,6 +60,7 @@ class Lane(NamedTuple):
     day: int
     rate: RateCard
     extras: tuple[Surcharge, ...]
+    tariff: Tariff | None
 
 
 class Standing(NamedTuple):
@@ -136,17 +150,19 @@ def lanes(  # noqa: PLR0913, PLR0917 - what lanes depend on
             reasons.append((no, "no_rate"))
         else:
             extras = applying(rate, region, leaves)
-            found.append(Lane(no, service, leaves, arrives, day, rate, extras))
+            plain = tariff(rate, service, extras)
+            found.append(Lane(no, service, leaves, arrives, day, rate, extras, plain))
     return found
 
 
 def best(
     found: Iterable[Lane], order: Order, parcel: Parcel, capacity: Capacity,
-    full: Collection[tuple[int, int]],
+    full: Collection[tuple[int, int]], sent: Mapping[tuple[str, int], int] = NOTHING,
 ) -> tuple[Lane | None, int, str]:  # fmt: skip
     """Return the lane that `choose` would take and its price, or why the first one was refused.
 
-    `full` are (service, day) that are used up besides what `capacity` says.
+    `full` are (service, day) that are used up besides what `capacity` says, and `sent` are parcels
+    by (name, day) that count for shares besides.
     """
     sums = _share(order.cod, parcel, order), _share(order.insured, parcel, order)
     size = parcel.grams, parcel.cm3
@@ -164,12 +180,40 @@ def best(
         if (
             least is None
             or key < least[0]
-            or (key == least[0] and _after(least[1], capacity) > _after(lane, capacity))
+            or (key == least[0] and _after(least[1], capacity, sent) > _after(lane, capacity, sent))
         ):
             least = key, lane
     if least is None:
         return None, 0, why or "no_service"
     return least[1], least[0][1], ""
+
+
+def cheapest(found: Iterable[Lane], order: Order, parcel: Parcel) -> tuple[Lane | None, int]:
+    """Return the lane that `best` would take, and its price, where promise and weight decide.
+
+    That is of an order without cod and insurance, and of services of which none is used up. None
+    where more than that decides, or no lane keeps to it: then `best` is to be asked.
+    """
+    chosen: Lane | None = None
+    least = FOREVER
+    grams, cm3, ship_by, deliver_by = parcel.grams, parcel.cm3, order.ship_by, order.deliver_by
+    for lane in found:
+        if lane.tariff is None:
+            return None, 0
+        low, high, most, divisor, first_g, step_g, first, step, charge = lane.tariff
+        if not low <= grams <= high or cm3 > most:
+            continue
+        if (ship_by and lane.ship_at > ship_by) or (deliver_by and lane.deliver_at > deliver_by):
+            continue
+        over = max(grams, -(-cm3 * KILO // divisor)) if divisor else grams
+        over -= first_g
+        price = first - (-over // step_g) * step if over > 0 else first
+        price = max(price, charge)
+        if price < least:
+            chosen, least = lane, price
+        elif price == least:
+            return None, 0
+    return chosen, least
 
 
 def offers(
@@ -286,17 +330,22 @@ def _not_so(service: Service, parcel: Parcel, cod: int, insured: int) -> str:
 
 
 def _full(lane: Lane, parcel: Parcel, capacity: Capacity) -> str:
-    for scope, name, day, dim, n in slots(lane.service, lane.day, parcel):
-        used, limit = capacity.get((scope, name, day, dim), (0, None))
-        if limit is not None and used + n > limit:
-            return "full"
-    return ""
+    name, day = lane.service.service, lane.day
+    used, limit = capacity.get(("service", name, day, "orders"), _UNUSED)
+    if limit is not None and used + 1 > limit:
+        return "full"
+    if not parcel.grams:
+        return ""
+    used, limit = capacity.get(("service", name, day, "grams"), _UNUSED)
+    return "full" if limit is not None and used + parcel.grams > limit else ""
 
 
 def _share(total: int, parcel: Parcel, order: Order) -> int:
     """Return what of an order's sum falls to a parcel, by value; begun minor units are whole."""
-    whole = sum(line.value for line in order.lines)
-    if not total or parcel.value >= whole:
+    if not total:
+        return 0
+    whole = sum([line.value for line in order.lines])
+    if parcel.value >= whole:
         return total
     return -(-total * parcel.value // whole)
 
@@ -330,10 +379,13 @@ def _late(lane: Lane, order: Order) -> int:
     return lane.deliver_at if late else 0
 
 
-def _after(lane: Lane, capacity: Capacity) -> tuple[int, str]:
+def _after(
+    lane: Lane, capacity: Capacity, sent: Mapping[tuple[str, int], int] = NOTHING
+) -> tuple[int, str]:
     """Return how far a service would be in its share of the day with this parcel, and its name."""
     service = lane.service
     if not service.ratio:
         return NEVER, service.service
     used, _ = capacity.get(("service", service.service, lane.day, "orders"), (0, None))
+    used += sent.get((service.service, lane.day), 0)
     return (used + 1) * _SHARE // service.ratio, service.service

@@ -1,6 +1,6 @@
 """What services and rate cards may say, and what they come to; no I/O."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -8,7 +8,7 @@ import msgspec
 
 from engine.carriers.types.documents import CardFields, CardLine, CardSurcharge, ServiceFields
 from engine.carriers.types.services import FOREVER, RateCard, Service, Surcharge
-from engine.kernel import codec
+from engine.kernel import codec, urls
 from engine.kernel.clock import to_ms
 from engine.kernel.errors import ValidationFailed
 from engine.kernel.types import Fault
@@ -20,13 +20,15 @@ ANY: Final = "*"
 _PAUSE_DAYS_MAX: Final = 400
 
 
-def normal_service(service: ServiceFields) -> ServiceFields:
+def normal_service(service: ServiceFields, plain_hosts: Collection[str] = ()) -> ServiceFields:
     """Return the service as all of its authors would spell it.
+
+    `plain_hosts` may be called without TLS.
 
     Raises:
         ValidationFailed: with everything that is wrong with it.
     """
-    if faults := list(_service_faults(service)):
+    if faults := list(_service_faults(service, plain_hosts)):
         raise ValidationFailed(faults)
     return msgspec.structs.replace(
         service,
@@ -109,7 +111,7 @@ def limits(fields: ServiceFields) -> Mapping[str, int | None]:
     return {"orders": fields.capacity.orders, "grams": fields.capacity.grams}
 
 
-def _service_faults(service: ServiceFields) -> Iterator[Fault]:
+def _service_faults(service: ServiceFields, plain_hosts: Collection[str]) -> Iterator[Fault]:
     yield from name_faults({"/carrier": service.carrier})
     yield from name_faults({f"/nodes/{n}": one for n, one in enumerate(service.nodes)})
     yield from name_faults({f"/tags_not/{n}": one for n, one in enumerate(service.tags_not)})
@@ -121,6 +123,8 @@ def _service_faults(service: ServiceFields) -> Iterator[Fault]:
     yield from clock_faults({"/by": service.by})
     if service.grams_max < service.grams_min:
         yield Fault("/grams_max", "must not be less than grams_min")
+    if service.desk_url and (wrong := urls.fault(service.desk_url, plain_hosts)):
+        yield Fault("/desk_url", wrong)
     if not calendars.is_zone(service.timezone):
         yield Fault("/timezone", "must be a zone of the IANA database, as Asia/Shanghai")
     yield from _pause_faults(service)

@@ -20,7 +20,9 @@ from engine.carriers.types.services import (
 from engine.places.rules.regions import chain
 
 _BP: Final = 10_000
-_GRAMS: Final = 1_000  # in a kg, which a volumetric divisor is for
+KILO: Final = 1_000  # in a kg, which a volumetric divisor is for
+# (least, most grams, most cm3, divisor, first_g, step_g, first, step, least charge)
+Tariff = tuple[int, int, int, int, int, int, int, int, int]
 # What a share of is taken for each kind; of all others it is of the freight.
 _OF: Final = {"cod": 0, "insurance": 1}
 
@@ -102,6 +104,17 @@ def cost(
     return total + (total * line.tax_bp + _BP // 2) // _BP if line.tax_bp else total
 
 
+def tariff(line: RateCard, service: Service, extras: Collection[Surcharge]) -> Tariff | None:
+    """Return a line as the numbers that alone decide its price, None where more does."""
+    if extras or line.tax_bp or line.rounding != "CEIL_STEP":
+        return None
+    least, most = service.grams
+    return (
+        least, most, service.cm3_max or FOREVER, line.divisor or service.divisor, line.first_g,
+        line.step_g or FOREVER, line.first, line.step if line.step_g else 0, line.least,
+    )  # fmt: skip
+
+
 def applying(line: RateCard, dest: str, at: int) -> tuple[Surcharge, ...]:
     """Return the surcharges that are for a region at an instant, whatever the parcel is."""
     return tuple(
@@ -136,7 +149,7 @@ def zone_of(service: Service, region: str) -> str | None:
 
 def billed_grams(grams: int, cm3: int, divisor: int) -> int:
     """Return the greater of weight and volumetric weight (cm3 over cm3 a kg, begun grams whole)."""
-    return max(grams, -(-cm3 * _GRAMS // divisor)) if divisor else grams
+    return max(grams, -(-cm3 * KILO // divisor)) if divisor else grams
 
 
 def freight_of(line: RateCard, billed_g: int) -> int:

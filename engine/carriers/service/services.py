@@ -7,6 +7,7 @@ from engine.carriers.types.documents import ServiceFields
 from engine.infra import outbox, versioned
 from engine.infra.runtime import Runtime
 from engine.infra.versioned import Kept, Match, Saved
+from engine.kernel import urls
 from engine.kernel.types import Tenant
 
 
@@ -18,7 +19,7 @@ async def put(
     Raises:
         ValidationFailed: with everything that is wrong with it.
     """
-    wanted = rules.normal_service(fields)
+    wanted = rules.normal_service(fields, urls.hosts(runtime.settings.plain_http_hosts))
     async with runtime.pool.acquire() as connection, connection.transaction():
         return await versioned.put(
             connection, store.SERVICES, tenant, service, wanted, match=match, actor=actor

@@ -6,13 +6,14 @@ has one number for it: no parcel gets two, and no number is left without a row.
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 import asyncpg
 
 from engine.carriers.rules import waybills as rules
 from engine.carriers.store import waybills as store
 from engine.carriers.types.waybills import Carrier, Reply, State, Wanted, Waybill
-from engine.infra.postgres import Connection
+from engine.infra.postgres import Connection, Pool
 from engine.infra.runtime import Runtime
 from engine.kernel.errors import InConflict, NotFound, OutcomeUnknown
 from engine.kernel.types import Tenant
@@ -106,9 +107,26 @@ async def find(runtime: Runtime, tenant: Tenant, request_id: str) -> Waybill:
     return kept
 
 
-async def of_shipments(db: Connection, tenant: Tenant, shipments: Sequence[str]) -> list[Waybill]:
+async def of_shipments(
+    db: "Connection | Pool", tenant: Tenant, shipments: Sequence[str]
+) -> list[Waybill]:
     """Return the requests for some shipments, by shipment and request."""
     return await store.of_shipments(db, tenant, shipments)
+
+
+async def use_left(db: "Connection | Pool", tenant: Tenant, limit: int) -> int:
+    """Note what parcels that left say of numbers; return how many are used that were not."""
+    return await store.use_left(db, tenant, limit)
+
+
+async def lease_idle(
+    db: "Connection | Pool", tenant: Tenant, limit: int, lasts: timedelta
+) -> list[Waybill]:
+    """Return requests under which nothing will leave, to be given back by whoever got them.
+
+    They are given out again when `lasts` is over and they stand as they did.
+    """
+    return await store.lease_idle(db, tenant, limit, lasts)
 
 
 async def _move(runtime: Runtime, tenant: Tenant, one: Waybill, state: State) -> Waybill:

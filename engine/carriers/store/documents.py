@@ -1,12 +1,13 @@
 """Services, rate cards and regions that are switched off, in Postgres."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final, NamedTuple
 
 from engine.carriers.types.documents import CardFields, ServiceFields
+from engine.carriers.types.services import Fared
 from engine.infra import queries
-from engine.infra.postgres import Connection
+from engine.infra.postgres import Connection, Pool
 from engine.infra.versioned import Kept, Statements, Table
 from engine.kernel import codec
 from engine.kernel.types import Tenant
@@ -112,8 +113,14 @@ async def regions_off(db: Connection, tenant: Tenant, service: str) -> list[Off]
     return [Off(*row) for row in await db.fetch(SQL["regions_off"], tenant, service)]
 
 
-async def all_off(db: Connection, tenant: Tenant) -> frozenset[tuple[str, str]]:
+async def all_off(db: "Connection | Pool", tenant: Tenant) -> frozenset[tuple[str, str]]:
     """Read (service, region) of everything that is switched off."""
     return frozenset(
         (row["service"], row["region"]) for row in await db.fetch(SQL["all_off"], tenant)
     )
+
+
+async def fared(db: "Connection | Pool", tenant: Tenant, since: date) -> dict[str, Fared]:
+    """Read how services fared with parcels that left on a day or later."""
+    rows = await db.fetch(SQL["fared"], tenant, since)
+    return {row["service"]: Fared(*list(row)[1:]) for row in rows}

@@ -1,13 +1,14 @@
 """Waybills in Postgres."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Final
 
 import asyncpg
 
 from engine.carriers.types.waybills import State, Wanted, Waybill
 from engine.infra import queries
-from engine.infra.postgres import Connection
+from engine.infra.postgres import Connection, Pool
 from engine.kernel import codec
 from engine.kernel.types import Tenant
 
@@ -30,7 +31,9 @@ async def waybill(db: Connection, tenant: Tenant, request_id: str) -> Waybill | 
     return None if row is None else _read(row)
 
 
-async def of_shipments(db: Connection, tenant: Tenant, shipments: Sequence[str]) -> list[Waybill]:
+async def of_shipments(
+    db: "Connection | Pool", tenant: Tenant, shipments: Sequence[str]
+) -> list[Waybill]:
     """Read the requests for some shipments, by shipment and request."""
     return [_read(row) for row in await db.fetch(SQL["waybills_of"], tenant, list(shipments))]
 
@@ -45,6 +48,19 @@ async def move(
         one.reason,
     )  # fmt: skip
     return None if row is None else _read(row)
+
+
+async def use_left(db: "Connection | Pool", tenant: Tenant, limit: int) -> int:
+    """Note that parcels left under numbers; return of how many that was not known."""
+    return len(await db.fetch(SQL["use_left"], tenant, limit))
+
+
+async def lease_idle(
+    db: "Connection | Pool", tenant: Tenant, limit: int, lasts: timedelta
+) -> list[Waybill]:
+    """Lease numbers, and requests, that nothing will leave under."""
+    rows = await db.fetch(SQL["lease_idle"], tenant, limit, lasts)
+    return [_read(row) for row in rows]
 
 
 def _read(row: asyncpg.Record) -> Waybill:

@@ -1,6 +1,6 @@
 """Services of carriers and rate cards as an operator writes them."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -66,7 +66,9 @@ class ServiceFields(codec.Wire, frozen=True):
     `cutoffs` are, by node or `*`, when a parcel must be ready on a day to leave on it; what a
     node's profile says of the service counts before them. `divisor` is cm3 a kg of volumetric
     weight (体积重), 0 for none. `ratio` is the share of a day's parcels that it should have where
-    cost and score are equal, `score` higher for the better.
+    cost and score are equal, `score` higher for the better: it counts until the service has brought
+    enough parcels, then how it fared with them does. At `desk_url` its carrier is asked for
+    waybills and where parcels are; what that is signed with is set apart.
     """
 
     carrier: codec.Identifier
@@ -107,6 +109,7 @@ class ServiceFields(codec.Wire, frozen=True):
     score: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
     ratio: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0
     intercept: bool = False
+    desk_url: Annotated[str, msgspec.Meta(max_length=1024)] = ""
 
 
 class ServiceView(ServiceFields, frozen=True, kw_only=True, forbid_unknown_fields=False):
@@ -219,3 +222,35 @@ class RegionsOff(codec.Answer, frozen=True):
     """All regions that a service does not go to for now."""
 
     items: list[RegionOff]
+
+
+class DeskSecret(codec.Wire, frozen=True):
+    """What is signed with when a carrier's desk is asked; no call ever shows it."""
+
+    secret: Annotated[str, msgspec.Meta(min_length=16, max_length=256)]
+
+
+class SecretKept(codec.Answer, frozen=True):
+    """That it was kept."""
+
+    service: str
+    outcome: str = "kept"
+
+
+class WaybillView(codec.Answer, frozen=True):
+    """A carrier's number for a consignment; `data` is what a printer needs, once there is one.
+
+    In the state `asked` the carrier has not said; `failed` it refused, `cancelled` it was given
+    back.
+    """
+
+    shipment_id: str
+    consignment_id: str
+    service: str
+    carrier: str
+    waybill: str
+    state: str
+    reason: str
+    data: dict[str, Any]
+    asked_at: str
+    state_at: str

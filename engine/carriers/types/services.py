@@ -54,6 +54,15 @@ class Service(NamedTuple):
     enabled: bool = True
 
 
+class Fared(NamedTuple):
+    """How parcels of a service fared that have an end; `refused` is the buyer's doing."""
+
+    parcels: int
+    on_time: int
+    damaged: int = 0
+    refused: int = 0
+
+
 class Parcel(NamedTuple):
     """What a carrier asks of a parcel; `service` is a designation, "" if there is none.
 

@@ -1,0 +1,1 @@
+"""Decisions about parcels on their way; pure."""

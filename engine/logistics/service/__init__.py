@@ -1,0 +1,1 @@
+"""What is done about parcels: followed, told to channels, timed, handed out."""

@@ -1,0 +1,1 @@
+"""Logistics in Postgres; nothing here commits."""
