@@ -38,6 +38,7 @@ cell = typer.Typer(no_args_is_help=True, help="The cell: is it open, close it, o
 drills = typer.Typer(no_args_is_help=True, help="Rehearse a loss, with a pass or a fail.")
 shadow = typer.Typer(no_args_is_help=True, help="Look at what another system did beside this one.")
 route = typer.Typer(no_args_is_help=True, help="Try a routing plan before it counts.")
+dlq = typer.Typer(no_args_is_help=True, help="What was given up: look at it, and try it again.")
 app.add_typer(config, name="config")
 app.add_typer(key, name="key")
 app.add_typer(stock, name="stock")
@@ -48,6 +49,7 @@ app.add_typer(cell, name="cell")
 app.add_typer(drills, name="drill")
 app.add_typer(shadow, name="shadow")
 app.add_typer(route, name="route")
+app.add_typer(dlq, name="dlq")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would become of the rows.")]
@@ -358,6 +360,40 @@ def show(order_id: str) -> None:
     raise typer.Exit(order_show(settings, order_id))
 
 
+@order.command("explain")
+def order_explain(order_id: str, *, as_json: Json = False) -> None:
+    """Follow one order: hold, payment, blocks, why it is sent from there, and its parcels."""
+    settings = _attached()
+    from engine.app import order_explain as explain
+
+    raise typer.Exit(explain(settings, order_id, as_json=as_json))
+
+
+Queue = Annotated[str, typer.Option(help="Only of this queue, for example wms:N1.")]
+
+
+@dlq.command("list")
+def dlq_list(*, queue: Queue = "", as_json: Json = False) -> None:
+    """List what was given up, the oldest first, with why; at most 500."""
+    settings = _attached(valkey=False)
+    from engine.app import dead_letters
+
+    raise typer.Exit(dead_letters(settings, queue, as_json=as_json))
+
+
+@dlq.command("retry")
+def dlq_retry(
+    letter: Annotated[str, typer.Argument(help="An id of the list.")] = "", *, queue: Queue = ""
+) -> None:
+    """Try one call again, or with --queue up to 1,000 of one queue; exit 0 if there was any."""
+    if bool(letter) == bool(queue):
+        _fail("give the id of one, or --queue", USAGE)
+    settings = _attached(valkey=False)
+    from engine.app import retry_letters
+
+    raise typer.Exit(retry_letters(settings, letter, queue, _say))
+
+
 @elastic.command("simulate")
 def elastic_simulate(  # noqa: PLR0913 - each is an option
     file: Annotated[
@@ -607,6 +643,31 @@ def route_check(
     from engine.routing.check import run
 
     raise typer.Exit(run(file, as_json=as_json))
+
+
+@route.command("replay")
+def route_replay(
+    *,
+    plan: Annotated[
+        Path, typer.Option("--plan", exists=True, dir_okay=False, help="YAML or JSON.")
+    ],
+    since: Annotated[str, typer.Option(help="Orders decided from this instant on.")],
+    until: Annotated[str, typer.Option(help="Orders decided before this instant; now.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="So many orders, the latest.")] = 10_000,
+    as_json: Json = False,
+) -> None:
+    """Decide recorded orders by a plan, and compare parcels, freight and dates; changes nothing.
+
+    The plan beside it is the one that decided an order, in the same world: what is of then and what
+    of now is told with it.
+    """
+    settings = _attached(valkey=False)
+    import asyncio
+
+    from engine.routing.replay import Options, run
+
+    options = Options(plan, since, until, limit, as_json)
+    raise typer.Exit(asyncio.run(run(settings, options)))
 
 
 def _settings(**flags: object) -> Settings:

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from typing import Final
 
 import asyncpg
+import msgspec
 import structlog
 import uvloop
 from aiohttp import web
@@ -27,7 +28,7 @@ from engine.aftersales.service import Aftersales
 from engine.alerts import api as alerts
 from engine.assurance import api as assurance
 from engine.assurance import command as cell_by_hand
-from engine.assurance import keeper, report
+from engine.assurance import keeper, letters, report
 from engine.assurance.reconciling import store as drifts
 from engine.assurance.reconciling.command import reconcile as reconcile_by_hand
 from engine.assurance.restorer import Restorer
@@ -43,11 +44,12 @@ from engine.explanations import service as explaining
 from engine.explanations.waterfall import waterfall
 from engine.infra import cell, logs, migrate, postgres, preflight
 from engine.infra.cell import Cell
-from engine.infra.http import fast, keys, openapi, ready, server
+from engine.infra.http import fast, health, keys, openapi, ready, server
 from engine.infra.http.auth import Directory, ensure_admin_key
 from engine.infra.http.openapi import Operation
 from engine.infra.http.request import Request
 from engine.infra.http.runner import Runner
+from engine.infra.metrics import Measured
 from engine.infra.postgres import Pool
 from engine.infra.runtime import Runtime
 from engine.inventory import api as inventory
@@ -60,6 +62,8 @@ from engine.kernel.types import CellId, OrderId, Tenant
 from engine.listings import api as listings
 from engine.listings.registry import LISTINGS, Listings
 from engine.logical import api as logical
+from engine.logistics import api as logistics
+from engine.logistics.service import measuring as logistics_measures
 from engine.orders import api as orders
 from engine.orders.recall import recall_holds
 from engine.orders.service import Orders, last_id, recall
@@ -70,9 +74,18 @@ from engine.publications import api as publications
 from engine.reservation import api as reservation
 from engine.reservation.recorded import Recorded
 from engine.reservation.service import Reservations
+from engine.review import api as review
+from engine.routing.api import plans as routing_plans
+from engine.routing.api import reading as routing
+from engine.routing.api import waiting as routing_waiting
+from engine.routing.following import followed, happenings
+from engine.routing.service import measuring as routing_measures
+from engine.routing.service.reading import whole as routed
 from engine.settings import Settings
 from engine.shipments import api as shipments
 from engine.snapshots import api as snapshots
+from engine.wms import api as wms
+from engine.wms.service import measuring as wms_measures
 from engine.worker import Loop
 
 _NO_POSTGRES: Final[tuple[type[Exception], ...]] = (*postgres.UNAVAILABLE, asyncpg.PostgresError)
@@ -96,7 +109,13 @@ _SLICES: Final = (
     shipments,
     orders,
     aftersales,
+    review,
     carriers,
+    routing_plans,
+    routing,
+    routing_waiting,
+    logistics,
+    wms,
     assurance,
     keys,
 )
@@ -181,6 +200,30 @@ def order_show(settings: Settings, order_id: str) -> int:
     return uvloop.run(show())
 
 
+def order_explain(settings: Settings, order_id: str, *, as_json: bool) -> int:
+    """Print how an order came to where it is, and why from there; 1 when there is none."""
+
+    async def explain() -> int:
+        async with runtime(settings, "order-explain") as process:
+            assert isinstance(process.cell, Cell)
+            await process.cell.refresh()
+            shown = await Reader(Reservations(process.cell), process.pool).order(OrderId(order_id))
+            if shown is None:
+                print("no such order", file=sys.stderr)  # noqa: T201 - its output
+                return 1
+            told = await routed(process.pool, Tenant(shown["tenant"]), order_id)
+            told = msgspec.to_builtins(told)
+            if as_json:
+                happened = [one._asdict() for one in happenings(shown, told)]
+                answer = {"order_id": order_id, "status": shown["status"], "happened": happened}
+                print(codec.encode(answer | {"routing": told}).decode())  # noqa: T201 - its output
+            else:
+                print("\n".join(followed(shown, told)))  # noqa: T201 - its output
+            return 0
+
+    return uvloop.run(explain())
+
+
 def stock_explain(settings: Settings, sku: str, channel: str, as_json: bool) -> int:  # noqa: FBT001 - as the command has it
     """Print why as many of a SKU are for sale as are; 1 when there is no such SKU."""
 
@@ -197,6 +240,38 @@ def stock_explain(settings: Settings, sku: str, channel: str, as_json: bool) -> 
             return 0
 
     return uvloop.run(show())
+
+
+def dead_letters(settings: Settings, queue: str, *, as_json: bool) -> int:
+    """Print what was given up."""
+
+    async def show() -> int:
+        async with _pool(settings) as pool:
+            found = await letters.listed(
+                pool, Tenant(settings.tenant), settings.cell, SystemClock().now_ms(), queue=queue,
+                limit=limits.PAGE_MAX,
+            )  # fmt: skip
+        text = codec.encode(found).decode() if as_json else "\n".join(letters.lines(found))
+        if text:
+            print(text)  # noqa: T201 - its output
+        return 0
+
+    return uvloop.run(show())
+
+
+def retry_letters(settings: Settings, letter: str, queue: str, say: Callable[[str], None]) -> int:
+    """Try one call again, or those of a queue; 0 if there was any."""
+
+    async def again() -> int:
+        async with _pool(settings) as pool:
+            tenant, actor = Tenant(settings.tenant), "operator"
+            if letter:
+                return await letters.retry(pool, tenant, letter, actor)
+            return await letters.retry_queue(pool, tenant, queue, actor)
+
+    done = uvloop.run(again())
+    say(f"tried again: {done}")
+    return 0 if done else 1
 
 
 def document() -> dict[str, object]:
@@ -345,7 +420,12 @@ async def build_api(process: Runtime) -> tuple[web.Application, list[Loop], Rest
             "documents": lambda: planning.noted(process),
             "drifts": lambda: drifts.unsafe(pool, settings.cell),
         },
-    )
+        Measured(pool, clock, [
+            lambda pool: routing_measures.read(pool, Tenant(settings.tenant)),
+            lambda pool: logistics_measures.read(pool, Tenant(settings.tenant)),
+            lambda pool: wms_measures.read(pool, Tenant(settings.tenant)),
+        ]),
+    )  # fmt: skip
     application[reservation.RESERVATIONS] = reservations
     application[reservation.REGISTRY] = registry
     application[LISTINGS] = mapped = Listings(pool, clock)
@@ -369,6 +449,8 @@ async def _worker(settings: Settings, roles: Sequence[str]) -> int:
     logs.configure(settings.log_level, name)
     async with runtime(settings, name) as process:
         loops = worker.loops(process, roles)
+        if settings.metrics_port:
+            loops.append(lambda: watched(settings))
 
         async def wait(stopped: asyncio.Event) -> None:
             _logger.info("worker_up", roles=list(roles) or "all")
@@ -376,6 +458,23 @@ async def _worker(settings: Settings, roles: Sequence[str]) -> int:
 
         await until_stopped(wait, loops)
     return 0
+
+
+async def watched(settings: Settings) -> None:
+    """Show what this worker counts; one that finds its port taken works on without."""
+    application = web.Application()
+    application.add_routes(health.routes({}))
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.http_host, settings.metrics_port).start()
+        _logger.info("metrics_up", port=settings.metrics_port)
+    except OSError as taken:
+        _logger.warning("metrics_missing", port=settings.metrics_port, reason=type(taken).__name__)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await runner.cleanup()
 
 
 def calm_collector() -> None:

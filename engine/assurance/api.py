@@ -1,14 +1,15 @@
-"""The ledger, and what does not agree, over HTTP.
+"""The ledger, what does not agree, and what was given up, over HTTP.
 
-Of the ledger a key that is bound to a channel sees the pools of that channel; of drifts nothing.
+Of the ledger a key that is bound to a channel sees its pools; of the others nothing.
 """
 
 from typing import Final, get_args
 
 from aiohttp import web
 
-from engine.assurance import ledger
+from engine.assurance import ledger, letters
 from engine.assurance.ledger import PostingPage, SumPage, Wanted
+from engine.assurance.letters import LetterPage, LettersRetried
 from engine.assurance.reconciling import views
 from engine.assurance.reconciling.types import Kind
 from engine.assurance.reconciling.views import DriftPage
@@ -16,12 +17,23 @@ from engine.infra.http.auth import principal_of, require_channel, unbound_of
 from engine.infra.http.openapi import PAGED, Operation, Query, operation
 from engine.infra.http.paging import read_page
 from engine.infra.http.query import refuse_query, word_of
-from engine.infra.http.server import json_response, query_id, query_instant
+from engine.infra.http.server import body_of, json_response, path_id, query_id, query_instant
 from engine.infra.runtime import RUNTIME
+from engine.kernel import codec
+from engine.kernel.errors import InConflict, NotFound
 
 _KINDS: Final = get_args(Kind)
 _STATES: Final = ("open", "all")
 _INTEGER_MAX: Final = 2**31 - 1
+
+
+class QueueIn(codec.Wire, frozen=True):
+    """A queue as dead letters name it: `wms:` and a node."""
+
+    queue: codec.Identifier
+
+
+_decode_queue: Final = codec.Decoder(QueueIn)
 
 
 async def list_drifts(request: web.Request) -> web.Response:
@@ -58,6 +70,34 @@ async def list_sums(request: web.Request) -> web.Response:
     return json_response(page.answer(rows, lambda row: [row.reference], lambda row: row))
 
 
+async def list_letters(request: web.Request) -> web.Response:
+    """List what was given up."""
+    principal = await unbound_of(request, "admin")
+    page, runtime = read_page(request.query, str, int), request.app[RUNTIME]
+    after = (page.after[0], page.after[1]) if page.after else ("cell", 0)
+    rows = await letters.listed(
+        runtime.pool, principal.tenant, runtime.settings.cell, runtime.clock.now_ms(),
+        queue=query_id(request, "queue"), after=after, limit=page.limit + 1,
+    )  # fmt: skip
+    return json_response(page.answer(rows, letters.place_of, lambda row: row))
+
+
+async def retry_letter(request: web.Request) -> web.Response:
+    """Try one of them again."""
+    principal = await unbound_of(request, "admin")
+    pool, letter = request.app[RUNTIME].pool, path_id(request, "letter")
+    done = await letters.retry(pool, principal.tenant, letter, principal.key_id)
+    return json_response(LettersRetried(done))
+
+
+async def retry_letters(request: web.Request) -> web.Response:
+    """Try those of a queue again."""
+    principal = await unbound_of(request, "admin")
+    wanted, pool = await body_of(request, _decode_queue), request.app[RUNTIME].pool
+    done = await letters.retry_queue(pool, principal.tenant, wanted.queue, principal.key_id)
+    return json_response(LettersRetried(done))
+
+
 async def _wanted(request: web.Request) -> Wanted:
     principal = await principal_of(request, "stock:read")
     channel = query_id(request, "channel") or principal.channel
@@ -71,6 +111,9 @@ async def _wanted(request: web.Request) -> Wanted:
 def routes() -> list[web.RouteDef]:
     """Return the routes of this slice."""
     return [
+        web.get("/v1/dead-letters", list_letters),
+        web.post("/v1/dead-letters/{letter}/retry", retry_letter),
+        web.post("/v1/dead-letters:retry", retry_letters),
         web.get("/v1/drifts", list_drifts),
         web.get("/v1/ledger", list_postings),
         web.get("/v1/ledger:sums", list_sums),
@@ -87,6 +130,33 @@ _POSTINGS: Final = [
 
 
 OPERATIONS: Final[list[Operation]] = [
+    operation(
+        "GET",
+        "/v1/dead-letters",
+        "List what was given up: calls to nodes' systems, and entries that Postgres refused",
+        "admin",
+        responses={200: LetterPage},
+        query=[
+            Query("queue", "only of this queue: `wms:` and a node, or `cell:` and a cell"),
+            *PAGED,
+        ],
+    ),
+    operation(
+        "POST",
+        "/v1/dead-letters/{letter}/retry",
+        "Try a call again that was given up",
+        "admin",
+        responses={200: LettersRetried},
+        problems=[NotFound, InConflict],
+    ),
+    operation(
+        "POST",
+        "/v1/dead-letters:retry",
+        "Try the oldest 1,000 calls of a queue again that were given up",
+        "admin",
+        request=QueueIn,
+        responses={200: LettersRetried},
+    ),
     operation(
         "GET",
         "/v1/drifts",

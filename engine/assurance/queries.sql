@@ -193,6 +193,14 @@ FROM (
 ) AS drawn
 GROUP BY pool_id;
 
+-- name: dead_letters
+-- $1 cell, $2 behind this one, $3 limit: those that nobody settled
+SELECT id, cell, kind, order_id, reason, at
+FROM dead_letters
+WHERE cell = $1 AND id > $2 AND resolved_at IS NULL
+ORDER BY id
+LIMIT $3;
+
 -- name: order_counts
 SELECT
   (SELECT count(*) FROM orders WHERE cell = $1) AS orders,

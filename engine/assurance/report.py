@@ -47,6 +47,8 @@ def lines(certificate: Certificate) -> list[str]:
         f"oversold by us: {certificate.oversold_by_us}",
         f"sold by channels beyond stock: {certificate.sold_beyond_stock}",
         f"shipped after stop: {certificate.shipped_after_stop}",
+        f"shipped twice: {certificate.shipped_twice}",
+        f"orders nowhere: {certificate.orders_nowhere}",
         rules.verdict(certificate),
     ]
 

@@ -1,6 +1,7 @@
 """When a cell may be opened, and when a certificate holds; pure."""
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from engine.assurance.types import Certificate, Epoch, PoolRow, PoolTotals
 
@@ -121,20 +122,25 @@ def pool_faults(row: PoolRow, ledger: PoolTotals, pool: PoolTotals) -> Iterable[
         )
 
 
+_FAULTS: Final = {
+    "paid_without_payment": "orders are paid without a payment",
+    "applied_without_paid": "payments are applied to orders that are not paid",
+    "owed_to_nobody": "pools owe other units than their orders lack",
+    "shipped_after_stop": "shipments left after a stop was granted",
+    "shipped_twice": "shipments left with units that another one had sent",
+    "orders_nowhere": "orders to be sent are in no queue and with no node",
+}
+
+
 def count_faults(found: Mapping[str, int]) -> Iterable[str]:
     """Say which counts do not agree: accepted, recorded, and money against orders."""
     if found["accepted"] != found["recorded_then"]:
         yield f"accepted {found['accepted']}, recorded {found['recorded_then']}"
     if found["recorded"] != found["orders"] + found["duplicates"]:
         yield f"recorded {found['recorded']}, orders {found['orders']}"
-    if found["paid_without_payment"]:
-        yield f"{found['paid_without_payment']} orders are paid without a payment"
-    if found["applied_without_paid"]:
-        yield f"{found['applied_without_paid']} payments are applied to orders that are not paid"
-    if found["owed_to_nobody"]:
-        yield f"{found['owed_to_nobody']} pools owe other units than their orders lack"
-    if found["shipped_after_stop"]:
-        yield f"{found['shipped_after_stop']} shipments left after a stop was granted"
+    for name, told in _FAULTS.items():
+        if found[name]:
+            yield f"{found[name]} {told}"
 
 
 def verdict(certificate: Certificate) -> str:

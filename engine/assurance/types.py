@@ -59,6 +59,8 @@ class Certificate(codec.Answer, frozen=True):
     dead_letters: int
     faults: list[str]
     shipped_after_stop: int = 0
+    shipped_twice: int = 0
+    orders_nowhere: int = 0
 
     @property
     def holds(self) -> bool:

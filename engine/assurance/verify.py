@@ -13,7 +13,8 @@ from engine.infra.postgres import Connection, Pool
 from engine.kernel.clock import Clock
 from engine.kernel.errors import NotFound, OutcomeUnknown
 from engine.kernel.ids import token
-from engine.shipments.service import shipped_after_stop
+from engine.routing.service import queue
+from engine.shipments.service import shipped_after_stop, shipped_twice
 
 _POLL_S: Final = 0.05
 _READ_WITHIN_S: Final = 300.0  # one statement over all that was ever recorded
@@ -81,10 +82,11 @@ async def _read(db: Connection, cell: str, checkpoint_id: str) -> Certificate:
     ]  # fmt: skip
     if not rows and not counts["orders"]:
         raise NotFound("nothing to certify: no pool was granted and no order recorded yet")
-    late = await shipped_after_stop(db)
+    late, nowhere = await shipped_after_stop(db), await queue.nowhere(db)
+    twice = await shipped_twice(db)
     numbers = {
         **counts, "accepted": at["accepted"], "recorded_then": at["recorded"],
-        "shipped_after_stop": late,
+        "shipped_after_stop": late, "shipped_twice": twice, "orders_nowhere": nowhere,
     }  # fmt: skip
     faults = [*rules.count_faults(numbers)]
     for row in rows:
@@ -106,6 +108,8 @@ async def _read(db: Connection, cell: str, checkpoint_id: str) -> Certificate:
         dead_letters=counts["dead_letters"],
         faults=faults,
         shipped_after_stop=late,
+        shipped_twice=twice,
+        orders_nowhere=nowhere,
     )
 
 

@@ -1,6 +1,7 @@
 """`tidegate demo`: a whole instance, a sale over real HTTP, a killed server, and the proof.
 
-Beside the own mall two shops on marketplaces sell, whose orders nobody may refuse.
+Before the sale an everyday shop's orders are routed, sent and delivered. Beside the own mall two
+shops on marketplaces sell, whose orders nobody may refuse.
 """
 
 import asyncio
@@ -29,7 +30,8 @@ from engine.kernel.ids import token
 from engine.kernel.types import CellId
 from engine.settings import Settings
 from engine.simulation import demand as demands
-from engine.simulation import naive, orderfile, proof, summary
+from engine.simulation import fulfilment, naive, orderfile, proof, summary
+from engine.simulation.fulfilment import Fulfilled
 from engine.simulation.http import LoadClient
 from engine.simulation.marketplace import Live, Marketplace, recorded, shops
 from engine.simulation.marketplace.pushing import Pushing
@@ -131,11 +133,31 @@ class _Demo:
                 LoadClient(address, key) as client,
                 LoadClient(address, key, connections=_ADAPTER_CONNECTIONS) as adapters,
             ):
+                fulfilled = await self._fulfil(client)
                 shop = Shop(client, self._demand, self._mark, self._clock, specs)
                 await self._open(shop, adapters)
-                return await self._run(client, shop, pool)
+                return await self._run(client, shop, pool, fulfilled)
         finally:
             pool.terminate()
+
+    async def _fulfil(self, client: LoadClient) -> Fulfilled | str:
+        """Send what an everyday shop sells, or say why not.
+
+        It comes first: an active plan would take up the sale's orders, too, whose goods nobody
+        counted and which have no address; as it is they wait for a plan, and the sale costs what it
+        cost before.
+        """
+        place = self._supervisor.address, self._mark
+        found = await fulfilment.play(client, *place, SEED, self._progress, self._clock)
+        self._progress.end()
+        if isinstance(found, str):
+            self._progress.say(f"no orders are sent: {found}")
+        else:
+            self._progress.say(
+                f"{found.parcels:,} parcels of {found.orders:,} orders left,"
+                f" {found.delivered:,} orders are delivered; the plan is archived"
+            )
+        return found
 
     async def _open(self, shop: Shop, adapters: LoadClient) -> None:
         demand, say = self._demand, self._progress.say
@@ -159,7 +181,9 @@ class _Demo:
                 f" {sum(spec.have[sku] for sku in spec.published):,}"
             )
 
-    async def _run(self, client: LoadClient, shop: Shop, pool: Pool) -> tuple[Summary, Certificate]:
+    async def _run(
+        self, client: LoadClient, shop: Shop, pool: Pool, fulfilled: Fulfilled | str
+    ) -> tuple[Summary, Certificate]:
         sale = Sale(client, shop, self._demand, Random(SEED))
         async with asyncio.TaskGroup() as tasks:
             telling = tasks.create_task(self._tell(sale))
@@ -179,6 +203,7 @@ class _Demo:
         found = proof.compare(rows, sale.seen, self._demand)
         if moving:
             found.faults.append(f"{moving} holds, payments or returns never settled")
+        found.fulfilled = fulfilled
         found.markets = await recorded.compare(pool, self._feeds, shop.campaign, certificate)
         return self._judge(sale, found, selling.result(), certificate), certificate
 

@@ -12,6 +12,7 @@ import asyncpg
 from engine.infra import queries
 from engine.infra.postgres import Pool
 from engine.kernel.clock import Clock
+from engine.simulation.fulfilment import Fulfilled
 from engine.simulation.marketplace.recorded import Markets
 from engine.simulation.seen import Seen, SeenOrder
 from engine.simulation.shop import CHANNEL
@@ -29,7 +30,7 @@ _IN_HAND: Final = {"held", "committed"}  # stock states in which an order has it
 class Recorded:
     """What Postgres has of one sale; `faults` are differences from what its buyers were told.
 
-    All but `markets` is of the own mall.
+    All but `markets` and `fulfilled` is of the own mall; the latter is a reason where nothing was.
     """
 
     orders: int = 0
@@ -41,6 +42,7 @@ class Recorded:
     refund_due: int = 0
     units_in_hand: Counter[str] = field(default_factory=Counter)
     markets: Markets = field(default_factory=Markets)
+    fulfilled: Fulfilled | str = ""
     faults: list[str] = field(default_factory=list)
 
 

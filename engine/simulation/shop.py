@@ -3,13 +3,12 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
-from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
 
 from engine.kernel import codec
 from engine.kernel.clock import Clock, instant
-from engine.kernel.errors import EngineError
+from engine.simulation.calls import CallFailed, Calls
 from engine.simulation.http import LoadClient
 from engine.simulation.marketplace import Spec
 from engine.simulation.types import Demand, Order
@@ -29,12 +28,6 @@ def campaign_of(mark: str) -> str:
     return f"demo-{mark}"
 
 
-class ShopFailed(EngineError):
-    """The sale could not be set up."""
-
-    code = "shop_failed"
-
-
 class Shop:
     """One campaign of the own mall and of shops on marketplaces, each with its own quota.
 
@@ -52,7 +45,7 @@ class Shop:
         """Take what to sell; nothing is sent before `open`."""
         self.campaign = campaign_of(mark)
         self.markets = markets
-        self._client = client
+        self._calls = Calls(client)
         self._demand = demand
         self._mark = mark
         self._clock = clock
@@ -96,9 +89,9 @@ class Shop:
         """Make the channels, the SKUs and the campaign, and wait until the sale is open.
 
         Raises:
-            ShopFailed: what the API said.
+            CallFailed: what the API said.
         """
-        await self._put(f"/v1/channels/{CHANNEL}", {"name": "The demo's own shop"})
+        await self._calls.put(f"/v1/channels/{CHANNEL}", {"name": "The demo's own shop"})
         names = list(self._demand.names.items())
         async with asyncio.TaskGroup() as tasks:
             setters = [tasks.create_task(self._name(names[n::_SETTERS])) for n in range(_SETTERS)]
@@ -108,7 +101,7 @@ class Shop:
             await self._open_market(market)
         starts_at = instant(self._clock.now_ms()) + _OPENS_AFTER
         path = f"/v1/campaigns/{self.campaign}"
-        shown = await self._put(path, self._plan(starts_at.isoformat(), starts_at + _LASTS))
+        shown = await self._calls.put(path, self._plan(starts_at.isoformat(), starts_at + _LASTS))
         await self._wait_published(path, published=bool(shown["published"]))
         early = starts_at - instant(self._clock.now_ms())
         await asyncio.sleep(max(0.0, early.total_seconds()) + _POLL_S)
@@ -135,22 +128,21 @@ class Shop:
     async def _open_market(self, market: Spec) -> None:
         """Make the channel of a shop that sells by itself, and say what its listings stand for."""
         fields = {"name": f"The demo's shop {market.channel}", "authority": "external"}
-        await self._put(f"/v1/channels/{market.channel}", fields)
+        await self._calls.put(f"/v1/channels/{market.channel}", fields)
         listings = [{"channel": market.channel, **one._asdict()} for one in market.mapped]
-        body = codec.encode({"listings": listings, "replace": True})
-        await self._call("POST", "/v1/listings", body)
+        await self._calls.post("/v1/listings", {"listings": listings, "replace": True})
         if market.pushed:
             links = [{"item_id": one.item_id, "sku_id": one.sku_id} for one in market.mapped]
             items = [{**link, "lag_seconds": _LAG_S} for link in links]
             settings = {"channel": market.channel, "items": items}
-            await self._put("/v1/publications:settings", settings)
+            await self._calls.put("/v1/publications:settings", settings)
 
-    async def _name(self, names: list[tuple[str, str]]) -> ShopFailed | None:
+    async def _name(self, names: list[tuple[str, str]]) -> CallFailed | None:
         """Make SKUs; a failure is returned, because a task group would wrap it."""
         try:
             for sku, name in names:
-                await self._put(f"/v1/skus/{quote(sku, safe='')}", {"name": name})
-        except ShopFailed as failure:
+                await self._calls.put(f"/v1/skus/{quote(sku, safe='')}", {"name": name})
+        except CallFailed as failure:
             return failure
         return None
 
@@ -158,20 +150,9 @@ class Shop:
         until = self._clock.monotonic() + _PUBLISHED_WITHIN_S
         while not published:
             if self._clock.monotonic() > until:
-                raise ShopFailed(
+                raise CallFailed(
                     f"the campaign did not reach the cell within {_PUBLISHED_WITHIN_S:.0f} s:"
                     " look into the worker's log"
                 )
             await asyncio.sleep(_POLL_S)
-            published = bool((await self._call("GET", path, b""))["published"])
-
-    async def _put(self, path: str, document: dict[str, Any]) -> dict[str, Any]:
-        return await self._call("PUT", path, codec.encode(document))
-
-    async def _call(self, method: str, path: str, body: bytes) -> dict[str, Any]:
-        answer = await self._client.request(self._client.compose(method, path, body))
-        if answer.status not in {HTTPStatus.OK, HTTPStatus.CREATED}:
-            said = answer.body.decode("utf-8", "replace")[:300] or "no answer"
-            raise ShopFailed(f"{method} {path}: {answer.status or ''} {said}")
-        shown: dict[str, Any] = codec.decode_json(answer.body)
-        return shown
+            published = bool((await self._calls.get(path))["published"])

@@ -10,10 +10,13 @@ from rich.table import Table
 from engine.assurance import report
 from engine.assurance.types import Certificate, PoolRow
 from engine.kernel import codec
+from engine.simulation import fulfilment
+from engine.simulation.fulfilment import Fulfilled
 from engine.simulation.marketplace.beyond import Remedied
 from engine.simulation.naive import Oversold
 from engine.simulation.proof import Recorded
-from engine.simulation.seen import Seen, percentile
+from engine.simulation.seen import Seen
+from engine.simulation.times import Latency, latency
 from engine.simulation.types import Demand
 
 _FAULTS_SHOWN_MAX: Final = 10
@@ -22,21 +25,13 @@ _POOLS_SHOWN_MAX: Final = 12
 _SYNCED: Final = ("created", "updated", "unchanged", "stale")
 
 
-class Latency(codec.Answer, frozen=True):
-    """Percentiles of one kind of time, milliseconds."""
-
-    p50: float
-    p95: float
-    p99: float
-    max: float
-
-
 class Summary(codec.Answer, frozen=True):
     """One demo: `orders` counts orders, `answers` what their buyers met on the way.
 
     `accepted_ms` and `refused_ms` count from sending to the answer; `queued_ms` is how long buyers
     waited from their time until then, for a connection: long when the machine is slow. All these
-    are of the own mall; `beyond_stock` is what the `marketplaces` sold that we did not have.
+    are of the own mall; `beyond_stock` is what the `marketplaces` sold that we did not have, and
+    `fulfilment` is what became of an everyday shop's orders, null where none were sent.
     """
 
     demand: str
@@ -53,6 +48,7 @@ class Summary(codec.Answer, frozen=True):
     naive: dict[str, Any]
     marketplaces: dict[str, dict[str, int]]
     beyond_stock: list[Remedied]
+    fulfilment: Fulfilled | None
     certificate: dict[str, Any]
     notes: list[str]
     faults: list[str]
@@ -73,7 +69,7 @@ def summarise(
     seconds: float,
 ) -> Summary:  # fmt: skip
     """Put everything together and judge it."""
-    counts = seen.counts
+    counts, sent = seen.counts, _sent(recorded, certificate)
     return Summary(
         demand=demand.title,
         orders={
@@ -101,25 +97,41 @@ def summarise(
             "cancels": counts["cancels"],
             "cancels_refused": counts["cancels refused"],
         },
-        accepted_ms=_latency(seen.accepted_s),
-        refused_ms=_latency(seen.refused_s),
-        queued_ms=_latency(seen.queued_s),
+        accepted_ms=latency(seen.accepted_s),
+        refused_ms=latency(seen.refused_s),
+        queued_ms=latency(seen.queued_s),
         slowest_order_s=round(seen.slowest_s, 3),
         answers_per_second=max(seen.answered_per_second.values(), default=0),
         interruption_s=None if seen.interruption_s is None else round(seen.interruption_s, 3),
         naive=naive._asdict(),
         marketplaces=recorded.markets.counts,
         beyond_stock=recorded.markets.beyond,
+        fulfilment=sent,
         certificate={**msgspec.to_builtins(certificate), "holds": certificate.holds},
-        notes=[*demand.notes, *_cut_short(demand, counts["orders"])],
+        notes=[*demand.notes, *_cut_short(demand, counts["orders"]), *_not_sent(recorded, sent)],
         faults=[
             *seen.faults,
             *recorded.faults,
             *recorded.markets.faults,
+            *(sent.faults if sent else ()),
             *_verdicts(seen, naive, certificate),
         ],
         seconds=round(seconds, 1),
     )
+
+
+def _sent(recorded: Recorded, certificate: Certificate) -> Fulfilled | None:
+    """Return what was sent, with what the certificate says of it."""
+    if isinstance(recorded.fulfilled, str):
+        return None
+    stopped = certificate.shipped_after_stop
+    return msgspec.structs.replace(recorded.fulfilled, shipped_after_stop=stopped)
+
+
+def _not_sent(recorded: Recorded, sent: Fulfilled | None) -> list[str]:
+    if sent is not None:
+        return sent.notes
+    return [f"no orders were sent: {recorded.fulfilled}"] if recorded.fulfilled else []
 
 
 def _verdicts(seen: Seen, naive: Oversold, certificate: Certificate) -> list[str]:
@@ -153,14 +165,6 @@ def _named(seen: Seen, prefix: str) -> dict[str, int]:
     }
 
 
-def _latency(seconds: list[float]) -> Latency:
-    ordered = sorted(seconds)
-    p50, p95, p99, longest = (
-        round(percentile(ordered, share) * 1_000, 1) for share in (0.5, 0.95, 0.99, 1.0)
-    )
-    return Latency(p50, p95, p99, longest)
-
-
 def show(summary: Summary, certificate: Certificate, *, as_json: bool) -> None:
     """Write the result to stdout: one JSON document, or a table and the certificate."""
     if as_json:
@@ -179,6 +183,7 @@ def show(summary: Summary, certificate: Certificate, *, as_json: bool) -> None:
     report.show(msgspec.structs.replace(certificate, pools=largest), as_json=False)
     if summary.beyond_stock:
         console.print(_beyond_stock(summary.beyond_stock))
+    fulfilment.show(summary.fulfilment, console)
     for fault in summary.faults[:_FAULTS_SHOWN_MAX]:
         console.print(f"fault: {fault}", markup=False)
     if len(summary.faults) > _FAULTS_SHOWN_MAX:

@@ -1,14 +1,15 @@
 """The speed budget of one order, and which of its bars a run hit."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from engine.simulation.bench.figures import Figure
-from engine.simulation.bench.report import ANSWERS, RECORDING, Bar, Row
+from engine.simulation.bench.figures import Figure, figure
+from engine.simulation.bench.report import ANSWERS, RECORDING, Bar, RoutingRow, Row
 from engine.simulation.bench.types import CELL, INGEST
 
 _CORES: Final = 2  # what the rates of the budget are meant for
 _NOT_RUN: Final = "not run"
+_USUAL_NODES: Final = 20
 
 
 class _Promise(NamedTuple):
@@ -49,14 +50,57 @@ _BUDGET: Final = (
 # fmt: on
 
 
-def judge(rows: Mapping[str, Row], cores: int) -> list[Bar]:
+class _Routes(NamedTuple):
+    """One line of the budget of routing, of whichever mix of lines is the worst."""
+
+    leg: str
+    take: Callable[[RoutingRow], float]
+    lines: tuple[str, ...]
+    processes: int
+    bar: float
+    goal: float
+    unit: str
+    more_is_better: bool = False
+
+
+# fmt: off
+_ROUTING: Final = (
+    _Routes("routing decision, CPU an order", lambda row: row.cpu_us["decide"],
+            ("real", "sale"), 1, 150, 60, "us"),
+    _Routes("orders routed and bound, 1 or 2 lines", lambda row: row.orders_per_s,
+            ("sale",), 2, 2_000, 4_000, "/s", more_is_better=True),
+    _Routes("orders routed and bound, 15 lines", lambda row: row.orders_per_s,
+            ("real",), 2, 2_000, 4_000, "/s", more_is_better=True),
+)
+# fmt: on
+
+
+def judge(rows: Mapping[str, Row], cores: int, routing: Sequence[RoutingRow] = ()) -> list[Bar]:
     """Return every line of the budget with its verdict, by the median."""
     found = [_judge(promise, rows.get(promise.row), cores) for promise in _BUDGET]
-    routing = Bar(
-        leg="routing decision", figure=None, bar=150, goal=60, more_is_better=False,
-        unit="us", hit=None, note="routing is not built yet",
+    found += [_routing(promise, routing, cores) for promise in _ROUTING]
+    return found
+
+
+def _routing(promise: _Routes, rows: Sequence[RoutingRow], cores: int) -> Bar:
+    taken = [
+        promise.take(row)
+        for row in rows
+        if row.nodes == _USUAL_NODES and row.lines in promise.lines
+        and row.processes == promise.processes
+    ]  # fmt: skip
+    worst = (min if promise.more_is_better else max)(taken, default=None)
+    note = _NOT_RUN if worst is None else ""
+    if worst is not None and promise.unit == "/s" and cores != _CORES:
+        note = f"the bar is meant for {_CORES} cores, here are {cores}"
+    hit = None
+    if worst is not None:
+        hit = worst >= promise.bar if promise.more_is_better else worst <= promise.bar
+    return Bar(
+        leg=promise.leg, figure=None if worst is None else figure([worst]), bar=promise.bar,
+        goal=promise.goal, more_is_better=promise.more_is_better, unit=promise.unit, hit=hit,
+        note=note,
     )  # fmt: skip
-    return [*found, routing]
 
 
 def _judge(promise: _Promise, row: Row | None, cores: int) -> Bar:

@@ -45,6 +45,29 @@ def compare(
     return [msgspec.structs.replace(change, worse=False) for change in found]
 
 
+def confirmed(report: Report, again: Report) -> Report:
+    """Return a report in which is worse only what `again` found worse as well, with its figures.
+
+    Of thirty intervals of one noisy run some leave the truth out; hardly ever the same one twice.
+    """
+    second = {(one.name, one.leg): one for one in again.changes}
+    changes, notes = [], list(report.notes)
+    for one in report.changes:
+        now = second.get((one.name, one.leg))
+        if one.worse and now is not None:
+            notes.append(
+                f"{one.name} {one.leg}: {one.change:+.0%}, at least {one.low:+.0%}; measured "
+                f"again, {again.pairs} pairs: {now.change:+.0%}, at least {now.low:+.0%}"
+            )
+            changes.append(now)
+        else:
+            changes.append(one)
+    return msgspec.structs.replace(
+        report, changes=changes, notes=notes, faults=[*report.faults, *again.faults],
+        seconds=report.seconds + again.seconds,
+    )  # fmt: skip
+
+
 def remarks(then: Report, machine: Machine, versions: Versions) -> list[str]:
     """Say what makes the comparison weaker than one on one machine."""
     was = (then.machine.cpu, then.machine.cores, then.versions.python)

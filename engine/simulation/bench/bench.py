@@ -19,14 +19,14 @@ from engine.kernel.clock import Clock
 from engine.kernel.errors import EngineError
 from engine.kernel.ids import token
 from engine.kernel.types import CellId
-from engine.simulation.bench import bars, baseline, cpu, filled, machine
+from engine.simulation.bench import bars, baseline, cpu, filled, machine, routing
 from engine.simulation.bench import report as reports
 from engine.simulation.bench.children import Child, Generator
 from engine.simulation.bench.fuller import Fuller
 from engine.simulation.bench.machine import Machine
 from engine.simulation.bench.meter import Meter
 from engine.simulation.bench.plan import Plan
-from engine.simulation.bench.report import Filled, Report, Row
+from engine.simulation.bench.report import Filled, Report, RoutingRow, Row
 from engine.simulation.bench.rivals import Rivals
 from engine.simulation.bench.rounds import Rounds
 from engine.simulation.bench.scenarios import FLOOR
@@ -46,6 +46,7 @@ class _Found(NamedTuple):
     certificate: dict[str, Any] | None
     faults: list[str]
     notes: list[str]
+    routing: list[RoutingRow]
 
 
 class Bench:
@@ -77,6 +78,12 @@ class Bench:
             await rounds.run()
             full = await filling.run(rounds, shelf, rivals) if self._plan.filled else None
             faults = await self._faults(meter, shelf, rounds)
+            routed: list[RoutingRow] = []
+            if self._plan.routing:
+                try:
+                    await self._route(one, meter.postgres(), routed)
+                except EngineError as error:
+                    faults.append(f"routing: {error}")
             certificate = None
             try:
                 certificate = await self._certify(rounds, one, pool)
@@ -87,8 +94,18 @@ class Bench:
             if certificate is not None and not certificate["holds"]:
                 faults.append("the certificate does not hold")
             return self._report(
-                where, used, _Found(rounds, full, certificate, faults, filling.notes)
+                where, used, _Found(rounds, full, certificate, faults, filling.notes, routed)
             )  # fmt: skip
+
+    async def _route(self, one: Cell, server: Sequence[int], rows: list[RoutingRow]) -> None:
+        self._progress.say("routing, in a database of its own")
+        asked = routing.Asked(self._plan.orders, self._plan.quick)
+        async for row in routing.measure(self._supervisor.settings, one, server, asked):
+            rows.append(row)
+            self._progress.say(
+                f"{row.nodes} nodes, {row.lines} lines, {row.processes} routers:"
+                f" {row.orders_per_s:,.0f}/s"
+            )
 
     @asynccontextmanager
     async def _things(self) -> AsyncIterator[tuple[Pool, LoadClient, Cell, Meter, Rivals]]:
@@ -160,7 +177,7 @@ class Bench:
             orders=plan.orders,
             rows=rows,
             bars=[
-                *bars.judge(by_name, where.cores),
+                *bars.judge(by_name, where.cores, found.routing),
                 *(filled.bars(found.full) if found.full else []),
             ],
             noise=reports.noise(rounds.samples.get(FLOOR.name, []), every),
@@ -174,6 +191,7 @@ class Bench:
             faults=found.faults,
             seconds=round(self._progress.elapsed_s, 1),
             filled=found.full,
+            routing=found.routing,
         )
 
     def _remarks(self, rows: Sequence[Row]) -> list[str]:

@@ -167,6 +167,10 @@ class Meter:
             POSTGRES: self._postgres(),
         }
 
+    def postgres(self) -> list[int]:
+        """Return the process of the server, none if it is not ours."""
+        return self._pids(postgres_server.NAME)
+
     async def _load(self, scenario: Scenario, job: Job) -> Tally:
         if scenario.target is Target.CELL:
             return await cellload.run(self._cell, job, self._clock.now_ms())

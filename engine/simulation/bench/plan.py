@@ -11,6 +11,7 @@ class Plan(NamedTuple):
     """Scenarios with the floor first; `orders` a measurement, before a scenario's own share.
 
     With `filled` everything is measured twice, the second time with that many other orders there.
+    `routing` is measured after all of them.
     """
 
     scenarios: Sequence[Scenario]
@@ -19,3 +20,4 @@ class Plan(NamedTuple):
     quick: bool = False
     baseline: Report | None = None
     filled: int = 0
+    routing: bool = False

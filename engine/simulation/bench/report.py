@@ -39,6 +39,24 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     statuses: dict[str, int] = {}
 
 
+class RoutingRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Orders that one router or several routed and bound; us of CPU an order.
+
+    `lines` names the mix of them, `lines_each` is how many an order has in the mean. Of `cpu_us`
+    `router` is all that its process takes, with `decide` and `bind`; `postgres` is its server.
+    """
+
+    nodes: int
+    lines: str
+    lines_each: float
+    processes: int
+    orders: int
+    parcels: int
+    rebinds: int
+    orders_per_s: float
+    cpu_us: dict[str, float]
+
+
 class Noise(msgspec.Struct, frozen=True, kw_only=True):
     """How alike the measurements of one and the same handler were: see `spread` and `reach` there.
 
@@ -150,6 +168,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     faults: list[str]
     seconds: float
     filled: Filled | None = None
+    routing: list[RoutingRow] = []
 
 
 def row(scenario: Scenario, samples: Sequence[Sample], floors: Sequence[Sample], note: str) -> Row:

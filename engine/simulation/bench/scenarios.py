@@ -14,6 +14,7 @@ class Target(StrEnum):
     ENGINE = "engine"
     CELL = "cell"  # its script alone, without HTTP
     GRANTS = "grants"  # its publisher: grants count as orders
+    ROUTING = "routing"  # routers, in a database of their own
     ROWLOCK = "rowlock"
 
 
@@ -60,6 +61,7 @@ ALL: Final[Sequence[Scenario]] = (
              sold_out=True),
     Scenario("cell", "the cell's script alone, 64 a call", Target.CELL, per_request=64),
     Scenario("grants", "grants, written down to recorded", Target.GRANTS),
+    Scenario("routing", "routed and bound, without HTTP", Target.ROUTING),
     Scenario("rowlock", "a transaction an order, spread", Target.ROWLOCK, share=0.2),
     Scenario("rowlock-hot", "a transaction an order, hot SKU", Target.ROWLOCK, skus=1, share=0.1),
     Scenario("latency", "single orders at 70 % of the rate", Target.ENGINE, connections=512,

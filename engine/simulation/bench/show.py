@@ -11,10 +11,11 @@ from rich.table import Table
 from engine.kernel import codec
 from engine.simulation.bench import showfilled
 from engine.simulation.bench.figures import Figure
-from engine.simulation.bench.report import ANSWERS, TOTAL, Bar, Change, Report, Row
+from engine.simulation.bench.report import ANSWERS, TOTAL, Bar, Change, Report, RoutingRow, Row
 from engine.simulation.bench.types import CELL, GENERATOR, INGEST, POSTGRES, RECORDER
 
 _PROCESSES: Final = (GENERATOR, INGEST, CELL, RECORDER, POSTGRES)
+_PARTS: Final = ("decide", "bind", "router", "postgres")  # the third has the first two
 _WIDTH: Final = 132  # where nobody says how wide it is
 _PICTURE_WIDTH: Final = 40
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉"
@@ -35,6 +36,8 @@ def show(report: Report, *, as_json: bool) -> None:
     for line in [*picture(report.rows), ""]:
         console.print(line, markup=False)
     console.print(_bars(report.bars))
+    if report.routing:
+        console.print(_routing(report.routing))
     for table in showfilled.tables(report.filled) if report.filled else []:
         console.print(table)
     if report.changes:
@@ -109,6 +112,20 @@ def _costs(rows: Sequence[Row]) -> Table:
             costs = [_plain(row.cpu_us.get(name)) for name in _PROCESSES]
             ratios = [_with_interval(row.to_bare.get(leg)) for leg in (INGEST, TOTAL)]
             table.add_row(row.name, *costs, *ratios)
+    return table
+
+
+def _routing(rows: Sequence[RoutingRow]) -> Table:
+    table = Table(title="routed and bound in Postgres, us of CPU an order")
+    table.add_column("lines")
+    for name in ("each", "nodes", "routers", "orders/s", "parcels", "bound again", *_PARTS):
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(
+            row.lines, f"{row.lines_each:.1f}", str(row.nodes), str(row.processes),
+            f"{row.orders_per_s:,.0f}", f"{row.parcels / row.orders:.2f}", f"{row.rebinds:,}",
+            *(f"{row.cpu_us[name]:.0f}" if name in row.cpu_us else _ABSENT for name in _PARTS),
+        )  # fmt: skip
     return table
 
 

@@ -66,6 +66,20 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     cpu_s: float
 
 
+class Routed(msgspec.Struct, frozen=True, kw_only=True):
+    """What one router did: orders that left its hands, when the last of them did, CPU by part.
+
+    `ended` is on the clock that all processes of a machine share; `cpu_s` has all the parts.
+    """
+
+    orders: int
+    rebinds: int
+    ended: float
+    cpu_s: float
+    decide_s: float
+    bind_s: float
+
+
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """One measurement: per second until recorded, and us of CPU for each order by process.
 

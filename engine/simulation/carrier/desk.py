@@ -16,7 +16,8 @@ _UNKNOWN = Reply("UNKNOWN", text="the connection was cut")
 class Desk:
     """A waybill port with books.
 
-    `given` are numbers by request, `cancelled` those given back, `on_the_way` those that left.
+    `given` are numbers by request, `cancelled` those given back, `on_the_way` those that left,
+    `turned` those that are to come back.
     """
 
     def __init__(self, seed: int, rates: Rates = GOOD, prefix: str = "SF") -> None:
@@ -25,6 +26,7 @@ class Desk:
         self.given: dict[str, str] = {}
         self.cancelled: set[str] = set()
         self.on_the_way: set[str] = set()
+        self.turned: set[str] = set()
         self.calls: Counter[str] = Counter()
 
     async def get(self, one: Wanted) -> Reply:
@@ -51,6 +53,15 @@ class Desk:
         self.cancelled.add(waybill)
         return _UNKNOWN if chance.random() < self._rates.reply_lost else Reply("DONE", waybill)
 
+    async def intercept(self, waybill: str, reason: str) -> Reply:  # noqa: ARG002 - of the port
+        """Turn a parcel round that has left, or say that there is none."""
+        if (broken := self._broken(self._chance("intercept", waybill))) is not None:
+            return broken
+        if waybill not in self.given.values() and waybill not in self.on_the_way:
+            return Reply("REFUSED", code="E2002", text="no such waybill", permanent=True)
+        self.turned.add(waybill)
+        return Reply("DONE", waybill)
+
     async def print_data(self, waybill: str) -> Reply:
         """Return what is printed of a number that was given and not taken back."""
         if waybill not in self.given.values() or waybill in self.cancelled:
@@ -63,6 +74,10 @@ class Desk:
         if good:
             self.on_the_way.add(waybill)
         return good
+
+    def mend(self) -> None:
+        """Do all that is asked from now on, and answer it."""
+        self._rates = GOOD
 
     def out(self) -> set[str]:
         """Return the numbers that were given and not taken back."""

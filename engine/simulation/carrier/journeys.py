@@ -7,7 +7,8 @@ from engine.simulation.carrier.types import Milestone, Rates
 
 _HOUR_MS: Final = 3_600_000
 _ON_TIME: Final = (0.05, 0.35, 0.6, 0.85)  # when between pick-up and promise each comes
-_WORDS: Final = ("picked_up", "in_transit", "arrived", "out_for_delivery")
+_ENDS: Final = frozenset({"delivered", "lost", "refused"})
+_WORDS: Final = ("collected", "in_transit", "arrived", "out_for_delivery")
 
 
 class Journeys(NamedTuple):
@@ -17,12 +18,28 @@ class Journeys(NamedTuple):
     rates: Rates = Rates()
 
 
-def travel(journeys: Journeys, waybill: str, left_ms: int, promised_ms: int) -> list[Milestone]:
+def travel(
+    journeys: Journeys, waybill: str, left_ms: int, promised_ms: int, turned_ms: int | None = None
+) -> list[Milestone]:
     """Return all that is ever told of a parcel, in the order in which it happens.
 
     It ends with `delivered`, before the promise unless it is late; with `lost`, some time on the
-    way; or with `refused` and `returned`.
+    way; or with `refused` and `returned`. One that is turned round before its end comes back, and
+    takes as long for that as it has gone by then.
     """
+    told = _onward(journeys, waybill, left_ms, promised_ms)
+    if turned_ms is None or any(one.milestone in _ENDS and one.at_ms <= turned_ms for one in told):
+        return told
+    turned_ms = max(turned_ms, left_ms)
+    back = 2 * turned_ms - left_ms + _HOUR_MS
+    return [
+        *(one for one in told if one.at_ms <= turned_ms),
+        Milestone(waybill, "returning", turned_ms, ""),
+        Milestone(waybill, "returned", back, ""),
+    ]
+
+
+def _onward(journeys: Journeys, waybill: str, left_ms: int, promised_ms: int) -> list[Milestone]:
     chance, rates = random.Random(f"{journeys.seed} {waybill}"), journeys.rates
     lost, late = chance.random() < rates.lost, chance.random() < rates.late
     refused = chance.random() < rates.returned

@@ -45,7 +45,7 @@ class Books:
             held.state, held.cancelled_at = "open", None
         else:
             held = self.held[code] = Held(
-                code, f"W-{code}", tuple(lines), carrier, waybill or f"SIM{len(self.held):08d}"
+                code, f"W-{code}", tuple(lines), carrier, waybill or self._new_waybill()
             )
         self._plan(held, now_ms)
         return Answered(wms_ref=held.wms_ref)
@@ -102,6 +102,11 @@ class Books:
     def again(self, report: Report, now_ms: int) -> None:
         """Tell something once more, later: nobody took it."""
         heappush(self._outbox, (now_ms + self.knobs.resend_ms, next(self._number), report))
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing waits to be told; what is being told just now may not be taken."""
+        return not self._outbox
 
     def next_ms(self) -> int | None:
         """Return when something happens, or is told, next; None: nothing is left to do."""
@@ -279,6 +284,9 @@ class Books:
         if rng.random() < self.knobs.repeat_callback:
             at += self._span(rng, self.knobs.reorder_ms)
             heappush(self._outbox, (at, next(self._number), report))
+
+    def _new_waybill(self) -> str:
+        return f"{self.knobs.prefix}{len(self.held):08d}"
 
     def _at(self, at: int, step: Callable[[int], None]) -> None:
         heappush(self._due, (at, next(self._number), step))

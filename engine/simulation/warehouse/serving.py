@@ -43,6 +43,7 @@ class Server:
         self._runner: web.AppRunner | None = None
         self._task: asyncio.Task[None] | None = None
         self._port = 0
+        self._telling = 0
 
     def access(self, language: Language) -> Access:
         """Return how it is reached."""
@@ -67,18 +68,33 @@ class Server:
         assert self._runner is not None
         await self._runner.cleanup()
 
-    async def tell(self, language: Language) -> None:
-        """Tell what happens until cancelled; what is not taken is told again."""
+    async def tell(self, language: Language, at_once: int = 1) -> None:
+        """Tell what happens until cancelled, so much at once; what is not taken is told again."""
         assert self._where is not None
         async with aiohttp.ClientSession() as http:
             while True:
                 now = self._clock.now_ms()
-                for report in self.books.tell(now):
-                    if await self._call_back(http, language, report):
-                        self.told.append(report)
-                    else:
-                        self.books.again(report, now)
+                due = self.books.tell(now)
+                self._telling = len(due)
+                for first in range(0, len(due), at_once):
+                    async with asyncio.TaskGroup() as tasks:
+                        for report in due[first : first + at_once]:
+                            tasks.create_task(self._tell(http, language, report, now))
                 await asyncio.sleep(_TICK_S)
+
+    async def _tell(
+        self, http: aiohttp.ClientSession, language: Language, report: Report, now: int
+    ) -> None:
+        if await self._call_back(http, language, report):
+            self.told.append(report)
+        else:
+            self.books.again(report, now)
+        self._telling -= 1
+
+    @property
+    def silent(self) -> bool:
+        """Whether everything that happened so far was told, and taken."""
+        return self.books.silent and not self._telling
 
     async def _qimen(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()

@@ -20,7 +20,7 @@ class Knobs(NamedTuple):
     `lies` (it says cancelled, and sends it): the last one is for controls alone.
 
     Until `cancel_until` a cancel succeeds. `cancels_later`: it is only taken note of, and a report
-    follows after `cancel_ms`.
+    follows after `cancel_ms`. `prefix` begins the numbers of parcels that it makes itself.
     """
 
     seed: int = 0
@@ -49,6 +49,7 @@ class Knobs(NamedTuple):
     recreates: float = 0.0
     lies: float = 0.0
     silent_until: int = 0
+    prefix: str = "SIM"
 
 
 @dataclass(slots=True)
