@@ -6,8 +6,11 @@ TIDEGATE_* of the caller's environment is taken away, so that no test depends on
 
 import asyncio
 import os
+import shutil
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from inspect import isawaitable
 from itertools import count
 from urllib.parse import urlsplit
@@ -24,6 +27,8 @@ from engine.settings import Settings
 
 KEPT = {"TIDEGATE_PG_BIN", "TIDEGATE_VALKEY_BIN", "TIDEGATE_TEST_DATA"}
 TEMPLATE = "tidegate_template"
+MEMORY = "/dev/shm"  # noqa: S108 - our folder in it is made for its owner alone
+MEMORY_FREE = 8 << 30
 
 for name in [key for key in os.environ if key.startswith("TIDEGATE_") and key not in KEPT]:
     del os.environ[name]
@@ -63,8 +68,28 @@ def _eventually() -> Callable[..., Awaitable[object]]:
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Supervisor]:
     """One Valkey and one Postgres for the session, with the settings of production."""
-    with Supervisor(settings_of.load(), ephemeral=True, api_processes=0, workers=0) as started:
-        yield started
+    supervisor = Supervisor(settings_of.load(), ephemeral=True, api_processes=0, workers=0)
+    with ExitStack() as stack:
+        with _in_memory():
+            stack.enter_context(supervisor)
+        yield supervisor
+
+
+@contextmanager
+def _in_memory() -> Iterator[None]:
+    """Put the servers' files into memory, where that has room and nobody chose another place.
+
+    A database for each test is a thousand files: 0.6 s of ext4, 0.04 s of memory. Nothing that
+    these servers are asked depends on the disk: power is cut from servers of the test's own.
+    """
+    roomy = os.path.ismount(MEMORY) and shutil.disk_usage(MEMORY).free >= MEMORY_FREE
+    before = tempfile.tempdir
+    if roomy and "TMPDIR" not in os.environ:
+        tempfile.tempdir = MEMORY
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 @pytest.fixture(scope="session")

@@ -108,6 +108,10 @@ class House:
         self._run(name, worker.loops(process, roles))
         return process
 
+    def beside(self, name: str, loop: Loop) -> None:
+        """Run somebody else's loop, a warehouse's say; it ends with the house."""
+        self._run(name, [loop])
+
     async def stop(self, name: str) -> None:
         """Kill a process' loops as they stand."""
         tasks = self.tasks.pop(name)

@@ -196,7 +196,7 @@ async def test_downstream_sees_nothing_of_a_blocked_order_until_it_is_lifted(api
 
     async def read():
         async with api.process.pool.acquire() as tx, tx.transaction():
-            found = await outbox.take(tx, "fulfilment", 100)
+            found = await outbox.take(tx, "downstream", 100)
         return [(event.order_id, event.kind) for event in found if event.order_id]
 
     assert await read() == [(id_of("2"), "order.reserved")]

@@ -12,8 +12,10 @@ import pytest
 
 from engine import settings as settings_of
 from engine.infra.servers import home
-from engine.simulation.bench import bench, cpu, meter, run
+from engine.simulation.bench import bench, cpu, meter, routing, run
 from engine.simulation.bench.run import Options
+
+NO_CONDITIONS = "cel-expr-python is not installed, so no plan has conditions: pip install it"
 
 
 @pytest.fixture
@@ -145,8 +147,9 @@ def test_without_a_certificate_it_fails_and_still_tells_what_was_measured(
 
 
 def test_an_order_that_certainly_costs_more_than_the_baseline_ends_with_99(
-    capsys, settings, tmp_path
+    capsys, settings, tmp_path, monkeypatch
 ):
+    monkeypatch.setattr(run, "_AGAIN_PAIRS", 2)
     code, report, said = measured(capsys, settings, "single", pairs=1)
     assert code == run.DONE, said
     kept = tmp_path / "kept.json"
@@ -157,6 +160,8 @@ def test_an_order_that_certainly_costs_more_than_the_baseline_ends_with_99(
     code, report, said = measured(capsys, settings, "single", pairs=1, against=kept)
     assert code == run.SLOWER
     assert [one["leg"] for one in report["changes"] if one["worse"]] == ["ingest", "recorder"]
+    assert "single looked slower: measured again, 2 pairs" in said
+    assert "measured again, 2 pairs" in "".join(report["notes"])
     assert "write a new baseline" in said
 
 
@@ -175,3 +180,47 @@ def test_nonsense_is_refused_before_anything_starts(capsys, tmp_path, options, s
     told = capsys.readouterr()
     assert said in told.err
     assert "starting" not in told.err
+
+
+@pytest.fixture
+def few_to_warm_up(monkeypatch):
+    monkeypatch.setattr(routing, "_WARM_UP", 60)
+
+
+@pytest.mark.usefixtures("few_to_warm_up")
+def test_routing_is_measured_in_a_database_of_its_own_that_is_gone_after(capsys, settings):
+    code, report, said = measured(capsys, settings, "routing", pairs=1, orders=200, quick=True)
+    if "library" in said:
+        pytest.skip(NO_CONDITIONS)
+    assert code == run.DONE, said
+    found = [(row["nodes"], row["lines"], row["processes"]) for row in report["routing"]]
+    assert found == [(20, "real", 1), (20, "real", 2), (20, "sale", 1), (20, "sale", 2)]
+    for row in report["routing"]:
+        assert row["orders"] == 200
+        assert row["parcels"] >= 200
+        cpu_us = row["cpu_us"]
+        assert 0 < cpu_us["decide"] < cpu_us["router"]
+        assert 0 < cpu_us["bind"] < cpu_us["router"]
+    legs = {bar["leg"]: bar for bar in report["bars"]}
+    assert legs["routing decision, CPU an order"]["hit"] in {True, False}
+    assert not asyncio.run(databases(settings.database_url))
+
+
+async def databases(url):
+    connection = await asyncpg.connect(url)
+    try:
+        named = "SELECT datname FROM pg_database WHERE datname LIKE 'bench_routing_%'"
+        return await connection.fetch(named)
+    finally:
+        await connection.close()
+
+
+@pytest.mark.usefixtures("few_to_warm_up")
+def test_an_order_that_is_not_routed_fails_the_bench(capsys, settings, monkeypatch):
+    statement = "SELECT 1::bigint AS orders, 0::bigint AS parcels, length($1)::bigint AS waiting"
+    monkeypatch.setitem(routing.SQL, "routed", statement)
+    code, report, said = measured(capsys, settings, "routing", pairs=1, orders=20, quick=True)
+    if "library" in said:
+        pytest.skip(NO_CONDITIONS)
+    assert code == run.FAILED
+    assert "of 60 orders 1 are routed" in report["faults"][0]

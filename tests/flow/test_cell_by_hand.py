@@ -10,6 +10,7 @@ import pytest
 
 from engine import settings as settings_of
 from engine.infra import keys
+from engine.infra.servers import ports
 from tests.fault.engines import certificate, id_of, open_sale
 from tests.flow.test_opening import CELL, log_cut, opens, pool_wrong, readyz, restart, tamper
 from tests.lua.builders import AVAILABLE, GRANTED
@@ -142,7 +143,7 @@ async def test_without_a_reason_nothing_is_done(api, cell, reason):
     assert (await api.buy("3")).status == 202
 
 
-async def test_a_cell_that_is_away_is_told(cell, servers):
+async def test_a_cell_that_is_away_is_told(cell, servers, eventually):
     servers.kill("valkey", restart=False)
     try:
         status, told = await cell("show")
@@ -150,3 +151,5 @@ async def test_a_cell_that_is_away_is_told(cell, servers):
         assert told.strip()
     finally:
         servers.start_again("valkey")
+        url = servers.settings.valkey_url
+        await eventually(lambda: ports.valkey_answers(url), within_s=20)  # the next test asks it

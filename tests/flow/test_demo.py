@@ -6,8 +6,15 @@ import msgspec
 
 from engine import settings as settings_of
 from engine.simulation import demand, demo, naive
+from engine.simulation.fulfilment import wishes, world
+from engine.simulation.fulfilment.types import MARKET
 from engine.simulation.types import Demand, Line, Order
 
+FOLLOWED = [
+    "POST: ", "paid ", "blocked: review", "block lifted: review", "routed by plan ",
+    "standard, ", "second: ", ": has it", "parcel ", ": collected", "signed for",
+]  # fmt: skip
+STEPS = [": accepted", ": picked", ": packed"]  # by the warehouse's clock, and told in any order
 HEADER = "order_no,sku,name,quantity,placed_at,unit_price,buyer_id,country\n"
 
 
@@ -16,8 +23,9 @@ def own_instance():
 
 
 def test_a_small_demo_proves_itself_and_says_so_in_one_json_document(capsys, monkeypatch):
-    small = demand.seeded(demo.SEED, 700)
+    small, few = demand.seeded(demo.SEED, 700), wishes.seeded(demo.SEED, 60)
     monkeypatch.setattr(demand, "seeded", lambda _seed: small)
+    monkeypatch.setattr(wishes, "seeded", lambda _seed: few)
     assert demo.run(own_instance(), None, as_json=True) == demo.PROVED
     told = capsys.readouterr()
     found = msgspec.json.decode(told.out)
@@ -36,6 +44,38 @@ def test_a_small_demo_proves_itself_and_says_so_in_one_json_document(capsys, mon
     assert 0 < found["interruption_s"] < 8
     assert "kill -9 of Valkey" in told.err
     assert_marketplaces(found)
+    assert_fulfilment(found, few)
+
+
+def assert_fulfilment(found, bought):
+    """Each order arrived, was stopped, or waits with its reason; and all is told of one of them."""
+    sent = found["fulfilment"]
+    held = sum(one.risk >= world.RISK_MIN for one in bought) - 1  # the followed one was let go
+    cut_off = sum(one.place == world.CUT_OFF for one in bought)
+    answers = [one["answer"] for one in sent["stops"]]
+    assert {*answers} == {"stopped", "not_stopped"}
+    assert sent["orders"] == len(bought)
+    waiting = {name.partition(":")[0]: orders for name, orders in sent["queues"].items()}
+    assert waiting == {"HELD_RISK": held, "UNFILLABLE": cut_off}
+    assert sent["delivered"] == len(bought) - held - cut_off - answers.count("stopped")
+    by_parcels = {int(parcels): orders for parcels, orders in sent["orders_by_parcels"].items()}
+    assert sent["parcels"] == sum(parcels * orders for parcels, orders in by_parcels.items())
+    assert sum(by_parcels.values()) == sent["delivered"]
+    assert sent["parcels_per_order"] == round(sent["parcels"] / sent["delivered"], 3) > 1
+    assert sent["parcels"] >= sent["promise"]["kept"] > 0
+    assert sent["promise"]["parcels"] == sum(sent["parcels_by_service"].values()) == sent["parcels"]
+    assert set(sent["orders_by_node"]) == {site.node for site in world.SITES}
+    freight, each = sent["freight"]["amount"], sent["freight_per_parcel"]["amount"]
+    assert 0 < each == round(freight / sent["parcels"])
+    assert 0 < sent["routed_ms"]["p50"] <= sent["routed_ms"]["p99"]
+    assert sent["acks"].keys() == {"acked"}
+    assert sent["acks"]["acked"] >= sum(one.channel == MARKET for one in bought) > 0
+    assert sent["shipped_after_stop"] == found["certificate"]["shipped_after_stop"] == 0
+    told = "\n".join(sent["followed"])
+    places = [told.index(word) for word in FOLLOWED]
+    assert places == sorted(places), told
+    assert all(step in told for step in STEPS), told
+    assert sent["followed_order"] in told
 
 
 def assert_marketplaces(found):

@@ -73,6 +73,7 @@ WRONG = [
     ({"modes": ["fly"]}, "/modes/0"),
     ({"point_of_no_return": "soon"}, "/point_of_no_return"),
     ({"tags": ["\x01"]}, "/tags/0"),
+    ({"metrics": {"a\x00": 1}}, "/metrics/a\x00"),
 ]
 
 

@@ -36,6 +36,7 @@ class Shop:
 
     async def plan(self, *cuts, **more):
         """Bind as a router does; return the ids."""
+        more = {"region": SHANGHAI["region_code"], **more}
         planned = [
             Planned(
                 "main", self.order_id, n, "N", n,
@@ -277,6 +278,31 @@ async def test_another_region_is_routed_anew_and_the_same_is_not(shop, ship_to, 
         assert await shop.begin(f"{shop.order_id}-s2") == "create"
 
 
+async def test_two_changes_that_are_answered_at_once_are_planned_once(shop):
+    (code,) = await shop.plan()
+    await shop.send(code)
+    assert (await change(shop, MOVED))[0] == 202
+    assert (await change(shop, {**MOVED, "name": "Wu"}, "a2"))[0] == 202
+    await shop.say(code, "cancelled")
+    assert await shop.states() == ["cancelled", "planned"]
+    assert (await shop.committed(), await shop.blocks()) == (3, [])
+    assert await shop.begin(f"{shop.order_id}-s2") == "create"
+    await certificate(shop.api)
+
+
+async def test_a_change_plans_nothing_again_that_was_cancelled_beside_it(shop):
+    """The rest is to be routed: a shipment of more units than are wanted is never sent."""
+    (code,) = await shop.plan()
+    await shop.send(code)
+    assert (await change(shop, MOVED))[0] == 202
+    assert (await shop.cancel("c1", (1, 1)))[0] == 202
+    await shop.say(code, "cancelled")
+    assert [one["open_quantity"] for one in (await shop.order())["lines"]] == [1, 1]
+    assert await shop.states() == ["cancelled"]
+    assert (await shop.committed(), await shop.blocks()) == (0, [])
+    await certificate(shop.api)
+
+
 async def test_an_address_is_not_changed_of_what_leaves(shop):
     (code,) = await shop.plan()
     await shop.send(code)
@@ -332,6 +358,11 @@ async def test_shipments_are_shown_with_parcels_and_stops(shop):
     assert (parcel["carrier"], parcel["waybill"], parcel["grams"]) == ("sf", "W1", 500)
     assert parcel["items"] == [{"line_id": line_id(shop.order_id, 1), "quantity": 1}]
     assert [one["answer"] for one in shown["stops"]] == ["not_stopped"]
+    order = await shop.order()
+    assert order["fulfilments"] == [shown]
+    (stop,) = order["stops"]
+    assert (stop["cause"], stop["answer"], stop["shipments"]) == ("refund", "not_stopped", [code])
+    assert order["queue"] is None
     for query, found in (
         ("node=N", 1), ("node=M", 0), ("state=partly_shipped", 1), ("state=shipped", 0),
         ("carrier=sf", 1), ("carrier=zto", 0), (f"order_id={shop.order_id}", 1),

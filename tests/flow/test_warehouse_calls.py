@@ -152,7 +152,7 @@ async def test_a_slow_one_is_not_waited_for(language):
 async def test_a_wrong_secret_changes_nothing_and_is_no_unknown(language):
     async with called(language) as (_, server), session() as http:
         access = server.access(language)._replace(secrets=("wrong",))
-        reply = await warehouse(access, http, CLOCK).create(FULL)
+        reply = await warehouse(access, http, CLOCK, 5.0).create(FULL)
         assert (reply.outcome, reply.code, reply.permanent) == ("REFUSED", "http_401", False)
         assert server.books.held == {}
 
@@ -168,7 +168,7 @@ async def test_nobody_listens(language):
 
 async def test_what_cannot_be_written_is_not_sent(language):
     async with called(language) as (port, server):
-        odd = FULL._replace(receiver=FULL.receiver._replace(name="", city=""))
+        odd = FULL._replace(receiver=FULL.receiver._replace(name="", city="", oaid=""))
         reply = await port.create(odd)
         if language == "plain":
             assert reply.outcome == "DONE"  # a field less
@@ -182,7 +182,7 @@ async def test_who_cannot_be_asked_is_not(language):
     async with called(language) as (_, server), session() as http:
         access = server.access(language)._replace(can_query=False)
         with pytest.raises(NotImplementedError):
-            await warehouse(access, http, CLOCK).query(ONE)
+            await warehouse(access, http, CLOCK, 5.0).query(ONE)
 
 
 async def page(_request):
@@ -286,7 +286,7 @@ async def test_what_happens_is_told_in_the_same_language_until_it_is_taken(langu
         session() as http,
     ):
         teller = asyncio.create_task(server.tell(language))
-        port = warehouse(server.access(language), http, CLOCK)
+        port = warehouse(server.access(language), http, CLOCK, 5.0)
         for n in range(5):
             await port.create(FULL._replace(consignment_id=f"c{n}"))
         await eventually(lambda: len(taken) == 5 * 4, within_s=15)

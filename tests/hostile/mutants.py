@@ -38,7 +38,8 @@ def sample(schema: dict[str, Any], parts: dict[str, Any], rng: random.Random) ->
         return {name: sample(named[name], parts, rng) for name in chosen}
     if schema.get("type") == "array":
         many = max(schema.get("minItems", 0), rng.randrange(3))
-        return [sample(schema.get("items", {}), parts, rng) for _ in range(many)]
+        kinds = schema.get("prefixItems") or [schema.get("items", {})] * many
+        return [sample(kind, parts, rng) for kind in kinds]
     return _plain(schema, rng)
 
 

@@ -12,9 +12,9 @@ import pytest
 
 from engine.catalogue import store as catalogue
 from engine.catalogue.types import SkuFields
-from engine.physical.service import assignments, binding
+from engine.physical.service import binding
 from engine.physical.store import balances
-from engine.physical.types.facts import Assignment, Key
+from engine.physical.types.facts import Asked
 from tests.store.physical import conftest as physical
 from tests.store.physical.conftest import at
 
@@ -22,18 +22,29 @@ place = physical.place
 ROUTERS, ROUNDS, SKUS, UNITS = 8, 12, 6, 150
 
 
-def bids_of(rng, router, turn, skus):
+def bids_of(rng, router, turn, skus, keys):
     """Decisions as routers make them: 1 to 4 lines each, the same SKU on several at times."""
     return [
-        [
-            assignments.Wanted(
-                Assignment(f"o-{router}-{turn}-{n}", line, "N", 1), "", f"S{rng.randrange(skus)}",
-                rng.randint(1, 3),
-            )
-            for line in range(1, rng.randint(2, 5))
-        ]
+        asked(
+            f"o-{router}-{turn}-{n}",
+            [
+                (keys[f"S{rng.randrange(skus)}"], rng.randint(1, 3))
+                for _ in range(rng.randint(1, 4))
+            ],
+        )
         for n in range(rng.randint(1, 6))
-    ]  # fmt: skip
+    ]
+
+
+def asked(order, lines):
+    """One decision; lines are (key_id, units)."""
+    told = [(line_no, key_id, units) for line_no, (key_id, units) in enumerate(lines, start=1)]
+    return [Asked(order, "N", 1, told)]
+
+
+async def keys_of(place):
+    """Keys by SKU."""
+    return dict(await place.pg.fetch("SELECT sku, key_id FROM stock_keys"))
 
 
 async def routers(place, seed, skus=SKUS):
@@ -42,18 +53,19 @@ async def routers(place, seed, skus=SKUS):
     for n in range(skus):
         await catalogue.SKUS.insert(place.pg, "main", f"S{n}", SkuFields("any"), "test")
     await place.count(1, *[(f"S{n}", UNITS) for n in range(skus)])
+    keys = await keys_of(place)
     won = Counter()
     told = []
 
     async def router(number, rng):
         for turn in range(ROUNDS):
-            bids = bids_of(rng, number, turn, skus)
+            bids = bids_of(rng, number, turn, skus, keys)
             async with place.runtime.pool.acquire() as db, db.transaction():
                 bound = await binding.bind(db, "main", bids, at(2))
             for bid, has in zip(bids, bound.won, strict=True):
                 told.append(has)
-                for one in bid if has else ():
-                    won[one.sku] += one.units
+                for _, key_id, units in bid[0].lines if has else ():
+                    won[key_id] += units
 
     async with asyncio.TaskGroup() as tasks:
         for number in range(ROUTERS):
@@ -62,6 +74,7 @@ async def routers(place, seed, skus=SKUS):
         "SELECT k.sku, b.committed, b.sellable"
         " FROM stock_balances b JOIN stock_keys k USING (key_id)"
     )
+    won = {sku: won[key_id] for sku, key_id in keys.items()}
     return won, told, {row["sku"]: (row["committed"], row["sellable"]) for row in rows}
 
 
@@ -109,28 +122,28 @@ async def test_control_locks_in_the_order_of_lines_meet_head_on(place, monkeypat
 async def test_a_decision_has_all_its_units_or_none(place):
     await place.count(1, ("A", 5), ("B", 1))
 
-    def wanted(order, line, sku, units):
-        return assignments.Wanted(Assignment(order, line, "N", 1), "", sku, units)
-
+    keys = await keys_of(place)
+    a, b = keys["A"], keys["B"]
+    gone = max(keys.values()) + 1
     bids = [
-        [wanted("o1", 1, "A", 4), wanted("o1", 2, "B", 2)],
-        [wanted("o2", 1, "A", 3)],
-        [wanted("o3", 1, "A", 1), wanted("o3", 2, "A", 2)],
-        [wanted("o4", 1, "A", 1), wanted("o4", 2, "B", 1)],
-        [wanted("o5", 1, "never", 1)],
+        asked("o1", [(a, 4), (b, 2)]),
+        asked("o2", [(a, 3)]),
+        asked("o3", [(a, 1), (a, 2)]),
+        asked("o4", [(a, 1), (b, 1)]),
+        asked("o5", [(None, 1)]),
+        asked("o6", [(gone, 1)]),
     ]
     async with place.runtime.pool.acquire() as db, db.transaction():
         bound = await binding.bind(db, "main", bids, at(2))
-    assert bound.won == [False, True, False, True, False]
-    assert {key.sku: units for key, units in bound.free.items()} == {"A": 1, "B": 0, "never": 0}
-    assert Key("N", "", "A", "good", "") in bound.free
+    assert bound.won == [False, True, False, True, False, False]
+    assert bound.free == {a: 1, b: 0, gone: 0}
 
 
 async def test_nobody_is_told_to_plan(place):
     """What may be sold of pools is what it was: the units were sold before they were bound."""
     await place.count(1, ("A", 5))
     await place.pg.execute("DELETE FROM stock_changes")
-    bid = [assignments.Wanted(Assignment("o1", 1, "N", 1), "", "A", 4)]
+    bid = asked("o1", [((await keys_of(place))["A"], 4)])
     async with place.runtime.pool.acquire() as db, db.transaction():
         assert (await binding.bind(db, "main", [bid], at(2))).won == [True]
     assert not await place.pg.fetchval("SELECT count(*) FROM stock_changes")

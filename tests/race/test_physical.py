@@ -15,6 +15,7 @@ from tests.store.physical.test_fold import expected, history, tell
 
 place = physical.place
 KEY = Key("N", "", "A", "good", "")
+STOCK = "stock_keys, stock_assignments, stock_reports, stock_references"
 
 
 async def waits(pg, count=1):
@@ -204,7 +205,7 @@ async def test_control_some_of_it_does_come_at_once(place, monkeypatch):
     wrong = 0
     for seed in range(6):
         dice = random.Random(seed)
-        await place.pg.execute("TRUNCATE stock_keys, stock_reports, stock_references CASCADE")
+        await place.pg.execute(f"TRUNCATE {STOCK} CASCADE")
         facts = [fact for n in range(3) for fact in renamed(history(dice), n)]
         await crowd(tell(place, "A", fact) for fact in facts)
         wrong += await place.sums() != expected(facts)

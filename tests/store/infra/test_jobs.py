@@ -254,7 +254,9 @@ async def test_every_queue_gets_its_turn(pg):
     await put(pg, ("wms:N3", "create", "c", {}))
     taken = sorted(job.queue for job in await claim(pg, 6))
     assert taken == ["wms:N1"] * 3 + ["wms:N2"] * 2 + ["wms:N3"]
-    assert await claim(pg, 6, without=["wms:N1"]) == []
+    assert await claim(pg, 6, busy={"wms:N1": 2}, per_queue=2) == []
+    assert len(await claim(pg, 6, busy={"wms:N1": 2}, per_queue=5)) == 3
+    assert len(await claim(pg, 20, per_queue=4)) == 4
 
 
 async def fail(pg, queue="wms:N1", times=1, *, probe=False):
@@ -310,3 +312,21 @@ async def test_a_success_in_between_begins_to_count_anew(pg):
     await jobs.answered(pg, MAIN, "wms:N1")
     assert not await fail(pg, times=4)
     assert await jobs.open_breakers(pg, MAIN) == set()
+
+
+async def test_of_all_who_would_ask_somebody_shut_one_probes(pg, pool):
+    async def turns(times):
+        found = await asyncio.gather(*(jobs.turn(pool, MAIN, "desk:S") for _ in range(times)))
+        return sorted(found)
+
+    assert await turns(2) == ["go", "go"], "nobody knows anything of it"
+    await fail(pg, "desk:S", jobs.BREAKER_FAILURES - 1)
+    assert await turns(2) == ["go", "go"]
+    await fail(pg, "desk:S")
+    assert await turns(2) == ["shut", "shut"]
+    await pg.execute("UPDATE job_breakers SET probe_at = now()")
+    assert await turns(6) == ["probe", *["shut"] * 5]
+    await fail(pg, "desk:S", probe=True)
+    assert await turns(2) == ["shut", "shut"]
+    await jobs.answered(pg, MAIN, "desk:S")
+    assert await turns(2) == ["go", "go"]

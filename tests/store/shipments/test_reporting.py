@@ -41,11 +41,14 @@ class Shipping:
             begun = await service.begin(self.db, code, at(9))
         return begun.call or begun.why
 
-    async def say(self, code, kind, *boxes, name="", reply=False):
+    async def say(self, code, kind, *boxes, name="", reply=False, take=None):
         self.minute += 1
         told = Told(kind, name or f"r{self.minute}", at(self.minute), reply, boxes)
         async with self.db.transaction():
-            return await service.report_consignment(self.db, code, told, at(60))
+            outcome = await service.report_consignment(self.db, code, told, at(60))
+            if take is not None:
+                await take(self.db, "main", outcome, at(60))
+        return outcome
 
     async def sums(self):
         return [await self.place.sums(sku) for sku in "AB"]
@@ -100,6 +103,12 @@ async def test_parcels_leave_one_by_one_and_what_is_lacking_is_free(shipping):
     assert (outcome.free, outcome.parcels) == ((code,), (f"{code}-p2",))
     assert await shipping.sums() == [(8, 0, 0, 0, 8), (8, 0, 0, 0, 8)]
     assert await shipping.state(code) == "shipped"
+    assert await shipping.progress() == "partly_shipped", "one of A is to be sent still"
+    rest = await shipping.plan(Line(1, "A", 1))
+    assert await shipping.begin(rest) == "create", "no more of it is planned than was ordered"
+    await shipping.say(rest, "sent", reply=True)
+    await shipping.say(rest, "shipped")
+    assert await shipping.progress() == "shipped"
 
 
 async def test_a_confirm_before_the_answer_to_the_create_is_a_confirm(shipping):

@@ -125,7 +125,7 @@ def test_what_is_wrong_about_a_pool(one, ledger, pool, said):
 COUNTS = {
     "accepted": 5, "recorded_then": 5, "recorded": 9, "orders": 8, "duplicates": 1,
     "paid_without_payment": 0, "applied_without_paid": 0, "owed_to_nobody": 0,
-    "shipped_after_stop": 0,
+    "shipped_after_stop": 0, "shipped_twice": 0, "orders_nowhere": 0,
 }  # fmt: skip
 
 # fmt: off
@@ -137,7 +137,9 @@ COUNT_FAULTS = {
     "a payment is gone":    ({"paid_without_payment": 2}, ["2 orders are paid without a payment"]),
     "an order is not paid": ({"applied_without_paid": 3}, ["3 payments are applied to orders that are not paid"]),
     "owed to no order":     ({"owed_to_nobody": 1}, ["1 pools owe other units than their orders lack"]),
+    "it is nowhere":        ({"orders_nowhere": 1}, ["1 orders to be sent are in no queue"]),
     "it left all the same": ({"shipped_after_stop": 2}, ["2 shipments left after a stop was granted"]),
+    "it left twice":        ({"shipped_twice": 1}, ["1 shipments left with units that another one had sent"]),
     "all at once":          ({"accepted": 6, "orders": 7, "paid_without_payment": 1, "applied_without_paid": 1},
                              ["accepted 6", "recorded 9", "1 orders", "1 payments"]),
 }
@@ -175,8 +177,9 @@ def test_the_last_line_is_the_verdict(faults, last):
     assert one.holds is (not faults)
     told = report.lines(one)
     assert told[-1] == last
-    assert told[-4:-1] == [
+    assert told[-6:-1] == [
         "oversold by us: 2", "sold by channels beyond stock: 1", "shipped after stop: 0",
+        "shipped twice: 0", "orders nowhere: 0",
     ]  # fmt: skip
     assert all(any(fault in line for line in told) for fault in faults)
 

@@ -308,6 +308,40 @@ def test_the_quick_way_takes_what_the_told_way_takes():
     assert taken > 100
 
 
+def test_what_weight_and_promise_decide_is_what_all_decides():
+    rnd = random.Random(7)
+    quick = 0
+    for _ in range(400):
+        services = [
+            ROAD._replace(
+                service=f"s{n}", cm3_max=rnd.choice([0, 0, 2_000]), divisor=rnd.choice([0, 6_000]),
+                grams=(rnd.choice([0, 500]), rnd.choice([1_000, 40_000])),
+                days={"near": n + 1, "far": 9}, score=rnd.randrange(3),
+            )
+            for n in range(4)
+        ]  # fmt: skip
+        lines = [
+            card(f"s{n}", rnd.choice([600, 640, 700]))._replace(
+                step=rnd.choice([0, 90, 100]), step_g=rnd.choice([0, 500, 1_000]),
+                least=rnd.choice([0, 800]), tax_bp=rnd.choice([0] * 9 + [600]),
+                rounding=rnd.choice(["CEIL_STEP"] * 9 + ["HALF"]),
+            )
+            for n in range(4)
+        ]  # fmt: skip
+        known = world(*services, cards=quoting.gathered(lines))
+        one = order(
+            item(2, rnd.randrange(8_000)), deliver_by=rnd.choice([0, ms("2026-11-12 23:00")])
+        )
+        parcel = choosing.parcel_of([(line, line.units) for line in one.lines])
+        of = choosing.standing(one, parcel, known)
+        found = choosing.lanes(of, one.region, node(), known, NOW, {}, [])
+        lane, price = choosing.cheapest(found, one, parcel)
+        if lane is not None:
+            assert (lane, price, "") == choosing.best(found, one, parcel, known.capacity, ())
+            quick += 1
+    assert 100 < quick < 390, "what has a tie, or more than weight, is asked of `best`"
+
+
 def test_what_is_used_up_gives_way_to_the_next():
     known, one = world(), order()
     parcel = choosing.parcel_of([(one.lines[0], 1)])

@@ -155,6 +155,7 @@ def an_order(told, number=1):
     for no, one in enumerate(lines, 1):
         fields = {"value": 1_000 * one.get("units", 1), "grams": 500 * one.get("units", 1)} | one
         fields["tags"] = frozenset(fields.get("tags", ()))
+        fields["together"] = fields.pop("ship_with", "")
         found.append(line(fields.pop("line_no", no), fields.pop("sku"), **fields))
     facts = DEFAULTS | told.pop("facts", {})
     facts |= {

@@ -1,15 +1,29 @@
 """What is wrong with a plan is told at once, by line and column."""
 
 import json
+import re
 import textwrap
+from pathlib import Path
+from typing import get_args
 
+import msgspec
 import pytest
 import yaml
 
-from engine.kernel.expressions.schemas import ORDER_SCHEMA
-from engine.routing.rules.compiling import compile_plan, measured, parse
-from engine.routing.types.core import Node
-from engine.routing.types.plans import PlanFault
+from engine.kernel.expressions.schemas import NODE_SCHEMA, ORDER_SCHEMA
+from engine.routing.rules.compiling import (
+    CONSTRAINTS,
+    FIELDS,
+    METRICS,
+    compile_plan,
+    measured,
+    parse,
+)
+from engine.routing.rules.deciding import ORDER_BY
+from engine.routing.types.core import Assignment, Do, Node
+from engine.routing.types.plans import Operator, PlanFault, SplitFields
+
+PLANS = Path(__file__).parents[3] / "plans"
 
 GOOD = """\
 plan: double-eleven
@@ -199,6 +213,21 @@ def test_a_plan_may_name_metrics_of_its_own():
     ]
 
 
+def test_what_is_ours_is_no_metric_of_a_plan_and_no_stage_waits_for_a_batch():
+    text = """\
+        plan: main
+        metrics: [vip_rank, node_load]
+        stages:
+          - seq: 1
+            mode: MICRO_BATCH
+            rules: [{seq: 1}]
+        """
+    assert [(at, line) for at, line, *_ in faults(text)] == [
+        ("/metrics/1", 2), ("/stages/0/mode", 5),
+    ]  # fmt: skip
+    assert compiled(text.replace("MICRO_BATCH", "STREAM").replace("node_load", "own"))
+
+
 def test_what_is_only_odd_is_a_note():
     notes = compiled(
         """\
@@ -225,3 +254,13 @@ def test_a_plan_has_a_greatest_number_of_rules():
         f"  - seq: {n}\n    rules:\n" + "".join(rule.format(m) for m in range(86)) for n in range(3)
     )
     assert faults(f"plan: a\nstages:\n{stages}")[0][3] == "has 258 rules, of at most 256"
+
+
+def test_every_word_of_a_plan_is_told_where_operators_look():
+    told = set(re.findall(r"`([a-zA-Z_0-9]+)`", (PLANS / "README.md").read_text(encoding="utf-8")))
+    words = FIELDS | METRICS | set(CONSTRAINTS) | ORDER_BY
+    words |= set(ORDER_SCHEMA.index) | set(NODE_SCHEMA.index)
+    words |= {*get_args(Do), *get_args(Assignment), *get_args(Operator)}
+    words |= {one.name for one in msgspec.structs.fields(SplitFields)}
+    assert words <= told, sorted(words - told)
+    assert "a_word_of_no_plan" not in told

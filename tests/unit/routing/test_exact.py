@@ -3,7 +3,7 @@
 What is best is said again here, in the plainest way: of all sets of nodes that have every line that
 somebody has, no node of which is idle, the smallest; of these the one with the least score; of
 these the one with the lowest numbers. A line that several nodes of a set have goes to the first of
-them by the metrics without money.
+them by the metrics without money; lines that go together are as one line.
 """
 
 import random
@@ -11,6 +11,7 @@ from itertools import combinations
 
 import pytest
 
+from engine.routing.rules import placing
 from engine.routing.rules.deciding import decide
 from engine.routing.rules.splitting import Steps
 from engine.routing.types.core import Scorer, Split
@@ -40,7 +41,7 @@ SCORERS = [
 class World:
     """One seeded instance: up to 8 nodes, up to 8 lines, stock so thin that orders are split."""
 
-    def __init__(self, seed, nodes=None, lines=None, there=0.45):
+    def __init__(self, seed, nodes=None, lines=None, there=0.45, tied=0.0):
         rnd = random.Random(seed)
         count = nodes or rnd.randint(2, 8)
         self.nodes = [
@@ -68,6 +69,10 @@ class World:
         self.least = rnd.choice((0, 0, 0, 2_000))
         self.scorers = rnd.choice(SCORERS)
         self.most = 5
+        self.lines = [
+            one._replace(together=rnd.choice("xy")) if rnd.random() < tied else one
+            for one in self.lines
+        ]
 
     def decide(self, assignment="MIN_SPLIT"):
         snap = snapshot(self.nodes, self.stock, load=self.load)
@@ -105,21 +110,32 @@ class World:
                 found.append(max(sign * self.value(name, no) for no in takes))
         return tuple(found)
 
+    def lots(self):
+        """Lines that go together as one, each other line by itself."""
+        found = {}
+        for one in self.lines:
+            found.setdefault(one.together or one.line_no, []).append(one)
+        return found.values()
+
     def best(self):
         """(score, nodes) of the best set by counting all; None if there is none."""
         every = range(len(self.nodes))
-        wanted = [one for one in self.lines if any(self.has(no, one) for no in every)]
-        rest = sum(one.value for one in self.lines if one not in wanted)
+        wanted = [
+            lot for lot in self.lots() if any(all(self.has(no, one) for one in lot) for no in every)
+        ]
+        placed = {one.line_no for lot in wanted for one in lot}
+        rest = sum(one.value for one in self.lines if one.line_no not in placed)
         for size in range(1, min(self.most, len(wanted)) + 1):
             found = []
             for chosen in combinations(every, size):
                 by_rank = sorted(chosen, key=self.rank)
                 takes = {no: [] for no in chosen}
-                for one in wanted:
-                    first = next((no for no in by_rank if self.has(no, one)), None)
+                for lot in wanted:
+                    having = (no for no in by_rank if all(self.has(no, one) for one in lot))
+                    first = next(having, None)
                     if first is None:
                         break
-                    takes[first].append(one)
+                    takes[first] += lot
                 else:
                     if all(takes.values()) and self.allowed(takes, rest):
                         found.append((self.score(takes), chosen))
@@ -141,8 +157,8 @@ class World:
         return len(values) == 1 or min(values) >= self.least
 
 
-def differs(seed):
-    world = World(seed)
+def differs(seed, tied=0.0):
+    world = World(seed, tied=tied)
     decision, best = world.decide(), world.best()
     if best is None:
         return "" if not decision.parts else f"{seed}: nothing is allowed, yet {decision.parts}"
@@ -155,6 +171,26 @@ def differs(seed):
 def test_the_search_finds_what_counting_finds():
     told = [one for seed in range(300) if (one := differs(seed))]
     assert not told, told[:3]
+
+
+def test_the_search_finds_what_counting_finds_of_lines_that_go_together():
+    told = [one for seed in range(300) if (one := differs(seed, tied=0.5))]
+    assert not told, told[:3]
+
+
+def test_control_without_the_wish_to_go_together_other_nodes_are_best():
+    others = torn = 0
+    for seed in range(300):
+        world = World(seed, tied=0.5)
+        best = world.best()
+        names = {index: one.together for index, one in enumerate(world.lines) if one.together}
+        world.lines = [one._replace(together="") for one in world.lines]
+        decision = world.decide()
+        others += best is None or tuple(sorted(p.node for p in decision.parts)) != best[1]
+        parts = [{names[i] for i, _ in part.atoms if i in names} for part in decision.parts]
+        torn += sum(map(len, parts)) > len(set().union(*parts))
+    assert others > 0
+    assert torn > 0
 
 
 def test_control_greedy_alone_misses_the_optimum(monkeypatch):
@@ -189,5 +225,20 @@ def test_one_node_is_the_best_of_all_that_have_everything():
 @pytest.mark.soak
 @pytest.mark.usefixtures("asked_for_soak")
 def test_the_search_finds_what_counting_finds_long():
-    told = [one for seed in range(1_000, 3_000) if (one := differs(seed))]
+    told = [
+        one for seed in range(1_000, 3_000) for tied in (0, 0.5) if (one := differs(seed, tied))
+    ]
     assert not told, told[:3]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_search_that_is_cut_short_places_what_can_be_placed(seed, monkeypatch):
+    world = World(seed, nodes=30, lines=20, there=0.25)
+    world.scorers, world.least, world.most = (("total_cost", "min"),), 0, 16
+    whole = world.decide()
+    monkeypatch.setattr(Steps.__init__, "__defaults__", (1,))
+    monkeypatch.setattr(placing, "SPLIT_STEPS_MAX", 1)
+    cut = world.decide()
+    assert whole.verdict == cut.verdict == "routed"
+    assert cut.trace.bounded
+    assert len(cut.parts) >= len(whole.parts)

@@ -1,8 +1,8 @@
 """The search for the fewest parcels against a solver of integer programs, on larger orders.
 
 Cost is that of a parcel from a node, whatever it weighs, so that both minimise the same: parcels,
-then money. Where the search was exact the optimum is the same; where it ended at its bound, all
-such orders together cost at most 2 % more than they had to.
+then money. Where the search was exact the optimum is the same; where it ended at its bound, each
+order is in as few parcels, and costs at most 2 % more than it had to.
 """
 
 import importlib.util
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.routing.rules import splitting
 from tests.unit.routing.test_exact import World
 from tests.unit.routing.world import Lane
 
@@ -24,9 +25,13 @@ pytestmark = pytest.mark.skipif(
 
 
 def instance(seed):
+    """One order; each fourth is a hard one, of many lines in many nodes that have few of them."""
     rnd = random.Random(seed)
-    nodes, lines = rnd.randint(12, 30), rnd.randint(8, 30)
-    world = World(seed, nodes=nodes, lines=lines, there=rnd.choice((0.25, 0.35, 0.5, 0.7)))
+    hard = seed % 4 == 0
+    nodes = rnd.randint(40, 70) if hard else rnd.randint(12, 30)
+    lines = rnd.randint(25, 50) if hard else rnd.randint(8, 30)
+    there = rnd.choice((0.12, 0.16, 0.2) if hard else (0.25, 0.35, 0.5, 0.7))
+    world = World(seed, nodes=nodes, lines=lines, there=there)
     world.lanes = [[Lane(0, rnd.randrange(400, 1_500), 0, 1)] for _ in range(nodes)]
     world.scorers, world.least, world.most = (("total_cost", "min"),), 0, 16
     return world
@@ -56,26 +61,34 @@ def compared(seeds):
 
 
 def check(seeds):
-    exact = bounded = ours = least = 0
+    """Hold each instance against the solver; return how many searches were exact, and were not."""
+    exact, gaps = 0, []
     for got, best, sure in compared(seeds):
+        assert got[0] == best[0]
         if sure:
             assert got == best
             exact += 1
         else:
-            assert got[0] >= best[0]
-            bounded += 1
-            ours += got[1]
-            least += best[1]
-    print(f"{exact} exact, {bounded} bounded: {ours} against {least}")  # noqa: T201  # the figures, for `pytest -s`
-    assert exact >= len(seeds) // 4
-    assert ours <= least * 1.02
+            gaps.append(got[1] / best[1] - 1)
+    print(f"{exact} exact, {len(gaps)} bounded, the worst {max(gaps, default=0):.2%} dearer")  # noqa: T201  # the figures, for `pytest -s`
+    assert max(gaps, default=0) <= 0.02
+    return exact, len(gaps)
 
 
 def test_the_search_finds_what_a_solver_finds():
-    check(range(20))
+    exact, _ = check(range(20))
+    assert exact >= 15
 
 
 @pytest.mark.soak
 @pytest.mark.usefixtures("asked_for_soak")
 def test_the_search_finds_what_a_solver_finds_long():
-    check(range(1_000, 1_200))
+    exact, bounded = check(range(1_000, 1_200))
+    assert exact >= 150
+    assert bounded, "no instance is beyond the search: none shows what it does there"
+
+
+def test_control_a_search_of_a_few_steps_is_told_from_one_that_finds_it(monkeypatch):
+    monkeypatch.setattr(splitting.Steps.__init__, "__defaults__", (1,))
+    with pytest.raises(AssertionError):
+        check(range(20))

@@ -103,6 +103,7 @@ class World:
                 grams=rnd.randrange(100, 5_000), node=rnd.choice(("", "", "", "n0")),
                 tags=frozenset(rnd.sample(("HAZMAT", "SET"), rnd.choice((0, 0, 1)))),
                 service=rnd.choice(("", "", "", "S1")),
+                together=rnd.choice(("", "", "", "x", "y")),
             )
             for no in range(1, rnd.randint(1, 6) + 1)
         ]  # fmt: skip
@@ -188,6 +189,28 @@ def test_a_part_is_where_it_may_be():
                     assert asked.node in {"", place.node}
                     assert (asked.line_no, place.node) not in refused
                     assert one.mode == "pickup" or asked.service in {"", f"S{part.service}"}
+
+
+def test_what_goes_together_is_in_one_part_or_in_none():
+    together = alone = 0
+    for each in range(RUNS):
+        world = World(each)
+        by_id = {one.order_id: one for one in world.orders}
+        for decision in world.decide():
+            asked = by_id[decision.order_id].lines
+            for name in {one.together for one in asked} - {""}:
+                all_ = {(i, one.units) for i, one in enumerate(asked) if one.together == name}
+                having = [part for part in decision.parts if all_ & set(part.atoms)]
+                placed = [index for part in decision.parts for index, _ in part.atoms]
+                if having:
+                    assert all_ <= set(having[0].atoms), each
+                    assert all(placed.count(index) == 1 for index, _ in all_), each
+                    together += len(all_) > 1
+                    alone += len(having[0].atoms) == len(all_)
+                else:
+                    assert not any(index in placed for index, _ in all_), each
+    assert together > 10
+    assert alone > 10
 
 
 def test_orders_one_by_one_are_decided_as_in_a_batch():

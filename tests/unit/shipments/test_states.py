@@ -117,6 +117,10 @@ def test_boxes_without_a_number_are_told_apart_by_their_report():
 
 def test_a_final_confirm_of_less_leaves_the_rest():
     found = fold(SENT, told("shipped", box((1, 1))))
+    assert states.short(found, LINES) == ((1, 2), (2, 2))
+    for other in (fold(SENT, told("partly_shipped", box((1, 1)))), fold(told("shipped")),
+                  fold(SENT, told("delivered"))):  # fmt: skip
+        assert states.short(other, LINES) == ()
     assert (found.state, found.left, found.final) == ("shipped", ((1, 1),), True)
 
 

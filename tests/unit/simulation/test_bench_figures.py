@@ -9,7 +9,7 @@ import pytest
 from engine.simulation.bench import baseline, report
 from engine.simulation.bench.figures import figure, interval, quotient, ratios
 from engine.simulation.bench.machine import Machine, Versions
-from engine.simulation.bench.report import Row
+from engine.simulation.bench.report import Report, Row
 
 #    values         low high coverage in %
 # fmt: off
@@ -128,6 +128,37 @@ def test_only_what_is_certain_is_worse(now, worse):
     assert change.worse is worse
     assert change.change == pytest.approx(median(now) / 2 - 1)
     assert change.low == pytest.approx(min(now) / 2 - 1)
+
+
+def told(**given):
+    return Report(
+        **{
+            "machine": None, "versions": None, "durability": "fsync", "api_processes": 1,
+            "quick": True, "pairs": 7, "orders": 1, "rows": [], "bars": [], "noise": None,
+            "certificate": None, "notes": [], "faults": [], "seconds": 1.0, **given,
+        }
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("again", "worse"), [(CHANGES["the same"][0], False), ([2.4] * 7, True), (None, True)]
+)
+def test_what_looks_worse_has_to_look_so_again(again, worse):
+    then, first = row(ingest=[2.0] * 7), row(ingest=[2.5] * 7)
+    second = compared(then, row(ingest=again)) if again else []
+    found = baseline.confirmed(
+        told(changes=compared(then, first)), told(changes=second, pairs=15, faults=["lost"])
+    )
+    assert [one.worse for one in found.changes] == [worse]
+    assert found.faults == ["lost"], "a fault of the second one is a fault"
+    assert ("at least +25%" in "".join(found.notes)) is bool(again)
+
+
+def test_what_did_not_look_worse_is_not_made_so_by_the_second_time():
+    then = row(ingest=[2.0] * 7)
+    first, second = compared(then, row(ingest=[2.0] * 7)), compared(then, row(ingest=[3.0] * 7))
+    found = baseline.confirmed(told(changes=first), told(changes=second))
+    assert [one.worse for one in found.changes] == [False]
 
 
 def test_on_another_machine_nothing_is_judged_to_be_worse():

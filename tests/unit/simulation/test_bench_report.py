@@ -133,7 +133,7 @@ def test_what_was_not_measured_is_neither():
     batch = legs["orders:batch, accepted and recorded"]
     assert (batch.hit, batch.note) == (None, "this version has no such call")
     assert legs["orders:sync, accepted and recorded"].note == "not run"
-    assert legs["routing decision"].hit is None
+    assert legs["routing decision, CPU an order"].hit is None
     cell = judged(a_row("cell", orders_per_s=figure([1.0])))["cell CPU an order, 64 a call"]
     assert (cell.hit, cell.note) == (None, "its CPU is not visible here")
 
@@ -142,6 +142,25 @@ def test_rates_say_that_they_are_meant_for_two_cores():
     legs = judged(a_row("paid", orders_per_s=figure([9_000.0])), cores=64)
     paid = legs["the same with a payment each"]
     assert (paid.hit, paid.note) == (True, "the bar is meant for 2 cores, here are 64")
+
+
+def test_routing_is_judged_by_the_worst_mix_of_lines_at_the_usual_size():
+    def a_line(lines, nodes, processes, rate, decide):
+        return report.RoutingRow(
+            nodes=nodes, lines=lines, lines_each=1.0, processes=processes, orders=1, parcels=1,
+            rebinds=0, orders_per_s=rate, cpu_us={"decide": decide},
+        )  # fmt: skip
+
+    rows = [
+        a_line("real", 20, 1, 900.0, 151.0), a_line("sale", 20, 1, 900.0, 40.0),
+        a_line("real", 20, 2, 1_999.0, 149.0), a_line("sale", 20, 2, 2_000.0, 40.0),
+        a_line("real", 50, 2, 5_000.0, 999.0),
+    ]  # fmt: skip
+    legs = {one.leg: one for one in bars.judge({}, 2, rows)}
+    decision = legs["routing decision, CPU an order"]
+    assert (decision.figure.median, decision.hit) == (151.0, False)
+    assert legs["orders routed and bound, 1 or 2 lines"].hit is True
+    assert legs["orders routed and bound, 15 lines"].hit is False
 
 
 # Choosing.

@@ -43,6 +43,27 @@ async def test_a_number_that_was_given_back_takes_no_parcel():
     assert (await desk.cancel("none", "")).code == "E2002"
 
 
+@pytest.mark.parametrize("rates", [Rates(), Rates(lost=0.3, late=0.3, returned=0.3)])
+def test_what_is_turned_round_comes_back_unless_it_had_an_end(rates):
+    journeys, seen = Journeys(5, rates), set()
+    for n in range(200):
+        name = f"SF{n}"
+        onward = travel(journeys, name, LEFT, PROMISED)
+        for turned in (LEFT, LEFT + 20 * HOUR, onward[-1].at_ms - 1, onward[-1].at_ms):
+            told = travel(journeys, name, LEFT, PROMISED, turned)
+            assert [one.at_ms for one in told] == sorted(one.at_ms for one in told)
+            words = [one.milestone for one in told]
+            ends = [w for w in words if w in {"delivered", "lost", "refused"}]
+            seen.add((words[-1], bool(ends)))
+            if ends:
+                assert told == onward
+            else:
+                assert words[-2:] == ["returning", "returned"]
+                assert told[:-2] == [one for one in onward if one.at_ms <= turned]
+    assert ("returned", False) in seen
+    assert any(ended for _, ended in seen)
+
+
 @pytest.mark.parametrize(
     ("rates", "last"),
     [
@@ -61,7 +82,7 @@ def test_a_journey_goes_forward_and_ends(rates, last):
         at = [one.at_ms for one in told]
         assert at == sorted(at)
         assert at[0] > LEFT
-        assert told[0].milestone == "picked_up"
+        assert told[0].milestone == "collected"
         seen.add(told[-1].milestone)
         if rates == Rates():
             assert at[-1] <= PROMISED

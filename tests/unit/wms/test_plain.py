@@ -114,6 +114,10 @@ def test_an_answer_that_is_none_leaves_the_outcome_unknown(body):
     assert plain.seen(body, PLAIN).reply.outcome == "UNKNOWN"
 
 
+def test_a_reference_that_postgres_cannot_keep_is_no_answer():
+    assert plain.reply(b'{"outcome": "done", "wms_ref": "a\\u0000"}', PLAIN).outcome == "UNKNOWN"
+
+
 def test_what_a_warehouse_has():
     assert plain.seen(b'{"outcome":"done","state":"shipped"}', PLAIN).state == "shipped"
     none = plain.seen(b'{"outcome":"refused","code":"no_such_order"}', PLAIN)
@@ -175,6 +179,10 @@ def test_stock_is_signed_and_named():
         ({"packages": [{"carrier": "SF", "waybill": "1", "items": [{"sku": "A", "units": -1}]}]},
          "/packages/0/items"),
         ({"packages": [{"carrier": "SF", "waybill": ""}]}, "/packages/0/waybill"),
+        ({"packages": [{"carrier": "SF", "waybill": "SF1\n2"}]}, "/packages/0/waybill"),
+        ({"packages": [{"carrier": "SF", "waybill": "1" * 129}]}, "/packages/0/waybill"),
+        ({"packages": [{"carrier": "S\x7fF", "waybill": "1"}]}, "/packages/0/carrier"),
+        ({"packages": [{"carrier": "", "waybill": "1"}]}, "/packages/0/carrier"),
         ({"packages": [{"carrier": "SF", "waybill": "1", "grams": -1}]}, "/packages/0/grams"),
         ({"packages": [{"carrier": "SF", "waybill": "1"}] * 201}, "/packages"),
         ({"at": "2026-11-11T09:00:00"}, "/at"),

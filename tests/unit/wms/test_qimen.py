@@ -10,7 +10,7 @@ from engine.kernel.errors import Unauthorised, ValidationFailed
 from engine.physical.types.stock import CONDITIONS
 from engine.wms.rules import qimen, qimen_codec, qimen_fields, xml
 from engine.wms.rules.qimen_fields import Field, Group
-from engine.wms.types import Item, Package, Reference, Reply
+from engine.wms.types import Contact, Item, Package, Reference, Reply
 from tests.unit.wms.samples import FULL, LEAST, NOW, NOW_MS, QIMEN
 
 VECTOR = [
@@ -232,7 +232,7 @@ def test_a_consignment_made_again_is_the_same_bytes():
 
 def test_what_qimen_wants_and_we_do_not_know_is_refused_before_it_is_sent():
     with pytest.raises(ValidationFailed) as failure:
-        qimen.create(FULL._replace(receiver=FULL.receiver._replace(city="")), QIMEN)
+        qimen.create(FULL._replace(receiver=FULL.receiver._replace(city="", oaid="")), QIMEN)
     [error] = failure.value.extra["errors"]
     assert error["pointer"] == "/deliveryOrder/receiverInfo/city"
     with pytest.raises(ValidationFailed):
@@ -502,6 +502,22 @@ def test_inventory_types_are_those_of_stock():
         told("inventory.report", INVENTORY.replace("CC", "QQ"))
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "pointer"),
+    [
+        ("SF100<", "SF1&#10;00<", "/packages/package/0/expressCode"),
+        ("SF101<", f"{'9' * 129}<", "/packages/package/1/expressCode"),
+        ("<logisticsCode>SF<", "<logisticsCode>S\tF<", "/packages/package/0/logisticsCode"),
+        (">o1-s1<", ">o1\x85s1<", "/deliveryOrder/deliveryOrderCode"),
+    ],
+)
+def test_names_that_no_label_could_bear_are_refused_with_their_place(old, new, pointer):
+    assert old in CONFIRM
+    with pytest.raises(ValidationFailed) as failure:
+        told("deliveryorder.confirm", CONFIRM.replace(old, new, 1))
+    assert failure.value.extra["errors"][0]["pointer"] == pointer
+
+
 def test_a_box_with_less_than_nothing_is_refused():
     with pytest.raises(ValidationFailed):
         told("deliveryorder.confirm", CONFIRM.replace("<quantity>2<", "<quantity>-2<"))
@@ -514,3 +530,22 @@ def test_methods_that_are_read():
     for query in ([], [("method", "taobao.qimen.entryorder.confirm")]):
         with pytest.raises(ValidationFailed):
             qimen.method_of(query)
+
+
+def test_what_a_marketplace_hides_is_hidden_and_what_lacks_otherwise_is_refused():
+    hidden = Contact("", "", "浙江省", "", "", oaid="oaid-1")
+    body = qimen.create(FULL._replace(receiver=hidden), QIMEN)
+    values = parsed(qimen_fields.CREATE, body)
+    told = [values[f"receiver.{name}"] for name in ("name", "mobile", "province", "city", "oaid")]
+    assert told == ["*", "*", "浙江省", "*", "oaid-1"]
+    with pytest.raises(ValidationFailed):
+        qimen.create(FULL._replace(receiver=hidden._replace(oaid="")), QIMEN)
+
+
+def test_a_weight_that_nothing_has_is_refused():
+    package = {"carrier": "SF", "waybill": "1", "grams": 10**12, "items": []}
+    values = {
+        "consignment_id": "o1-s1", "packages": [package], "lines": [], "report_id": "r", "at": NOW,
+    }  # fmt: skip
+    with pytest.raises(ValidationFailed):
+        qimen._confirm(values, "N")  # noqa: SLF001 - past the table, which knows no bounds

@@ -7,6 +7,7 @@ import pytest
 
 from engine.kernel.errors import NotInstalled
 from engine.kernel.expressions import checking
+from engine.kernel.expressions.judging import compile_conditions
 from engine.kernel.expressions.schemas import ORDER_SCHEMA
 
 WITHOUT = """
@@ -29,3 +30,10 @@ def test_a_checker_says_what_to_install(monkeypatch):
     monkeypatch.setattr(checking, "cel", None)
     with pytest.raises(NotInstalled, match="pip install cel-expr-python"):
         checking.Checker(ORDER_SCHEMA)
+
+
+def test_what_has_no_conditions_needs_no_library(monkeypatch):
+    monkeypatch.setattr(checking, "cel", None)
+    assert compile_conditions([], ORDER_SCHEMA).count == 0
+    with pytest.raises(NotInstalled):
+        compile_conditions(["cod > 1"], ORDER_SCHEMA)

@@ -1,0 +1,105 @@
+"""Metrics: what is counted, what is read and not read too often, and what they are called."""
+
+import asyncio
+import re
+import socket
+from contextlib import suppress
+
+import pytest
+import structlog
+from aiohttp import ClientConnectionError, ClientSession
+from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
+
+from engine.app import watched
+from engine.infra import metrics
+from engine.infra.metrics import Counts, Measure, Measured, Times
+from engine.settings import Settings
+from tests.conftest import eventually
+
+DEPTH = Measure("tidegate_depth", "How deep", ("lake",))
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+
+def text_of(collector):
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(collector)
+    return generate_latest(registry).decode()
+
+
+def shown(family):
+    return {(one.name, *one.labels.values()): one.value for one in family.samples}
+
+
+def test_counts_and_times_by_label():
+    counts, times = Counts("tidegate_n", "N", "kind"), Times("tidegate_s", "S", "stage")
+    counts.add("a")
+    counts.add("a", 2)
+    times.add("x", 0.25)
+    times.add("x", 0.5)
+    assert shown(counts.family()) == {("tidegate_n_total", "a"): 3}
+    several = Counts("tidegate_m", "M", "node", "outcome")
+    several.add(("n1", "DONE"))
+    assert shown(several.family()) == {("tidegate_m_total", "n1", "DONE"): 1}
+    assert shown(times.family()) == {("tidegate_s_count", "x"): 2, ("tidegate_s_sum", "x"): 0.75}
+
+
+async def test_what_is_read_is_read_again_after_some_seconds_and_missing_while_nobody_answers():
+    clock, depths = Clock(), [3, 4, OSError()]
+
+    async def read(_pool):
+        found = depths.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return {DEPTH: {("como",): found}}
+
+    measured = Measured(None, clock, [read])
+    for now, line in ((0, "3.0"), (4, "3.0"), (6, "4.0"), (12, None)):
+        clock.now = now
+        await measured.refresh()
+        told = text_of(measured)
+        assert ("tidegate_depth" in told) == (line is not None)
+        if line:
+            assert f'tidegate_depth{{lake="como"}} {line}' in told
+
+
+@pytest.mark.parametrize("name", metrics.names())
+def test_names_say_whose_they_are(name):
+    assert re.fullmatch(r"tidegate_[a-z_]+[a-z]", name)
+
+
+def test_every_counter_is_shown():
+    told = generate_latest(REGISTRY).decode()
+    for one in metrics.COUNTED:
+        assert f"# HELP {one.name}" in told
+
+
+async def test_a_worker_shows_them_at_its_port_and_works_on_where_that_is_taken():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = Settings(metrics_port=port)
+    first = asyncio.create_task(watched(settings))
+    async with ClientSession() as client:
+
+        async def seen():
+            with suppress(ClientConnectionError):
+                return await (await client.get(f"http://127.0.0.1:{port}/metrics")).text()
+
+        assert "tidegate_routed" in await eventually(seen)
+        second = asyncio.create_task(watched(settings))
+        with structlog.testing.capture_logs() as told:
+            await eventually(lambda: told)
+        assert told[0]["event"] == "metrics_missing"
+        assert not second.done()
+        for task in (first, second):
+            task.cancel()
+        await asyncio.gather(first, second, return_exceptions=True)
