@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from importlib.metadata import version
 from typing import Final
 
@@ -279,6 +280,12 @@ def document() -> dict[str, object]:
     return openapi.document(OPERATIONS, version("tidegate"))
 
 
+@cache
+def _description() -> list[web.RouteDef]:
+    """Return what shows the document, made once a process."""
+    return openapi.routes(OPERATIONS, version("tidegate"))
+
+
 def openapi_document() -> bytes:
     """Return the OpenAPI document as it stands in the tree."""
     return codec.encode_pretty(document())
@@ -410,7 +417,7 @@ async def build_api(process: Runtime) -> tuple[web.Application, list[Loop], Rest
     application = server.build(
         process,
         directory,
-        [*routes, *openapi.routes(OPERATIONS, version("tidegate"))],
+        [*routes, *_description()],
         {
             "cell": lambda: ready.cell_missing(one, pool),
             "postgres": lambda: ready.postgres_missing(pool),

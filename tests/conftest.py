@@ -9,10 +9,11 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from inspect import isawaitable
 from itertools import count
+from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -34,6 +35,26 @@ for name in [key for key in os.environ if key.startswith("TIDEGATE_") and key no
     del os.environ[name]
 
 _numbers = count()
+_introspect = asyncpg.Connection._introspect_types  # noqa: SLF001 - what it answers is kept below
+_types: dict[frozenset[int], Any] = {}
+_FIRST_OWN_TYPE = 16_384  # below are Postgres' own types, the same in every database
+
+
+async def _introspect_once(connection: Any, oids: Collection[int], within_s: float) -> Any:
+    """Ask once a session what Postgres' own array types are.
+
+    The driver asks on each connection, 11 ms each time; a flow of half a second opens a dozen.
+    """
+    name = frozenset(oids)
+    found = _types.get(name)
+    if found is None:
+        found = await _introspect(connection, oids, within_s)
+        if max(name) < _FIRST_OWN_TYPE:
+            _types[name] = found
+    return found
+
+
+asyncpg.Connection._introspect_types = _introspect_once  # noqa: SLF001
 
 
 async def eventually(

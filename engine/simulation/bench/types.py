@@ -69,7 +69,8 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
 class Routed(msgspec.Struct, frozen=True, kw_only=True):
     """What one router did: orders that left its hands, when the last of them did, CPU by part.
 
-    `ended` is on the clock that all processes of a machine share; `cpu_s` has all the parts.
+    `ended` is on the clock that all processes of a machine share, 0 of who had nothing to do;
+    `cpu_s` has all the parts.
     """
 
     orders: int
