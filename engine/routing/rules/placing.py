@@ -15,6 +15,7 @@ from engine.routing.types.core import Part
 Scores = Mapping[int, tuple[int, ...]]
 Atom = tuple[int, int]
 Atoms = tuple[Atom, ...]
+Known = tuple[tuple[int, ...], int]  # what is known of a set of nodes without money, and the set
 _SHOWN: Final = 5  # scores that a trace keeps
 # A parcel's size as one number: grams above cm3 above value, each of far fewer bits.
 _GRAMS, _CM3 = 256, 128
@@ -90,9 +91,12 @@ class Division:
         self._all = (1 << len(self._masks)) - 1
         self._by: dict[int, int] = {}  # the needs that a node has
         self._ranks: dict[int, tuple[int, ...]] = {}
+        self._turns: dict[int, int] = {}  # the candidates by rank
+        self._quotes: dict[tuple[int, int], tuple[int, int] | str] = {}  # by node and needs
         self._parcels: dict[int, Parcel] = {}
-        self._sizes: list[int] = []  # of each need, in one number, and of all of them
-        self._tagged = False
+        self._sizes = _sizes(desk, wanted.lots)
+        self._sums = {self._all: sum(self._sizes)}  # of sets of needs
+        self._tagged = any(one.tags or one.service for one in desk.order.lines)
         self._scores: Scores = {}
         if desk.rule.weighted:
             self._scores = node_scores(desk, wanted, cand, found)
@@ -181,8 +185,8 @@ class Division:
         """Return the best of sets of one size, of those that nothing refuses."""
         for group in self._ordered(sets):
             priced = []
-            for nodes in group:
-                score = self._priced(nodes) if self._sets.spend() else None
+            for known, nodes in group:
+                score = self._priced(nodes, known) if self._sets.spend() else None
                 if score is not None:
                     priced.append((score, bits(nodes), nodes))
             priced.sort()
@@ -194,23 +198,20 @@ class Division:
                 self._why = parts
         return None
 
-    def _ordered(self, sets: Sequence[tuple[int, int]]) -> Iterable[Sequence[int]]:
+    def _ordered(self, sets: Sequence[tuple[int, int]]) -> Iterable[Sequence[Known]]:
         """Yield sets of nodes in groups that are equal by what is known without money.
 
         The first group has two sets at least, if there are two: the best and a runner-up.
         """
-        known = []
         for sizes in self._leading(sets):
             known = [(self._before(nodes), nodes) for nodes in sizes]
-            known.sort(key=lambda one: (one[0], tuple(bits(one[1]))))
-            group: list[int] = []
-            at: tuple[int, ...] | None = None
-            for value, nodes in known:
-                if value != at and len(group) > 1:
+            known.sort(key=lambda one: (one[0], bits(one[1])))
+            group: list[Known] = []
+            for one in known:
+                if len(group) > 1 and one[0] != group[-1][0]:
                     yield group
                     group = []
-                at = value
-                group.append(nodes)
+                group.append(one)
             if group:
                 yield group
 
@@ -247,22 +248,25 @@ class Division:
             known.append(max([one.values[no] for no in bits(nodes)]))
         return tuple(known)
 
-    def _priced(self, nodes: int) -> tuple[int, ...] | None:
-        """Return the score of a set; None, and why, if it may not be as far as is looked at."""
-        if self._scores:
-            return self._before(nodes)
-        money: Sequence[int] | None = None
-        score = []
-        for one in self._found:
-            if one.values is not None:
-                score.append(max([one.values[no] for no in bits(nodes)]))
-                continue
-            if money is None:
-                money = self._money(nodes)
-                if money is None:
-                    return None
-            score.append(scoring.amount(one.scorer, money))
-        return tuple(score)
+    def _priced(self, nodes: int, known: tuple[int, ...] | None = None) -> tuple[int, ...] | None:
+        """Return the score of a set; None, and why, if it may not be as far as is looked at.
+
+        `known` is what `_before` says of it.
+        """
+        score = self._before(nodes) if known is None else known
+        if self._scores or len(score) == len(self._found):
+            return score
+        money = self._money(nodes)
+        if money is None:
+            return None
+        which = bits(nodes)
+        left = [
+            scoring.amount(one.scorer, money)
+            if one.values is None
+            else max([one.values[no] for no in which])
+            for one in self._found[len(score) :]
+        ]
+        return (*score, *left)
 
     def _money(self, nodes: int) -> Sequence[int] | None:
         """Return what a set costs, without making its parts where that can be told."""
@@ -273,8 +277,13 @@ class Division:
                 return None
             return self._desk.money(parts)
         freight = cost = 0
-        for no, lines in self._takes(nodes):
-            told = self._desk.quoted(no, self._parcel(lines)) if lines else self._why
+        for one in self._takes(nodes):
+            no, lines = one
+            if not lines:
+                return None
+            told = self._quotes.get(one)
+            if told is None:
+                told = self._quotes[one] = self._desk.quoted(no, self._parcel(lines))
             if isinstance(told, str):
                 self._why = told
                 return None
@@ -284,18 +293,29 @@ class Division:
 
     def _takes(self, nodes: int) -> list[tuple[int, int]]:
         """Return (node, set of needs) of a set by rank; a node may have nothing to do."""
+        if not self._turns:
+            self._turns = {no: n for n, no in enumerate(sorted(bits(self._cand), key=self._rank))}
         left, found = self._all, []
-        for no in sorted(bits(nodes), key=self._rank):
+        for no in sorted(bits(nodes), key=self._turns.__getitem__):
             lines = self._by.get(no)
             if lines is None:
-                lines, bit = 0, 1 << no
-                for n, mask in enumerate(self._masks):
-                    if mask & bit:
-                        lines |= 1 << n
-                self._by[no] = lines
+                lines = self._by[no] = self._had(1 << no)
             found.append((no, lines & left))
             left &= ~lines
         return found
+
+    def _had(self, bit: int) -> int:
+        """Return the needs that a node has; how large they and all others are is known then."""
+        lines = size = 0
+        need = 1
+        for mask, one in zip(self._masks, self._sizes, strict=True):
+            if mask & bit:
+                lines |= need
+                size += one
+            need <<= 1
+        self._sums[lines] = size
+        self._sums[self._all ^ lines] = self._sums[self._all] - size
+        return lines
 
     def _parcel(self, lines: int) -> Parcel:
         """Return needs as one parcel."""
@@ -305,21 +325,13 @@ class Division:
         return kept
 
     def _sum(self, lines: int) -> Parcel:
-        """Add needs up, or take the others off all of them, whichever are fewer."""
-        if not self._sizes:
-            every = [self._desk.parcel(lot) for lot in self._wanted.lots]
-            self._tagged = any(one.tags or one.service for one in every)
-            self._sizes = [one.grams << _GRAMS | one.cm3 << _CM3 | one.value for one in every]
-            self._sizes.append(sum(self._sizes))
+        """Add needs up."""
         if self._tagged:
             return self._desk.parcel(self._atoms(lines))
-        sizes, total, sign, left = self._sizes, 0, 1, lines
-        if 2 * lines.bit_count() > len(sizes):
-            total, sign, left = sizes[-1], -1, self._all ^ lines
-        while left:
-            low = left & -left
-            total += sign * sizes[low.bit_length() - 1]
-            left ^= low
+        total = self._sums.get(lines)
+        if total is None:
+            sizes = self._sizes
+            total = self._sums[lines] = sum([sizes[n] for n in bits(lines)])
         return Parcel(total >> _GRAMS, total >> _CM3 & _MASK, total & _MASK, _NO_TAGS, "")
 
     def _atoms(self, lines: int) -> Atoms:
@@ -332,11 +344,23 @@ class Division:
         for no, lines in self._takes(nodes):
             if not lines:
                 return self._why
-            told = self._desk.parts(no, self._atoms(lines))
+            atoms = self._atoms(lines)
+            self._desk.know(atoms, self._parcel(lines))
+            told = self._desk.parts(no, atoms)
             if isinstance(told, str):
                 return told
             parts += told
         return self._desk.refused(parts, self._rest, self._desk.before) or parts
+
+
+def _sizes(desk: Desk, lots: Sequence[Atoms]) -> list[int]:
+    """Return how large each need is, in one number."""
+    lines, found = desk.order.lines, []
+    for lot in lots:
+        line = lines[lot[0][0]]
+        one = line if len(lot) == 1 and lot[0][1] == line.units else desk.parcel(lot)
+        found.append(one.grams << _GRAMS | one.cm3 << _CM3 | one.value)
+    return found
 
 
 def node_scores(desk: Desk, wanted: Wanted, cand: int, found: Sequence[Metric]) -> Scores:

@@ -48,7 +48,8 @@ SELECT $1, 'bench-' || lpad((n - 1)::text, 4, '0'), '', 1, '{"name": "bench"}', 
 FROM generate_series(1, $2::integer) AS n;
 
 -- name: route_stock
--- $1 tenant, $2 nodes, $3 of each which part of all SKUs it has: 20 to 420 units
+-- $1 tenant, $2 nodes, $3 of each which part of all SKUs it has: 20 to 420 units, or, where there are
+-- fewer than 40 nodes, as much more that all together have no less
 WITH made AS (
   INSERT INTO stock_keys (tenant, node, owner, sku, condition, batch)
   SELECT $1, n.node, '', s.sku, 'good', ''
@@ -58,7 +59,8 @@ WITH made AS (
   RETURNING key_id
 )
 INSERT INTO stock_balances (key_id, counted, as_of)
-SELECT key_id, 20 + key_id * 7919 % 400, now() FROM made;
+SELECT key_id, (20 + key_id * 7919 % 400) * greatest(1, 40 / cardinality($2::text[])), now()
+FROM made;
 
 -- name: route_orders
 -- $1 tenant, $2 channel, $3 order_ids, $4 draws of each
