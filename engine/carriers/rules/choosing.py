@@ -13,7 +13,9 @@ from engine.carriers.rules.quoting import (
     Tariff,
     applying,
     cost,
-    line_for,
+    line_of,
+    lines_from,
+    names_of,
     priced,
     tariff,
     zone_of,
@@ -66,13 +68,14 @@ class Lane(NamedTuple):
 class Standing(NamedTuple):
     """What a service is for orders of a kind: the zone, or the word for why it may not bring them.
 
-    The kind is region, mode, tier and who is allowed and denied, and tags and designation of the
-    parcel. It is the same for all nodes.
+    `names` are what the region may be called in a card. The kind is region, mode, tier and who is
+    allowed and denied, and tags and designation of the parcel. It is the same for all nodes.
     """
 
     no: int
     service: Service
     zone: str
+    names: tuple[str, ...]
     word: str
 
 
@@ -122,28 +125,32 @@ def standing(order: Order, parcel: Parcel, snap: Known) -> list[Standing]:
             or _not_there(order, zone, service, snap.off)
             or ("" if service.tags_not.isdisjoint(parcel.tags) else "tag")
         )
-        found.append(Standing(no, service, zone or "", word))
+        names = () if word else names_of(service, order.region)
+        found.append(Standing(no, service, zone or "", names, word))
     return found
 
 
 def lanes(  # noqa: PLR0913, PLR0917 - what lanes depend on
     of: Iterable[Standing], region: str, node: Node, snap: Known, at: int,
-    memo: dict[Hashable, tuple[int, int]], reasons: list[tuple[int, str]],
+    memo: dict[Hashable, Any], reasons: list[tuple[int, str]],
 ) -> list[Lane]:  # fmt: skip
     """Return the services that go from a node to a region, and note why others do not.
 
-    `memo` only saves work; it may be kept while nodes, services, loads and the instant are the
-    same.
+    `memo` only saves work; it may be kept while nodes, services, cards, loads and the instant are
+    the same.
     """
     found = []
-    for no, service, zone, refused in of:
+    for no, service, zone, names, refused in of:
         word = refused or ("not_here" if service.nodes and node.node not in service.nodes else "")
         if word:
             reasons.append((no, word))
             continue
         leaves, day = _leaves(node, service, snap, at, memo)
         arrives = _arrives(no, service, zone, node, leaves, memo) if leaves < NEVER else NEVER
-        rate = line_for(snap.cards, service, node.region, region, leaves)
+        lines = memo.get((no, node.region))
+        if lines is None:
+            lines = memo[no, node.region] = lines_from(snap.cards, service, node.region)
+        rate = line_of(lines, names, leaves)
         if arrives >= NEVER:
             reasons.append((no, "closed" if leaves >= NEVER else "not_running"))
         elif rate is None:
@@ -205,10 +212,11 @@ def cheapest(found: Iterable[Lane], order: Order, parcel: Parcel) -> tuple[Lane 
             continue
         if (ship_by and lane.ship_at > ship_by) or (deliver_by and lane.deliver_at > deliver_by):
             continue
-        over = max(grams, -(-cm3 * KILO // divisor)) if divisor else grams
-        over -= first_g
+        billed = -(-cm3 * KILO // divisor) if divisor else 0
+        over = (billed if billed > grams else grams) - first_g  # noqa: FURB136 - most calls of all
         price = first - (-over // step_g) * step if over > 0 else first
-        price = max(price, charge)
+        if charge:
+            price = max(price, charge)
         if price < least:
             chosen, least = lane, price
         elif price == least:
@@ -258,7 +266,7 @@ def slots(service: Service, day: int, parcel: Parcel) -> tuple[Slot, ...]:
 
 
 def _leaves(
-    node: Node, service: Service, snap: Known, at: int, memo: dict[Hashable, tuple[int, int]]
+    node: Node, service: Service, snap: Known, at: int, memo: dict[Hashable, Any]
 ) -> tuple[int, int]:
     """Return when a parcel for a service leaves, and the node's local day of that."""
     cutoff = service.cutoffs.get(node.node)

@@ -5,7 +5,7 @@ Billed weight is the greater of weight and volumetric weight (体积重). Freigh
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from engine.carriers.types.services import (
@@ -23,6 +23,7 @@ _BP: Final = 10_000
 KILO: Final = 1_000  # in a kg, which a volumetric divisor is for
 # (least, most grams, most cm3, divisor, first_g, step_g, first, step, least charge)
 Tariff = tuple[int, int, int, int, int, int, int, int, int]
+Lines = Sequence[Mapping[str, tuple[RateCard, ...]]]
 # What a share of is taken for each kind; of all others it is of the freight.
 _OF: Final = {"cod": 0, "insurance": 1}
 
@@ -117,6 +118,8 @@ def tariff(line: RateCard, service: Service, extras: Collection[Surcharge]) -> T
 
 def applying(line: RateCard, dest: str, at: int) -> tuple[Surcharge, ...]:
     """Return the surcharges that are for a region at an instant, whatever the parcel is."""
+    if not line.surcharges:
+        return ()
     return tuple(
         one
         for one in line.surcharges
@@ -127,15 +130,20 @@ def applying(line: RateCard, dest: str, at: int) -> tuple[Surcharge, ...]:
 
 def line_for(cards: Cards, service: Service, origin: str, dest: str, at: int) -> RateCard | None:
     """Return the line of a card that is in force for two regions."""
-    origins = cards.get(service.service)
-    if origins is None:
-        return None
-    for name in _names(service, origin):
-        dests = origins.get(name)
-        if dests is None:
-            continue
-        for other in _names(service, dest):
-            for line in dests.get(other, ()):
+    return line_of(lines_from(cards, service, origin), names_of(service, dest), at)
+
+
+def lines_from(cards: Cards, service: Service, origin: str) -> Lines:
+    """Return what cards have of a region to send from, by destination, the most special first."""
+    origins = cards.get(service.service, {})
+    return [origins[name] for name in names_of(service, origin) if name in origins]
+
+
+def line_of(found: Lines, names: Sequence[str], at: int) -> RateCard | None:
+    """Return the line that is in force for a destination of these names."""
+    for dests in found:
+        for name in names:
+            for line in dests.get(name, ()):
                 if line.since <= at < line.until:
                     return line
     return None
@@ -179,11 +187,8 @@ def _amount(one: Surcharge, freight: int, sums: tuple[int, int], billed: int) ->
     return min(amount, one.most) if one.most else amount
 
 
-def _names(service: Service, region: str) -> Iterator[str]:
-    """Yield what a region may be called in a card, the most special first."""
+def names_of(service: Service, region: str) -> tuple[str, ...]:
+    """Return what a region may be called in a card, the most special first."""
     *some, anywhere = chain(region)
-    yield from some
     zone = zone_of(service, region)
-    if zone:
-        yield zone
-    yield anywhere
+    return (*some, zone, anywhere) if zone else (*some, anywhere)

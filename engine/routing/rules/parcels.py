@@ -1,6 +1,6 @@
 """What a node sends, as parcels: carrier, price, the capacity they use, what they must keep to."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from engine.carriers.types.services import Parcel
@@ -93,12 +93,18 @@ class Desk:
                 return told
         return found
 
-    def spent(self, node: int, atoms: tuple[tuple[int, int], ...]) -> tuple[int, int] | str:
-        """Return freight and all cost of sending these from one node, or why it cannot."""
+    def spent(
+        self, nodes: Iterable[int], atoms: tuple[tuple[int, int], ...]
+    ) -> Iterator[tuple[int, tuple[int, int] | str]]:
+        """Yield freight and all cost of sending these from each node alone, or why it cannot."""
         if self.soft or self.designated or self.tags:
-            parts = self.parts(node, atoms)
-            return parts if isinstance(parts, str) else self.money(parts)
-        return self.quoted(node, self.parcel(atoms))
+            for no in nodes:
+                parts = self.parts(no, atoms)
+                yield no, parts if isinstance(parts, str) else self.money(parts)
+            return
+        parcel = self.parcel(atoms)
+        for no in nodes:
+            yield no, self.quoted(no, parcel)
 
     def _apart(self, atoms: Atoms) -> Iterator[tuple[tuple[int, int], ...]]:
         """Yield what goes into parcels of its own: by designated service, by separated tag.

@@ -65,13 +65,11 @@ def _spend(
     why = ""
     if all(one.values is not None for one in found):
         return why
-    for no in nodes:
-        if no not in spent:
-            told = desk.spent(no, atoms)
-            if isinstance(told, str):
-                why = told
-            else:
-                spent[no] = told
+    for no, told in desk.spent([no for no in nodes if no not in spent], atoms):
+        if isinstance(told, str):
+            why = told
+        else:
+            spent[no] = told
     return why
 
 
