@@ -62,6 +62,10 @@ INSERT INTO stock_balances (key_id, counted, as_of)
 SELECT key_id, (20 + key_id * 7919 % 400) * greatest(1, 40 / cardinality($2::text[])), now()
 FROM made;
 
+-- name: restock
+-- What was bound lies there again, so that every load meets the same shelves.
+UPDATE stock_balances SET committed = 0 WHERE committed > 0;
+
 -- name: route_orders
 -- $1 tenant, $2 channel, $3 order_ids, $4 draws of each
 INSERT INTO orders (
