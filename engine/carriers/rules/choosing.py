@@ -282,9 +282,8 @@ def _leaves(
 
 
 def _arrives(
-    no: int, service: Service, zone: str, node: Node, leaves: int,
-    memo: dict[Hashable, tuple[int, int]],
-) -> int:  # fmt: skip
+    no: int, service: Service, zone: str, node: Node, leaves: int, memo: dict[Hashable, Any]
+) -> int:
     holidays = (node.calendar or ALWAYS).holidays
     key = no, zone, leaves, holidays.country
     kept = memo.get(key)

@@ -56,7 +56,7 @@ class Freight:
         self._names: dict[frozenset[str], frozenset[str]] = {}
         # the order that was asked for last, tags and service of its parcel, lanes of their kind
         self._last: _Last = None, frozenset(), "", {}
-        self._memo: dict[Hashable, tuple[int, int]] = {}
+        self._memo: dict[Hashable, Any] = {}
         self._ready: dict[int, tuple[int, int]] = {}
 
     def kind(self, order: Order, parcel: Parcel) -> Hashable:
@@ -181,7 +181,7 @@ class Freight:
             [of for (scope, of, _, _), (_, most) in snap.capacity.items()
              if scope == "service" and most is not None]
         )  # fmt: skip
-        now = snap.nodes, snap.services, snap.cards, snap.off, now_ms // _MINUTE_MS
+        now = snap.nodes, snap.services, snap.cards, snap.off, minute(now_ms)
         of = self._of
         if (
             of
@@ -199,6 +199,14 @@ class Freight:
             kept.clear()
         self._many = 0
         self._last = None, frozenset(), "", {}
+
+
+def minute(now_ms: int) -> tuple[int, int]:
+    """Return what instants have in common at which carriers and calendars answer the same.
+
+    A full minute is by itself: it begins the hours that begin with it, and is its own next one.
+    """
+    return now_ms // _MINUTE_MS, _next_minute(now_ms)
 
 
 def _next_minute(now_ms: int) -> int:

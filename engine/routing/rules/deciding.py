@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from engine.carriers.types.services import Parcel
 from engine.routing.rules import candidates, dividing, needs, parcels, scoring
-from engine.routing.rules.carriage import bands
+from engine.routing.rules.carriage import bands, minute
 from engine.routing.rules.needs import Asked, Wanted
 from engine.routing.rules.parcels import NO_CARRIER, Desk, Placed
 from engine.routing.rules.taking import Taken
@@ -170,7 +170,10 @@ class _Batch:
         desk = self._desk(ask, at, rule)
         wanted = ask.wanted.get((desk.margin, desk.tags))
         if wanted is None:
-            asked = Asked(ask.order, self._snap, self._taken, self._now, desk.margin, desk.tags)
+            whole = ask.demand is ask.asked
+            asked = Asked(
+                ask.order, self._snap, self._taken, self._now, whole, desk.margin, desk.tags
+            )
             wanted = ask.wanted[desk.margin, desk.tags] = needs.wanted(asked, ask.demand)
         desk.repeated = wanted.repeated
         cand, verdicts = self._candidates(ask, at, rule)
@@ -340,7 +343,7 @@ def _memo(
         snap.nodes, snap.services, snap.cards, snap.off, snap.metrics, snap.groups, snap.regions,
         carriage,
     )  # fmt: skip
-    moment = (now_ms // 60_000, bands(snap))
+    moment = (minute(now_ms), bands(snap))
     kept = plan.memo.get("of")
     if (
         kept is None

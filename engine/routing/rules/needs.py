@@ -80,14 +80,16 @@ class Wanted:
 class Asked(NamedTuple):
     """Of what and when it is asked who has something.
 
-    `margin` are units that have to stay at a node besides; -1 overrides safety. `apart` are tags
-    whose lines never share a parcel with lines that do not have them.
+    `whole` says that nothing of the order was placed yet. `margin` are units that have to stay at a
+    node besides; -1 overrides safety. `apart` are tags whose lines never share a parcel with lines
+    that do not have them.
     """
 
     order: Order
     snap: Snapshot
     taken: Taken
     now_ms: int
+    whole: bool
     margin: int = 0
     apart: frozenset[str] = frozenset()
 
@@ -95,7 +97,7 @@ class Asked(NamedTuple):
 def wanted(asked: Asked, demand: Sequence[Atom]) -> Wanted:
     """Return what is needed of each SKU, and who has it, before any rule is asked."""
     order = asked.order
-    plain = not asked.margin and not order.excluded and len(demand) == len(order.lines)
+    plain = asked.whole and not asked.margin and not order.excluded
     found = _plain(order, asked.snap, asked.taken) if plain else None
     if found is not None:
         return found
@@ -160,7 +162,7 @@ def _never(lines: Sequence[Line], apart: frozenset[str]) -> bool:
 
 
 def _plain(order: Order, snap: Snapshot, taken: Taken) -> Wanted | None:
-    """Return what is needed of an order without designations and repeated SKUs; else None.
+    """Return what is needed of a whole order without designations and repeated SKUs; else None.
 
     The loop that every order runs through: it calls nothing that it does not have to.
     """

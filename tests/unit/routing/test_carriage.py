@@ -130,3 +130,19 @@ def test_what_is_kept_of_a_minute_does_not_grow_with_the_number_of_nodes():
         freight.reach(asked, whole(asked), Moment(snap, NOW, {}))
     lanes = freight._lanes  # noqa: SLF001 - nothing else tells how much is kept
     assert sum(len(kept) for kept in lanes.values()) <= 200_000
+
+
+def test_what_was_asked_on_the_full_minute_changes_no_answer_after_it():
+    rnd, differed = random.Random(5), 0
+    for _ in range(40):
+        snap, one = world(rnd), order(rnd)
+        parcel, freight = whole(one), Freight()
+        freight.reach(one, parcel, Moment(snap, NOW, {}))
+        for now in (NOW + 1, NOW + 59_999, NOW + 60_000, NOW + 60_001):
+            moment = Moment(snap, now, {})
+            assert freight.reach(one, parcel, moment) == Freight().reach(one, parcel, moment)
+            for node in snap.nodes:
+                told = freight.offer(one, node.no, parcel, moment)
+                assert told == Freight().offer(one, node.no, parcel, moment)
+                differed += told != Freight().offer(one, node.no, parcel, Moment(snap, NOW, {}))
+    assert differed
