@@ -1,6 +1,7 @@
 """The house rules that no linter knows."""
 
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,13 @@ def test_decisions_on_record_are_numbered_without_gaps() -> None:
     assert all(numbered), names
     found = [int(match[1]) for match in numbered if match]
     assert found == list(range(1, len(found) + 1))
+
+
+def test_each_flow_is_run_by_one_part_of_ops_test() -> None:
+    """As pytest matches what is to be left out: by the whole path, the pattern made absolute."""
+    words = (ROOT / "ops" / "test").read_text(encoding="utf-8")
+    parts = [str(ROOT / one) for one in re.findall(r"(?:early|late)='([^']+)'", words)]
+    flows = sorted((ROOT / "tests" / "flow").glob("test_*.py"))
+    left_out = [[fnmatch(str(path), part) for path in flows] for part in parts]
+    assert all(sum(some) == 1 for some in zip(*left_out, strict=True))
+    assert all(map(any, left_out)), "each part has some"

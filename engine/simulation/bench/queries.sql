@@ -63,7 +63,7 @@ SELECT key_id, (20 + key_id * 7919 % 400) * greatest(1, 40 / cardinality($2::tex
 FROM made;
 
 -- name: restock
--- What was bound lies there again, so that every load meets the same shelves.
+-- What was bound lies there again, so that no load runs out; routers see it when they read it anew.
 UPDATE stock_balances SET committed = 0 WHERE committed > 0;
 
 -- name: route_orders

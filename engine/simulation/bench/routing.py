@@ -117,6 +117,8 @@ class _World:
             raise BenchFailed(
                 f"of {orders} orders {found['orders']} are routed and {found['waiting']} wait"
             )
+        if (ended := sum(one.orders for one in told)) != orders:
+            raise BenchFailed(f"of {orders} orders {ended} were routed, some of them again")
         seconds = max(one.ended for one in told) - began
         spent = {
             "decide": sum(one.decide_s for one in told),
