@@ -1,16 +1,19 @@
 """Now against a report that was kept: ratios to the bare handler, because machines differ."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Final
 
 import msgspec
 
 from engine.simulation.bench.machine import Machine, Versions
-from engine.simulation.bench.report import ANSWERS, Change, Report, Row
+from engine.simulation.bench.report import ANSWERS, RECORDING, TOTAL, Change, Report, Row
 
 ALLOWED: Final = 0.15
 _NEGLIGIBLE: Final = 0.1  # of the bare handler: what costs less is never what an order costs
+_SAID: Final = 0.05
+_LEGS_MIN: Final = 12  # whose middle tells what all have in common
 
 
 class Unusable(ValueError):
@@ -36,13 +39,26 @@ def compare(
 ) -> list[Change]:
     """Return how CPU per order changed, leg by leg, where both runs have it.
 
-    Worse is only what is certain: the whole interval of now lies beyond what is allowed, on a
-    machine of the same kind; on another one, changes are shown and nothing is worse.
+    Worse is only what is certain: the whole interval of now lies beyond what is allowed, also of
+    what all have in common (`drift`), on a machine of the same kind; on another one, changes are
+    shown and nothing is worse.
     """
     found = [change for name in now for change in _changes(name, then.get(name), now[name])]
-    if same_machine:
-        return found
-    return [msgspec.structs.replace(change, worse=False) for change in found]
+    most = (1 + ALLOWED) * drift(found)
+    return [
+        msgspec.structs.replace(one, worse=same_machine and 1 + one.low > most) for one in found
+    ]
+
+
+def drift(changes: Sequence[Change]) -> float:
+    """Return how many times dearer all processes are together, at least 1; 1 of a few alone.
+
+    All are divided by one bare handler, which lives in the processor's caches as none of them
+    does: a machine with busy neighbours makes the engine, Valkey and Postgres dearer and not the
+    divisor. A commit makes one process dearer, or some, and not half of all legs alike.
+    """
+    legs = [1 + one.change for one in changes if one.leg not in {RECORDING, TOTAL}]
+    return max(1.0, median(legs)) if len(legs) >= _LEGS_MIN else 1.0
 
 
 def confirmed(report: Report, again: Report) -> Report:
@@ -79,6 +95,14 @@ def remarks(then: Report, machine: Machine, versions: Versions) -> list[str]:
     return [f"{said}: changes are shown, and none is judged to be worse"]
 
 
+def common(changes: Sequence[Change]) -> list[str]:
+    """Say what all legs have in common, if that changed what is judged."""
+    by = drift(changes) - 1
+    if by < _SAID:
+        return []
+    return [f"half of all legs are at least {by:+.0%}: a leg is worse {ALLOWED:.0%} beyond that"]
+
+
 def _changes(name: str, then: Row | None, now: Row) -> Iterator[Change]:
     if then is None:
         return
@@ -86,8 +110,7 @@ def _changes(name: str, then: Row | None, now: Row) -> Iterator[Change]:
         was, figure = then.to_bare[leg].median, now.to_bare[leg]
         if max(was, figure.median) < _NEGLIGIBLE or not was:
             continue
-        low = figure.low / was - 1
         yield Change(
-            name=name, leg=leg, then=was, now=figure, change=figure.median / was - 1, low=low,
-            worse=low > ALLOWED,
+            name=name, leg=leg, then=was, now=figure, change=figure.median / was - 1,
+            low=figure.low / was - 1, worse=False,
         )  # fmt: skip

@@ -166,6 +166,13 @@ class Bench:
         by_name = {row.name: row for row in rows}
         kept = plan.baseline
         differs = baseline.remarks(kept, where, used) if kept else []
+        changes = (
+            baseline.compare(
+                {row.name: row for row in kept.rows}, by_name, same_machine=not differs
+            )
+            if kept
+            else []
+        )
         every = [sample for samples in rounds.samples.values() for sample in samples]
         return Report(
             machine=where,
@@ -182,12 +189,8 @@ class Bench:
             ],
             noise=reports.noise(rounds.samples.get(FLOOR.name, []), every),
             certificate=found.certificate,
-            changes=baseline.compare(
-                {row.name: row for row in kept.rows}, by_name, same_machine=not differs
-            )
-            if kept
-            else [],
-            notes=[*self._remarks(rows), *found.notes, *differs],
+            changes=changes,
+            notes=[*self._remarks(rows), *found.notes, *differs, *baseline.common(changes)],
             faults=found.faults,
             seconds=round(self._progress.elapsed_s, 1),
             filled=found.full,

@@ -130,6 +130,42 @@ def test_only_what_is_certain_is_worse(now, worse):
     assert change.low == pytest.approx(min(now) / 2 - 1)
 
 
+LEGS = ("ingest", "cell", "recorder", "postgres")
+
+
+def several(cost, **others):
+    """Three scenarios with four legs each; `others` are costs of legs of the first."""
+    found = {}
+    for name in ("single", "paid", "sync"):
+        legs = {leg: [cost] * 7 for leg in LEGS}
+        if name == "single":
+            legs |= {leg: [value] * 7 for leg, value in others.items()}
+        found[name] = row(name, **legs)
+    return found
+
+
+def test_what_all_have_in_common_is_the_machine_and_what_goes_beyond_it_is_not():
+    then = several(1.0)
+    alike = baseline.compare(then, several(1.4))
+    assert [one.worse for one in alike] == [False] * 12
+    assert baseline.common(alike) == [
+        "half of all legs are at least +40%: a leg is worse 15% beyond that"
+    ]
+    one = baseline.compare(then, several(1.4, ingest=1.7))
+    assert [(one.name, one.leg) for one in one if one.worse] == [("single", "ingest")]
+    quiet = baseline.compare(then, several(1.0, ingest=1.2, cell=1.2, recorder=1.2, postgres=1.2))
+    assert {one.leg for one in quiet if one.worse} == set(LEGS), "a third is no machine"
+    assert baseline.common(quiet) == []
+    faster = baseline.compare(then, several(0.7, ingest=1.1))
+    assert not any(one.worse for one in faster), "nothing is worse than it was"
+
+
+def test_a_few_legs_have_nothing_in_common():
+    then = {"single": row(ingest=[1.0] * 7, cell=[1.0] * 7)}
+    found = baseline.compare(then, {"single": row(ingest=[1.4] * 7, cell=[1.4] * 7)})
+    assert [one.worse for one in found] == [True, True]
+
+
 def told(**given):
     return Report(
         **{
