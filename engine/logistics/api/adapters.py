@@ -99,7 +99,7 @@ OPERATIONS: Final[list[Operation]] = [
         _SCOPE,
         responses={200: AckPage},
         query=[
-            Query("channel", "only this channel"),
+            Query("channel", "only this channel; to be given with due"),
             Query("pending", "only those to be told, or only those that were", "boolean"),
             Query(
                 "due",

@@ -53,9 +53,9 @@ def compare(
 def drift(changes: Sequence[Change]) -> float:
     """Return how many times dearer all processes are together, at least 1; 1 of a few alone.
 
-    All are divided by one bare handler, which lives in the processor's caches as none of them
-    does: a machine with busy neighbours makes the engine, Valkey and Postgres dearer and not the
-    divisor. A commit makes one process dearer, or some, and not half of all legs alike.
+    All are divided by one bare handler, so what they have in common may be the divisor's: on one
+    machine all legs were 16 to 49 % dearer, Valkey's and Postgres' as much as ours, with nothing
+    changed in either. A commit makes one process dearer, or some, and seldom half of all legs.
     """
     legs = [1 + one.change for one in changes if one.leg not in {RECORDING, TOTAL}]
     return max(1.0, median(legs)) if len(legs) >= _LEGS_MIN else 1.0
