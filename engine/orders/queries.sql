@@ -62,7 +62,7 @@ INSERT INTO orders (
   cell, order_id, tenant, channel, channel_order_id, campaign, buyer_id, kind,
   state, payment_state, stock_state, currency, payable, pay_by, held_until, attempt, fingerprint,
   placed_at, accepted_at, log_id, actor, attention, draws, counters, stages, document,
-  fulfilment_state, version, source_status
+  fulfilment_state, version, source_status, trace
 )
 SELECT
   $1, order_id, tenant, channel, channel_order_id, campaign, buyer_id, kind,
@@ -70,17 +70,18 @@ SELECT
   to_timestamp(nullif(pay_by, 0) / 1000.0), to_timestamp(nullif(held_until, 0) / 1000.0),
   attempt, fingerprint, to_timestamp(placed_at / 1000.0), to_timestamp(accepted_at / 1000.0),
   log_id, actor, attention, draws::jsonb, counters::jsonb, stages::jsonb, document::json,
-  fulfilment_state, version, source_status
+  fulfilment_state, version, source_status, trace
 FROM unnest(
   $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
   $9::text[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::bigint[], $15::bigint[],
   $16::integer[], $17::text[], $18::bigint[], $19::bigint[], $20::text[], $21::text[], $22::text[],
-  $23::text[], $24::text[], $25::text[], $26::text[], $27::text[], $28::text[], $29::text[]
+  $23::text[], $24::text[], $25::text[], $26::text[], $27::text[], $28::text[], $29::text[],
+  $30::text[]
 ) AS o (
   order_id, tenant, channel, channel_order_id, campaign, buyer_id, kind, state, payment_state,
   stock_state, currency, payable, pay_by, held_until, attempt, fingerprint, placed_at, accepted_at,
   log_id, actor, attention, draws, counters, stages, document, fulfilment_state, version,
-  source_status
+  source_status, trace
 )
 ON CONFLICT DO NOTHING
 RETURNING order_id;
@@ -682,7 +683,7 @@ SELECT
   order_id, tenant, channel, channel_order_id, campaign, buyer_id, kind, state, payment_state,
   stock_state, fulfilment_state, currency, payable, pay_by, held_until, attempt, fingerprint,
   placed_at, accepted_at, recorded_at, log_id, attention, draws, stages, document, version,
-  source_status
+  source_status, trace
 FROM orders
 WHERE order_id = $1;
 

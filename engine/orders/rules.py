@@ -158,7 +158,8 @@ def new_order(log_id: str, event: Reserved, facts: ClaimFacts) -> NewOrder:
         "committed" if event.state == "C" else "held", event.currency, event.total,
         event.pay_by or None, event.held_until or None, event.attempt, event.fingerprint,
         facts.placed_at or event.at, event.at, log_id, event.actor, "", packed(event.draws),
-        packed(event.counted), packed(event.stages), facts.document.decode(),
+        packed(event.counted), packed(event.stages), facts.document.decode(), "unrouted", "", "",
+        facts.trace or None,
     )  # fmt: skip
 
 

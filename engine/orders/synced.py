@@ -55,6 +55,7 @@ def fold(changes: Changes, log_id: str, event: Synced, payload: bytes) -> None:
     first = changes.orders.get(order_id)
     if first is not None:
         row.accepted_at, row.log_id, row.actor = first.accepted_at, first.log_id, first.actor
+        row.trace = first.trace
     if event.created or first is not None:
         changes.orders[order_id] = row
     else:
@@ -165,7 +166,7 @@ def _row(log_id: str, event: Synced, facts: Facts) -> NewOrder:
         actor=facts.actor, attention="",
         draws=packed(event.draws), counters=packed(event.counted), stages=NOTHING,
         document=facts.document.decode(), fulfilment_state=facts.fulfilment_state,
-        version=facts.version, source_status=facts.source_status,
+        version=facts.version, source_status=facts.source_status, trace=facts.trace or None,
     )  # fmt: skip
 
 

@@ -38,7 +38,7 @@ def packed(values: Sequence[Any] | None) -> str:
 class NewOrder(msgspec.Struct, gc=False):
     """A row of `orders`, its fields in the order in which they are written.
 
-    Instants are ms; `draws`, `counters`, `stages` and `document` are JSON.
+    Instants are ms; `draws`, `counters`, `stages` and `document` are JSON, `trace` a traceparent.
     """
 
     order_id: str
@@ -69,6 +69,7 @@ class NewOrder(msgspec.Struct, gc=False):
     fulfilment_state: str = "unrouted"
     version: str = ""
     source_status: str = ""
+    trace: str | None = None
 
 
 class NewLine(msgspec.Struct, gc=False):

@@ -114,7 +114,8 @@ class OrderView(codec.Answer, frozen=True):
 
     `stages` are what is still to be paid of an order that is paid in stages, the first is due.
     `version` and `source_status` are of a marketplace's newest snapshot, "" for other orders.
-    `fulfilments` are what nodes were asked to send, by number, also those that are over.
+    `fulfilments` are what nodes were asked to send, by number, also those that are over. `trace` is
+    the traceparent of the request that first told of it, "" where there was none.
     """
 
     order_id: str
@@ -144,6 +145,7 @@ class OrderView(codec.Answer, frozen=True):
     fulfilments: list[ShipmentView] = msgspec.field(default_factory=list)
     stops: list[OrderStop] = msgspec.field(default_factory=list)
     queue: QueuePlace | None = None
+    trace: str = ""
 
 
 class OrderSummary(codec.Answer, frozen=True):
@@ -279,7 +281,7 @@ class Reader:
             blocks=[_block(block) for block in blocks],
             timeline=[_entry(event) for event in events],
             document=codec.decode_json(row["document"]),
-            version=row["version"], source_status=row["source_status"],
+            version=row["version"], source_status=row["source_status"], trace=row["trace"] or "",
             fulfilments=sorted(sent, key=_number), stops=stops, queue=_place(place),
         )  # fmt: skip
         return {"tenant": row["tenant"], **msgspec.to_builtins(view)}

@@ -15,7 +15,7 @@ from engine.reservation.types import Claim, OrderIn, decode_order
 class ClaimFacts(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """`placed_at` is ms, 0 if the order does not say; `lines` are the claim's.
 
-    `document` is the order as posted, as it is kept.
+    `document` is the order as posted, as it is kept; `trace` the traceparent of its request, or "".
     """
 
     channel_order_id: str
@@ -23,16 +23,18 @@ class ClaimFacts(msgspec.Struct, array_like=True, frozen=True, gc=False):
     placed_at: int
     lines: list[tuple[str, int, int, str]]
     document: bytes
+    trace: str = ""
 
 
 _pack: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(ClaimFacts).decode
 
 
-def payload_of(order: OrderIn, claim: Claim, document: bytes) -> bytes:
+def payload_of(order: OrderIn, claim: Claim, document: bytes, trace: str = "") -> bytes:
     """Return what goes to the cell with a claim, for the recorder."""
     placed_at = 0 if order.placed_at is None else claim.placed_at
-    return _pack((order.channel_order_id, order.kind, placed_at, claim.lines, document))
+    facts = (order.channel_order_id, order.kind, placed_at, claim.lines, document)
+    return _pack((*facts, trace) if trace else facts)
 
 
 def facts_of(payload: bytes) -> ClaimFacts:

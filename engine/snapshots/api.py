@@ -1,7 +1,7 @@
 """`POST /v1/orders:sync`: what marketplaces say of the orders that they have sold."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from aiohttp import web
 from msgspec.structs import replace
@@ -14,7 +14,7 @@ from engine.infra.http.openapi import Operation, operation
 from engine.infra.http.server import raw_body
 from engine.infra.postgres import UNAVAILABLE
 from engine.infra.runtime import RUNTIME
-from engine.kernel import codec, limits
+from engine.kernel import codec, limits, traces
 from engine.kernel.errors import EngineError, Overloaded, PayloadTooLarge, WrongCall
 from engine.kernel.types import OrderId
 from engine.listings.registry import LISTINGS
@@ -37,13 +37,22 @@ RECALL_HOLDS: Final[web.AppKey[RecallHolds]] = web.AppKey("recall_holds")
 _SCOPE: Final = "orders:sync"
 
 
+class _Asker(NamedTuple):
+    """Whose snapshots these are, when (monotonic seconds) and in which trace they came."""
+
+    principal: Principal
+    asked_at: float
+    trace: str
+
+
 async def post_snapshots(request: web.Request) -> web.Response:
     """Make orders what these snapshots say; a bad one never spoils its neighbours."""
     app = request.app
     asked_at = app[RUNTIME].clock.monotonic()
     principal = await principal_of(request, _SCOPE)
     raws = items.cut(await raw_body(request))
-    understood = await items.decoded(raws, lambda raw: _understood(app, principal, raw, asked_at))
+    asker = _Asker(principal, asked_at, traces.of(request.headers))
+    understood = await items.decoded(raws, lambda raw: _understood(app, asker, raw))
     asked = [one.snapshot if isinstance(one, Understood) else one for one in understood]
     items.require_lines(sum(one.claim.weight for one in asked if isinstance(one, Snapshot)))
     asked = await _with_forgotten(app, asked)
@@ -96,10 +105,8 @@ def _has_new_unmapped(outcome: Synced | EngineError) -> bool:
     return bool(outcome.unmapped)
 
 
-async def _understood(
-    app: web.Application, principal: Principal, raw: bytes, asked_at: float
-) -> Understood:
-    """Decode, check and resolve one snapshot; `asked_at` is when its request came.
+async def _understood(app: web.Application, asker: _Asker, raw: bytes) -> Understood:
+    """Decode, check and resolve one snapshot.
 
     Raises:
         ValidationFailed: which field, and what is accepted there.
@@ -110,27 +117,27 @@ async def _understood(
         raise PayloadTooLarge(f"an order has at most {limits.ORDER_BYTES_MAX} bytes")
     order = decode_snapshot(raw)
     kept = codec.storable(raw, order.extensions)
-    require_channel(principal, order.channel)
-    await _require_external(app[REGISTRY], principal.tenant, order.channel, asked_at)
-    found = _resolved(app, principal, order, kept)
+    tenant, asked_at = asker.principal.tenant, asker.asked_at
+    require_channel(asker.principal, order.channel)
+    await _require_external(app[REGISTRY], tenant, order.channel, asked_at)
+    found = _resolved(app, asker, order, kept)
     if found.unknown:  # a link that was mapped a moment ago is not, and only Postgres can say so
         if not await app[LISTINGS].fresh(asked_at):
             raise Overloaded("its listings cannot be looked up now; nothing was done")
-        found = _resolved(app, principal, order, kept)
+        found = _resolved(app, asker, order, kept)
     return found
 
 
-def _resolved(
-    app: web.Application, principal: Principal, order: SnapshotIn, raw: bytes
-) -> Understood:
-    tenant, listings = principal.tenant, app[LISTINGS]
+def _resolved(app: web.Application, asker: _Asker, order: SnapshotIn, raw: bytes) -> Understood:
+    tenant, listings = asker.principal.tenant, app[LISTINGS]
     return rules.snapshot_of(
         order,
         raw,
         lambda item_id, sku_id: listings.resolve(tenant, order.channel, item_id, sku_id),
         tenant=tenant,
-        actor=principal.key_id,
+        actor=asker.principal.key_id,
         known=app[BUNDLES].of(tenant),
+        trace=asker.trace,
     )
 
 

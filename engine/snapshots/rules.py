@@ -46,7 +46,7 @@ _CLOSED: Final = PROGRESS["closed"]
 _WITHOUT_STOCK: Final = frozenset({"service", "virtual"})
 
 
-def snapshot_of(
+def snapshot_of(  # noqa: PLR0913 - the snapshot, and who told it
     order: SnapshotIn,
     raw: bytes,
     resolve: Resolve,
@@ -54,6 +54,7 @@ def snapshot_of(
     tenant: str,
     actor: str,
     known: Mapping[str, Components] = NO_BUNDLES,
+    trace: str = "",
 ) -> Understood:
     """Return what the cell is asked; `raw` is the snapshot as it was posted.
 
@@ -82,7 +83,7 @@ def snapshot_of(
         tenant, order.channel, order.channel_order_id, order.campaign, order.buyer_id, order.kind,
         currency, left, actor, placed_at, digest, order.version, progress, order.source_status,
         _payment_state(order, state), _fulfilment_state(order),
-        [line for _, _, line in lines], _payments(order, currency, total, actor), raw,
+        [line for _, _, line in lines], _payments(order, currency, total, actor), raw, trace,
     )  # fmt: skip
     claim = SnapshotClaim(
         ids.order_id(tenant, order.channel, order.channel_order_id), digest, tenant, order.channel,

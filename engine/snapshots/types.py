@@ -56,7 +56,8 @@ class FactLine(NamedTuple):
 class Facts(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What Postgres is to know of a snapshot; the cell only carries it.
 
-    Money in minor units, `total` is what the open units cost; `placed_at` in ms.
+    Money in minor units, `total` is what the open units cost; `placed_at` in ms; `trace` is the
+    traceparent of the request that told it, or "".
     """
 
     tenant: str
@@ -78,6 +79,7 @@ class Facts(msgspec.Struct, array_like=True, frozen=True, gc=False):
     lines: list[FactLine]
     payments: list[Payment]
     document: bytes
+    trace: str = ""
 
 
 class Understood(NamedTuple):

@@ -675,7 +675,7 @@ async def raw_post(api, version, body, extra):
     return int(first.split(" ")[1]), sorted(headers.items()), document
 
 
-async def test_a_request_id_and_a_trace_are_carried_through_on_both_ways(api):
+async def test_a_request_id_and_a_trace_are_carried_through_on_both_ways(api, eventually):
     composition._put_in_front(api.client.server.runner, api.client.app)  # noqa: SLF001 - as above
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     for path in ("/v1/orders", "/v1/orders?ordinary"):
@@ -689,3 +689,20 @@ async def test_a_request_id_and_a_trace_are_carried_through_on_both_ways(api):
         ):
             assert answer.headers["X-Request-Id"] == "mine"
             assert answer.headers["traceparent"] == trace
+    assert (await recorded(api, id_of("1"), eventually)).document["trace"] == trace
+
+
+async def test_an_order_is_recorded_with_the_trace_that_it_was_placed_in(api, eventually):
+    trace = "00-{:032x}-00f067aa0ba902b7-00"
+    headers = {"Authorization": f"Bearer {ADMIN}"}
+    for path, body, traced in (
+        ("/v1/orders:batch", {"orders": [an_order("1"), an_order("2")]}, 1),
+        ("/v1/orders", an_order("1"), 2),  # the same order again, by another request
+        ("/v1/orders", an_order("3"), 0),  # no trace has that id
+    ):
+        headers["traceparent"] = trace.format(traced)
+        async with api.client.post(path, json=body, headers=headers) as answer:
+            assert answer.status < 300
+    shown = [await recorded(api, id_of(number), eventually) for number in "123"]
+    found = [one.document["trace"] for one in shown]
+    assert found == [trace.format(1), trace.format(1), ""]

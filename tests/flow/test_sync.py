@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 
-from tests.fault.engines import certificate
+from tests.fault.engines import ADMIN, certificate
 from tests.fault.marketplace import (
     id_of,
     line,
@@ -54,6 +54,17 @@ async def test_created_updated_unchanged_and_stale(api):
     assert [one["state"] for one in shown["payments"]] == ["applied"]
     assert [one["kind"] for one in shown["timeline"]] == ["order.synced", "order.changed"]
     await certificate(api)
+
+
+async def test_an_order_keeps_the_trace_in_which_it_was_first_told_of(api):
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0{}"
+    for version, status in enumerate(("unpaid", "paid")):
+        headers = {"Authorization": f"Bearer {ADMIN}", "traceparent": trace.format(version)}
+        body = {"orders": [snapshot("t1", version, status)]}
+        async with api.client.post("/v1/orders:sync", json=body, headers=headers) as answer:
+            assert (await answer.json())["results"][0]["result"] in {"created", "updated"}
+    await recorded(api)
+    assert (await api.order(id_of("t1"))).document["trace"] == trace.format(0)
 
 
 FIRST_SIGHT = {

@@ -21,9 +21,9 @@ from engine.infra.http.server import (
     SAFE_HEADERS,
     request_ids,
     sane_request_id,
-    sane_trace,
     unexpected,
 )
+from engine.kernel import traces
 from engine.kernel.errors import EngineError, PayloadTooLarge
 from engine.kernel.limits import IDENTIFIER_LENGTH_MAX
 
@@ -158,8 +158,7 @@ class Front:
         for name, value in own.items():
             if name != "Content-Type":
                 tail += f"{name}: {value}\r\n"
-        trace = headers.get("traceparent")
-        if trace and sane_trace(trace):
+        if trace := traces.of(headers):
             tail += f"traceparent: {trace}\r\n"
         if not keep_alive:
             tail += "Connection: close\r\n"

@@ -19,7 +19,7 @@ from engine.infra.logs import without_words
 from engine.infra.metrics import Measured
 from engine.infra.postgres import UNAVAILABLE
 from engine.infra.runtime import RUNTIME, Runtime
-from engine.kernel import codec
+from engine.kernel import codec, traces
 from engine.kernel.errors import (
     EngineError,
     Overloaded,
@@ -36,9 +36,6 @@ T = TypeVar("T")
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
-_TRACEPARENT: Final = re.compile(
-    r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}[0-9a-f-]{0,64}"
-)
 _JSON: Final = re.compile(r'application/json(\s*;\s*charset="?utf-?8"?)?\s*', re.IGNORECASE)
 SAFE_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
@@ -97,19 +94,13 @@ def stamp(request: web.BaseRequest, response: web.StreamResponse, request_id: st
     for name, value in SAFE_HEADERS.items():
         if name not in headers:
             headers[name] = value
-    trace = request.headers.get("traceparent")
-    if trace and sane_trace(trace):
+    if trace := traces.of(request.headers):
         headers["traceparent"] = trace
 
 
 def sane_request_id(given: str) -> bool:
     """Tell whether a caller's request id may be taken over and written back."""
     return _SANE_ID.fullmatch(given) is not None
-
-
-def sane_trace(given: str) -> bool:
-    """Tell whether a traceparent is one (W3C Trace Context)."""
-    return _TRACEPARENT.fullmatch(given) is not None
 
 
 def request_ids() -> Callable[[], str]:

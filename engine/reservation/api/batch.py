@@ -13,7 +13,7 @@ from engine.infra.http.openapi import Operation, operation
 from engine.infra.http.server import raw_body
 from engine.infra.postgres import UNAVAILABLE
 from engine.infra.runtime import RUNTIME
-from engine.kernel import codec
+from engine.kernel import codec, traces
 from engine.kernel.errors import Ended, EngineError, Overloaded, PayloadTooLarge, UnknownSku
 from engine.kernel.limits import ORDER_BYTES_MAX, ORDERS_PER_BATCH_MAX
 from engine.reservation.api import single
@@ -58,15 +58,21 @@ async def post_orders(request: web.Request) -> web.Response:
     asked_at = request.app[RUNTIME].clock.monotonic()
     principal = await principal_of(request, _SCOPE)
     raws = items.cut(await raw_body(request))
+    trace = traces.of(request.headers)
 
     async def decode(raw: bytes) -> _Asked:
         if len(raw) > ORDER_BYTES_MAX:
             raise PayloadTooLarge(f"an order has at most {ORDER_BYTES_MAX} bytes")
-        return _Asked(*await single.claim_of(request.app, principal, raw, asked_at), raw)
+        return _Asked(*await single.claim_of(request.app, principal, raw, trace, asked_at), raw)
 
     async def decode_again(one: _Asked) -> _Asked | None:
         again = await single.with_new_bundles(
-            request.app, principal, one.raw, one.claim, request.app[RUNTIME].clock.monotonic()
+            request.app,
+            principal,
+            one.raw,
+            trace,
+            one.claim,
+            request.app[RUNTIME].clock.monotonic(),
         )
         return None if again is None else _Asked(*again, one.raw)
 

@@ -18,7 +18,7 @@ from engine.infra.http.request import Request
 from engine.infra.http.server import raw_body
 from engine.infra.postgres import UNAVAILABLE
 from engine.infra.runtime import RUNTIME
-from engine.kernel import codec, limits
+from engine.kernel import codec, limits, traces
 from engine.kernel.clock import rfc3339
 from engine.kernel.errors import (
     Closed,
@@ -102,11 +102,12 @@ async def order(app: web.Application, request: Request) -> Answer:
     headers = request.headers
     principal = await caller(app, headers, _SCOPE)
     raw = await raw_body(request, limits.ORDER_BYTES_MAX)
-    claim, payload = await claim_of(app, principal, raw)
+    trace = traces.of(headers)
+    claim, payload = await claim_of(app, principal, raw, trace)
     try:
         held, word = await _reserve(app, claim, payload)
     except UnknownSku:
-        again = await with_new_bundles(app, principal, raw, claim)
+        again = await with_new_bundles(app, principal, raw, trace, claim)
         if again is None:
             raise
         claim, payload = again
@@ -140,12 +141,13 @@ async def with_new_bundles(
     app: web.Application,
     principal: Principal,
     raw: bytes,
+    trace: str,
     claim: Claim,
     asked_at: float | None = None,
 ) -> tuple[Claim, bytes] | None:
     """Return the claim of an order whose SKU is not on sale, if it is a bundle by now."""
     await app[BUNDLES].fresh(asked_at)
-    again, payload = await claim_of(app, principal, raw, asked_at)
+    again, payload = await claim_of(app, principal, raw, trace, asked_at)
     return None if again.lines == claim.lines else (again, payload)
 
 
@@ -211,11 +213,16 @@ def _is_behind(recorded: Held, word: str, held: Held) -> bool:
 
 
 async def claim_of(
-    app: web.Application, principal: Principal, raw: bytes, asked_at: float | None = None
+    app: web.Application,
+    principal: Principal,
+    raw: bytes,
+    trace: str,
+    asked_at: float | None = None,
 ) -> tuple[Claim, bytes]:
     """Decode and check a body; return what the cell is asked, and what the recorder is told.
 
-    `asked_at`: when the request came (monotonic seconds), for one with many orders.
+    `trace` is the traceparent of the request, or ""; `asked_at` when the request came (monotonic
+    seconds), for one with many orders.
 
     Raises:
         ValidationFailed: which field, and what is accepted there.
@@ -233,7 +240,7 @@ async def claim_of(
         now_ms=now_ms,
         known=app[BUNDLES].of(principal.tenant),
     )
-    return claim, payload_of(order, claim, kept)
+    return claim, payload_of(order, claim, kept, trace)
 
 
 async def _require_gate(

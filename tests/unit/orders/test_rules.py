@@ -257,6 +257,10 @@ def test_a_payload_of_an_earlier_version_is_read_as_what_ingest_would_pack():
     decoded = decode_order(raw)
     claim = claims.claim_of(decoded, tenant="main", actor="key", now_ms=0)
     assert facts_of(raw) == facts_of(payload_of(decoded, claim, raw))
+    without = msgspec.msgpack.decode(payload_of(decoded, claim, raw))
+    traced = payload_of(decoded, claim, raw, "00-1-2-01")
+    assert msgspec.msgpack.decode(traced) == [*without, "00-1-2-01"]  # an older process reads on
+    assert facts_of(traced) == msgspec.structs.replace(facts_of(raw), trace="00-1-2-01")
 
 
 def test_a_claim_that_cannot_be_read_still_becomes_an_order_a_person_can_find():
