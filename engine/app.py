@@ -45,14 +45,15 @@ from engine.explanations import service as explaining
 from engine.explanations.waterfall import waterfall
 from engine.infra import cell, logs, migrate, postgres, preflight
 from engine.infra.cell import Cell
-from engine.infra.http import fast, health, keys, openapi, ready, server
+from engine.infra.http import fast, health, keys, openapi, ready, server, tracing
 from engine.infra.http.auth import Directory, ensure_admin_key
 from engine.infra.http.openapi import Operation
 from engine.infra.http.request import Request
 from engine.infra.http.runner import Runner
 from engine.infra.metrics import Measured
 from engine.infra.postgres import Pool
-from engine.infra.runtime import Runtime
+from engine.infra.runtime import RUNTIME, Runtime
+from engine.infra.spans import Spans
 from engine.inventory import api as inventory
 from engine.inventory.service import planning
 from engine.kernel import codec, limits
@@ -327,7 +328,10 @@ async def runtime(settings: Settings, name: str) -> AsyncIterator[Runtime]:
             replicated = settings.durability == "replica"
             one = Cell(redis, CellId(settings.cell), clock, replicated=replicated)
             await keeper.require_own(one, pool)
-            yield Runtime(settings=settings, clock=clock, pool=pool, cell=one, process=name)
+            async with _spans(settings, name) as spans:
+                yield Runtime(
+                    settings=settings, clock=clock, pool=pool, cell=one, process=name, spans=spans
+                )
     finally:
         await redis.aclose()
 
@@ -339,6 +343,16 @@ async def _pool(settings: Settings) -> AsyncIterator[Pool]:
         yield pool
     finally:
         pool.terminate()
+
+
+@asynccontextmanager
+async def _spans(settings: Settings, name: str) -> AsyncIterator[Spans | None]:
+    spans = Spans(settings.otlp_url, name) if settings.otlp_url else None
+    try:
+        yield spans
+    finally:
+        if spans is not None:
+            await asyncio.to_thread(spans.close)
 
 
 async def _preflight(settings: Settings, redis: Redis) -> None:
@@ -398,8 +412,9 @@ def _put_in_front(runner: web.AppRunner, application: web.Application) -> None:
     async def pay(order_id: str, request: Request) -> fast.Answer:
         return await orders.pay(application, OrderId(order_id), request)
 
-    ordinary, below = serving.request_handler, {"payments": pay}
-    serving.request_handler = fast.Front("POST", "/v1/orders", order, ordinary, below)
+    spans, ordinary = application[RUNTIME].spans, serving.request_handler
+    first = order if spans is None else tracing.traced(spans, "POST /v1/orders", order)
+    serving.request_handler = fast.Front("POST", "/v1/orders", first, ordinary, {"payments": pay})
 
 
 async def build_api(process: Runtime) -> tuple[web.Application, list[Loop], Restorer]:
@@ -433,6 +448,8 @@ async def build_api(process: Runtime) -> tuple[web.Application, list[Loop], Rest
             lambda pool: wms_measures.read(pool, Tenant(settings.tenant)),
         ]),
     )  # fmt: skip
+    if process.spans is not None:
+        application.middlewares.append(tracing.middleware(process.spans))
     application[reservation.RESERVATIONS] = reservations
     application[reservation.REGISTRY] = registry
     application[LISTINGS] = mapped = Listings(pool, clock)

@@ -112,6 +112,7 @@ class Settings:
     queue_alarm_seconds: int = _setting(900, _whole(1, 2_592_000))
     decisions_keep_days: int = _setting(30, _whole(1, 3_650))
     metrics_port: int = _setting(0, _whole(0, PORT_MAX))
+    otlp_url: str | None = _setting(None, _text)
     log_level: LogLevel = _setting("info", _one_of("debug", "info", "warning", "error"))
     tenant: str = _setting("main", _name)
     valkey_maxmemory_mb: int = _setting(1_024, _whole(16, 1_048_576))

@@ -76,7 +76,7 @@ def loops(process: Runtime, roles: Sequence[str]) -> list[Loop]:
     settings = process.settings
     recorder = Recorder(
         cell, settings.database_url or "", process.clock, process.process,
-        keep_seconds=settings.log_keep_seconds,
+        keep_seconds=settings.log_keep_seconds, spans=process.spans,
     )  # fmt: skip
     tenant = Tenant(settings.tenant)
     desk = Desk(process, settings.queue_alarm_seconds)

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 from aiohttp import web
 
 from engine.infra.postgres import Pool
+from engine.infra.spans import Spans
 from engine.kernel.clock import Clock
 from engine.settings import Settings
 
@@ -44,13 +45,14 @@ class CellCaller(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """One process: what it was told, and what it talks to."""
+    """One process: what it was told, and what it talks to; `spans` None tells none."""
 
     settings: Settings
     clock: Clock
     pool: Pool
     cell: CellCaller
     process: str
+    spans: Spans | None = None
 
 
 RUNTIME: Final = web.AppKey("runtime", Runtime)

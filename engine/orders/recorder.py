@@ -17,6 +17,7 @@ from engine.infra import log
 from engine.infra.cell import Cell
 from engine.infra.log import Entry, position
 from engine.infra.postgres import UNAVAILABLE
+from engine.infra.spans import Spans
 from engine.infra.tasks import raise_if_cancelled, sleep
 from engine.kernel import limits
 from engine.kernel.clock import Clock
@@ -25,7 +26,7 @@ from engine.kernel.events import Reserved, Synced
 from engine.orders import rules, store
 from engine.orders import stretch as stretches
 from engine.orders.stretch import Stretch
-from engine.orders.types import Logged
+from engine.orders.types import Changes, Logged
 
 _WAIT_MS: Final = 500
 _RETRY_S: Final = 0.2
@@ -52,9 +53,17 @@ class Recorder:
     """One process' attempt to record one cell; any number of them may run."""
 
     def __init__(
-        self, cell: Cell, dsn: str, clock: Clock, owner: str, *, keep_seconds: int
+        self,
+        cell: Cell,
+        dsn: str,
+        clock: Clock,
+        owner: str,
+        *,
+        keep_seconds: int,
+        spans: Spans | None = None,
     ) -> None:
         """Bind to a client of its own and a database; nothing is opened until `run`."""
+        self._spans = spans
         self._cell = cell
         self._dsn = dsn
         self._clock = clock
@@ -139,6 +148,7 @@ class Recorder:
         carefully: bool = False,
     ) -> list[tuple[str, str]] | None:
         """Write a stretch in one transaction; return pools that do not add up, None if not ours."""
+        changes = None if carefully else rules.fold(stretch.logged)
         async with connection.transaction():
             recorded = await store.advance(
                 connection, self._cell.id, self._owner, epoch, start, stretch.end, stretch.claims
@@ -146,16 +156,24 @@ class Recorder:
             if recorded is None:
                 return None
             broken = await store.post(connection, self._cell.id, stretch.posts, stretch.grants)
-            if carefully:
+            if changes is None:
                 await self._fold(connection, stretch.logged)
             else:
-                await store.save(connection, self._cell.id, rules.fold(stretch.logged), anew=True)
+                await store.save(connection, self._cell.id, changes, anew=True)
             for entry, why in stretch.unreadable:
                 await store.bury_entry(connection, self._cell.id, entry, why)
                 _logger.error("dead_letter", log_id=entry.log_id, reason=why)
             for log_id, found in stretch.reference:
                 await store.save_reference(connection, self._cell.id, recorded, log_id, found)
+        if self._spans is not None and changes is not None:
+            self._tell(self._spans, changes)
         return broken
+
+    def _tell(self, spans: Spans, changes: Changes) -> None:
+        """Tell how long orders of sampled traces waited to be recorded."""
+        now = self._clock.now_ms()
+        for order in changes.orders.values():
+            spans.tell(order.trace, "record", order.accepted_at, now, order_id=order.order_id)
 
     async def _fold(
         self, tx: "asyncpg.Connection[asyncpg.Record]", logged: Sequence[Logged]

@@ -556,6 +556,10 @@ WHERE
 -- $1 tenant
 SELECT count(*) FROM broken_promises WHERE tenant = $1 AND until IS NULL;
 
+-- name: traces_of
+-- The traces in which some of these orders ($1) were placed.
+SELECT order_id, trace FROM orders WHERE order_id = any($1::text[]) AND trace IS NOT NULL;
+
 -- name: forget_decisions
 -- $1 before, $2 how many; those of orders that wait stay, for they are counted on from
 DELETE FROM routing_decisions

@@ -12,9 +12,10 @@ from engine.infra.http import items
 from engine.infra.http.auth import Principal, principal_of, require_channel
 from engine.infra.http.openapi import Operation, operation
 from engine.infra.http.server import raw_body
+from engine.infra.http.tracing import carried
 from engine.infra.postgres import UNAVAILABLE
 from engine.infra.runtime import RUNTIME
-from engine.kernel import codec, limits, traces
+from engine.kernel import codec, limits
 from engine.kernel.errors import EngineError, Overloaded, PayloadTooLarge, WrongCall
 from engine.kernel.types import OrderId
 from engine.listings.registry import LISTINGS
@@ -51,7 +52,7 @@ async def post_snapshots(request: web.Request) -> web.Response:
     asked_at = app[RUNTIME].clock.monotonic()
     principal = await principal_of(request, _SCOPE)
     raws = items.cut(await raw_body(request))
-    asker = _Asker(principal, asked_at, traces.of(request.headers))
+    asker = _Asker(principal, asked_at, carried(request))
     understood = await items.decoded(raws, lambda raw: _understood(app, asker, raw))
     asked = [one.snapshot if isinstance(one, Understood) else one for one in understood]
     items.require_lines(sum(one.claim.weight for one in asked if isinstance(one, Snapshot)))

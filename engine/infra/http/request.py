@@ -10,7 +10,7 @@ from aiohttp.http import RawRequestMessage
 class Whole:
     """A request that came in one piece, as a hot handler sees it."""
 
-    __slots__ = ("_body", "_message", "content_length", "headers")
+    __slots__ = ("_body", "_message", "content_length", "headers", "trace")
 
     transport: Final = None  # what is here already cannot break
 
@@ -20,6 +20,7 @@ class Whole:
         self._body = body
         self.headers: Mapping[str, str] = message.headers
         self.content_length = len(body)
+        self.trace = ""  # of the span around it, once there is one
 
     @property
     def method(self) -> str:
@@ -37,3 +38,4 @@ class Whole:
 
 
 Request = web.BaseRequest | Whole
+TRACE: Final = web.RequestKey("trace", str)

@@ -11,9 +11,10 @@ from engine.infra.http import items
 from engine.infra.http.auth import principal_of
 from engine.infra.http.openapi import Operation, operation
 from engine.infra.http.server import raw_body
+from engine.infra.http.tracing import carried
 from engine.infra.postgres import UNAVAILABLE
 from engine.infra.runtime import RUNTIME
-from engine.kernel import codec, traces
+from engine.kernel import codec
 from engine.kernel.errors import Ended, EngineError, Overloaded, PayloadTooLarge, UnknownSku
 from engine.kernel.limits import ORDER_BYTES_MAX, ORDERS_PER_BATCH_MAX
 from engine.reservation.api import single
@@ -58,7 +59,7 @@ async def post_orders(request: web.Request) -> web.Response:
     asked_at = request.app[RUNTIME].clock.monotonic()
     principal = await principal_of(request, _SCOPE)
     raws = items.cut(await raw_body(request))
-    trace = traces.of(request.headers)
+    trace = carried(request)
 
     async def decode(raw: bytes) -> _Asked:
         if len(raw) > ORDER_BYTES_MAX:

@@ -16,9 +16,10 @@ from engine.infra.http.fast import Answer
 from engine.infra.http.openapi import Operation, operation
 from engine.infra.http.request import Request
 from engine.infra.http.server import raw_body
+from engine.infra.http.tracing import carried
 from engine.infra.postgres import UNAVAILABLE
 from engine.infra.runtime import RUNTIME
-from engine.kernel import codec, limits, traces
+from engine.kernel import codec, limits
 from engine.kernel.clock import rfc3339
 from engine.kernel.errors import (
     Closed,
@@ -102,7 +103,7 @@ async def order(app: web.Application, request: Request) -> Answer:
     headers = request.headers
     principal = await caller(app, headers, _SCOPE)
     raw = await raw_body(request, limits.ORDER_BYTES_MAX)
-    trace = traces.of(headers)
+    trace = carried(request)
     claim, payload = await claim_of(app, principal, raw, trace)
     try:
         held, word = await _reserve(app, claim, payload)

@@ -14,6 +14,7 @@ import structlog
 from engine.infra import metrics
 from engine.infra.postgres import Connection, Pool
 from engine.infra.runtime import Runtime
+from engine.infra.spans import Spans
 from engine.infra.tasks import raise_if_cancelled, sleep
 from engine.kernel import clock
 from engine.kernel.clock import Clock
@@ -28,6 +29,7 @@ from engine.routing.service.binding import When
 from engine.routing.service.shadowing import Shadows
 from engine.routing.service.suspects import AWAY, Suspects, may_be_an_orders
 from engine.routing.service.view import View
+from engine.routing.store.queue import traces_of
 from engine.routing.types.binding import Made, Outcome, Wish
 from engine.routing.types.core import Carriage, CompiledPlan
 from engine.routing.types.queue import Claimed
@@ -80,13 +82,14 @@ class Router:
         keep: timedelta = KEEP,
         carriage: Carriage | None = None,
         shadows: Shadows | None = None,
+        spans: Spans | None = None,
     ) -> None:
         """Take what it works with; it has seen nothing yet."""
         self._pool, self._tenant, self._clock, self._plans = pool, tenant, time, plans
         self._batch, self._alarm_s = batch, alarm_s
         self._merge_s, self._keep = merge_s, keep
         self._carriage: Carriage = carriage or Freight()
-        self._shadows = shadows
+        self._shadows, self._spans = shadows, spans
         self._again: list[Claimed] = []
         self._tries: dict[str, int] = {}
         self._suspects = Suspects()
@@ -195,8 +198,20 @@ class Router:
         if outcome.outdated:
             self.view.forget()
         _count(outcome, read - began, thought - read, ended_at - thought)
+        if self._spans is not None:
+            await self._tell(self._spans, outcome, int((ended_at - began) * 1_000))
         await self._later([one.claimed for one in outcome.stale], _STALE_S)
         return outcome, [*(one.claimed for one in outcome.lost), *unsure]
+
+    async def _tell(self, spans: Spans, outcome: Outcome, took_ms: int) -> None:
+        """Tell of the orders whose traces are sampled in what batch they were decided and bound."""
+        now = self._clock.now_ms()
+        ended = {one.order.order_id: "bound" for one in outcome.bound}
+        ended |= {one.order.order_id: "parked" for one in outcome.parked}
+        for order_id, trace in (await traces_of(self._pool, ended)).items():
+            spans.tell(
+                trace, "route", now - took_ms, now, order_id=order_id, verdict=ended[order_id]
+            )
 
     def _tried(self, claimed: Sequence[Claimed]) -> tuple[list[Claimed], list[Claimed]]:
         """Count one more try of orders; return who has another, and who has had all of them."""
@@ -261,7 +276,7 @@ async def router(runtime: Runtime, plans: Plans, *, shadows: Shadows | None = No
     one = Router(
         runtime.pool, Tenant(settings.tenant), runtime.clock, plans, batch=settings.router_batch,
         alarm_s=settings.queue_alarm_seconds, merge_s=settings.merge_seconds, shadows=shadows,
-        keep=timedelta(days=settings.decisions_keep_days),
+        spans=runtime.spans, keep=timedelta(days=settings.decisions_keep_days),
     )  # fmt: skip
     async with asyncio.TaskGroup() as tasks:
         if shadows:

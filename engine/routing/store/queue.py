@@ -171,3 +171,9 @@ async def broken(db: "Connection | Pool", tenant: Tenant) -> int:
     """Return how many order lines were sold and cannot be sent."""
     found: int = await db.fetchval(SQL["count_broken"], tenant)
     return found
+
+
+async def traces_of(db: "Connection | Pool", order_ids: Collection[str]) -> dict[str, str]:
+    """Return the traceparents in which orders were placed, of those that have one."""
+    rows = await db.fetch(SQL["traces_of"], [*order_ids])
+    return {row["order_id"]: row["trace"] for row in rows}
