@@ -29,6 +29,7 @@ Returns    msgpack {"OK", now, log_id, results}, one result a claim:
            {"SOLD_OUT", line, empty, pools}   empty 1: no pool had a unit left
            {"LIMIT_REACHED", line, maximum, counted}   counted -1: the claim names no such buyer
            {"NOT_STARTED", starts_at}  {"ENDED", ends_at}  {"PAUSED", scope}  {"UNKNOWN_SKU", line}
+           {"TICKET_NEEDED", why}       the campaign has a waiting room; why: none, invalid or expired
            {"WRONG_CALL"}               the channel's orders are sold already, see `sync`
            {"SHORT", line}              the order it is split from has not these units; line 0: it is
                                         another buyer's, in another currency, or partly paid
@@ -46,6 +47,7 @@ local PHASE = "open"
 --- @include "stages"
 --- @include "replace"
 --- @include "split"
+--- @include "room"
 
 local function outside_window(scope)
   local rule = scope.campaign
@@ -69,6 +71,22 @@ local function paused(claim)
     if rules[scope.pause_fields[line[1]]] then
       return { "PAUSED", "sku", n }
     end
+  end
+end
+
+-- Of a campaign with a waiting room, nobody buys whose turn it is not.
+local function without_ticket(claim)
+  local room = claim.scope.campaign and claim.scope.campaign[8]
+  if not room then
+    return nil
+  end
+  local ticket = claim[TICKET] or ""
+  local who = whose(claim[C_TENANT], claim[C_CAMPAIGN], claim[C_BUYER])
+  local till = instant_of(room, "ticket", who, ticket)
+  if not till then
+    return { "TICKET_NEEDED", ticket == "" and "none" or "invalid" }
+  elseif now >= till then
+    return { "TICKET_NEEDED", "expired" }
   end
 end
 
@@ -155,7 +173,7 @@ local function judge(claim, payload)
   if claim[SPLIT_FROM] ~= "" then
     return judge_split(claim, payload)
   end
-  local refusal = paused(claim) or outside_window(claim.scope)
+  local refusal = paused(claim) or outside_window(claim.scope) or without_ticket(claim)
   if refusal then
     return refusal
   end

@@ -52,7 +52,7 @@ WHERE tenant = $1 AND campaign = $2;
 -- $1 limit
 SELECT
   tenant, campaign, version, published_version, updated_at, starts_at <= now() AS settled,
-  document, fields, pools
+  document, fields, pools, room_key::text AS room_key
 FROM campaigns
 WHERE planned_version < version
 ORDER BY tenant, campaign

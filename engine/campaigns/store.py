@@ -24,6 +24,7 @@ class Unplanned(NamedTuple):
     kept: Kept[CampaignFields]
     fields: list[str]
     pools: list[str]
+    room_key: str  # secret: whoever has it can make tickets
 
 
 CAMPAIGNS: Final = Table(
@@ -96,4 +97,4 @@ def _unplanned(row: Any) -> Unplanned | Unplannable:
         kept = CAMPAIGNS.read(row)
     except ValidationFailed as failure:
         return Unplannable(row["tenant"], row["campaign"], row["version"], why(failure))
-    return Unplanned(row["tenant"], kept, row["fields"], row["pools"])
+    return Unplanned(row["tenant"], kept, row["fields"], row["pools"], row["room_key"])

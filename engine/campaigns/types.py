@@ -75,6 +75,17 @@ class Elastic(codec.Wire, frozen=True):
     observe_only: bool = False
 
 
+class WaitingRoom(codec.Wire, frozen=True):
+    """Who may order while too many want to: so many buyers a second get a ticket, by their turn.
+
+    A ticket is one buyer's for one campaign and holds for `ticket_seconds`, for as many orders as
+    the limits allow; so long a turn is kept for whoever does not come for it, too.
+    """
+
+    per_second: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+    ticket_seconds: Annotated[int, msgspec.Meta(ge=10, le=3_600)] = 120
+
+
 class CampaignFields(codec.Wire, frozen=True):
     """A campaign; without `hold_seconds` an unpaid order is held as its channel says.
 
@@ -102,6 +113,7 @@ class CampaignFields(codec.Wire, frozen=True):
     balance_until: codec.Instant | None = None
     at_end: Literal["return_to_shared", "keep"] = "return_to_shared"
     elastic: Elastic | None = None
+    waiting_room: WaitingRoom | None = None
     extensions: codec.Document = msgspec.field(default_factory=dict)
 
 

@@ -154,6 +154,12 @@ class Ended(EngineError):
     code, status = "ended", 409
 
 
+class TicketNeeded(EngineError):
+    """This campaign has a waiting room, and it is not this buyer's turn; nothing was taken."""
+
+    code, status = "ticket_needed", 409
+
+
 class Paused(EngineError):
     """Sale is paused; nothing was taken."""
 

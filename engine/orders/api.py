@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from engine.infra.http import fast
-from engine.infra.http.auth import Principal, caller, principal_of
+from engine.infra.http.auth import Principal, caller, principal_of, unbound_of
 from engine.infra.http.fast import Answer
 from engine.infra.http.openapi import PAGED, Operation, Query, operation
 from engine.infra.http.paging import read_page
@@ -35,7 +35,7 @@ from engine.kernel.errors import (
     WrongCall,
 )
 from engine.kernel.types import OrderId
-from engine.orders import views
+from engine.orders import fairness, views
 from engine.orders.service import REFUND_CANCEL, Orders
 from engine.orders.views import Reader
 from engine.reservation.rules import line_number
@@ -210,10 +210,19 @@ def _may_see(principal: Principal, shown: Mapping[str, Any]) -> bool:
     return shown["tenant"] == principal.tenant and principal.channel in {"", shown["channel"]}
 
 
+async def get_fairness(request: web.Request) -> web.Response:
+    """Add up who got the units of a campaign, over all its channels."""
+    principal = await unbound_of(request, _READ)
+    process, campaign = request.app[RUNTIME], path_id(request, "campaign")
+    found = await fairness.of_campaign(process.pool, process.clock, principal.tenant, campaign)
+    return json_response(found)
+
+
 def routes() -> list[web.RouteDef]:
     """Return the routes of this slice."""
     return [
         web.get("/v1/orders", list_orders),
+        web.get("/v1/campaigns/{campaign}/fairness", get_fairness),
         web.get("/v1/orders/{order_id}", get_order),
         web.post("/v1/orders/{order_id}/payments", post_payment),
         web.post("/v1/orders/{order_id}/cancel", post_cancel),
@@ -221,6 +230,13 @@ def routes() -> list[web.RouteDef]:
 
 
 OPERATIONS: Final[list[Operation]] = [
+    operation(
+        "GET",
+        "/v1/campaigns/{campaign}/fairness",
+        "Show how evenly the units of a campaign went to buyers",
+        _READ,
+        responses={200: fairness.Fairness},
+    ),
     operation(
         "GET",
         "/v1/orders/{order_id}",

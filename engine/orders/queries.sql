@@ -725,6 +725,31 @@ SELECT coalesce(sum(amount), 0)::bigint
 FROM payments
 WHERE order_id = $1 AND state = 'applied';
 
+-- name: fairness
+-- Units of a campaign ($2) by buyer, added up: of all, and of the hundredth part with most.
+WITH bought AS (
+  SELECT o.buyer_id, sum(l.open_quantity) AS units
+  FROM orders AS o
+  JOIN order_lines AS l ON l.order_id = o.order_id
+  WHERE o.tenant = $1 AND o.campaign = $2 AND l.part_of = 0 AND l.open_quantity > 0
+    AND o.stock_state IN ('held', 'committed', 'short', 'consumed')
+  GROUP BY o.buyer_id
+),
+ranked AS (
+  SELECT
+    units, row_number() OVER (ORDER BY units DESC) AS place,
+    greatest(1, (count(*) OVER () + 99) / 100) AS top
+  FROM bought
+  WHERE buyer_id <> ''
+)
+SELECT
+  count(*) AS buyers, coalesce(sum(units), 0)::bigint AS units,
+  count(*) FILTER (WHERE place <= top) AS top_buyers,
+  coalesce(sum(units) FILTER (WHERE place <= top), 0)::bigint AS top_units,
+  coalesce(max(units), 0)::bigint AS most,
+  coalesce((SELECT units FROM bought WHERE buyer_id = ''), 0)::bigint AS unnamed
+FROM ranked;
+
 -- name: order_lines
 SELECT line_no, sku, quantity, open_quantity, payable, short, part_of, per
 FROM order_lines

@@ -32,7 +32,7 @@ def _is_plain(claim: Claim) -> bool:
     return (
         len(claim.lines) == 1
         and claim.lines[0][1] > 0
-        and not (claim.settle or claim.replace or claim.split_from or claim.payment)
+        and not (claim.settle or claim.replace or claim.split_from or claim.payment or claim.ticket)
     )
 
 

@@ -160,7 +160,8 @@ async def _restore(
     """
     lacking, later = 0, []
     for chunk in _chunks(kept):
-        claims = [(*one.claim, (one.pay_by, one.accepted_at, int(last))) for one in chunk]
+        # without their tickets: nobody is asked for one twice
+        claims = [(*one.claim[:-1], (one.pay_by, one.accepted_at, int(last))) for one in chunk]
         log_id, results = await store.restore(cell, epoch, claims, [one.payload for one in chunk])
         for one, result in zip(chunk, results, strict=True):
             if result[0] == "SHORT" and last:

@@ -73,6 +73,7 @@ def claim_of(
         placed_at=codec_ms(order, now_ms),
         actor=actor,
         split_from=split_from(order, tenant) if order.relations else "",
+        ticket=order.ticket,
     )
 
 

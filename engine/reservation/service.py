@@ -29,6 +29,8 @@ from engine.reservation.types import (
     Result,
     Snapshot,
     Synced,
+    TicketClaim,
+    Turn,
 )
 
 R = TypeVar("R")
@@ -59,6 +61,7 @@ class Reservations:
         self._confirm = Batcher(self._send_payments)
         self._release = Batcher(self._send_releases)
         self._look = Batcher(self._look_up)
+        self._ticket = Batcher(self._send_tickets)
 
     @property
     def batchers(self) -> Mapping[str, Batcher[Any, Any]]:
@@ -69,6 +72,7 @@ class Reservations:
             "confirm": self._confirm,
             "release": self._release,
             "look": self._look,
+            "ticket": self._ticket,
         }
 
     async def run(self) -> None:
@@ -161,6 +165,16 @@ class Reservations:
         """
         return await self._release.submit(claim)
 
+    async def ticket(self, claim: TicketClaim) -> Turn:
+        """Ask for a turn in a campaign's waiting room, or whether it has come.
+
+        Raises:
+            InConflict: the campaign has none.
+            Ended, ValidationFailed: it is over; the place is not one of the cell's.
+            Closed, Overloaded, OutcomeUnknown: ask again.
+        """
+        return await self._ticket.submit(claim)
+
     async def hold(self, order_id: OrderId) -> HoldRecord | None:
         """Return an order as the cell remembers it, None when it does not.
 
@@ -224,6 +238,9 @@ class Reservations:
 
     async def _look_up(self, batch: Sequence[OrderId]) -> list[HoldRecord | EngineError | None]:
         return [*await store.holds(self.cell, batch)]
+
+    async def _send_tickets(self, batch: Sequence[TicketClaim]) -> list[Turn | EngineError]:
+        return await store.tickets(self.cell, batch)
 
     async def _send_payments(self, batch: Sequence[PaymentClaim]) -> list[Paid | EngineError]:
         log_id, words = await store.confirm(self.cell, batch)

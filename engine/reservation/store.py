@@ -24,6 +24,7 @@ from engine.kernel.errors import (
     Overloaded,
     Paused,
     SoldOut,
+    TicketNeeded,
     UnknownSku,
     ValidationFailed,
     WrongCall,
@@ -41,6 +42,8 @@ from engine.reservation.types import (
     Result,
     SnapshotClaim,
     Synced,
+    TicketClaim,
+    Turn,
     decode_hold,
 )
 
@@ -48,6 +51,11 @@ _SCAN_COUNT: Final = 1_000
 _SYNCED: Final[Mapping[str, Literal["created", "updated", "unchanged", "stale"]]] = {
     "CREATED": "created", "UPDATED": "updated", "UNCHANGED": "unchanged", "STALE": "stale",
 }  # fmt: skip
+_TICKETS: Final = {
+    "none": "this campaign has a waiting room: take a ticket first",
+    "invalid": "the ticket was not given to this buyer for this campaign",
+    "expired": "the ticket is over: take another one",
+}
 _ENDED_AS: Final = {
     "ALREADY_CONFIRMED": "paid",
     "ALREADY_RELEASED": "cancelled",
@@ -114,6 +122,12 @@ async def release_again(
     """Give holds back once more while a cell is being opened; what it still knows stays."""
     reply = await cell.call("release", claims, argument="0", epoch=epoch)
     return reply.log_id, reply.results
+
+
+async def tickets(cell: Cell, claims: Sequence[TicketClaim]) -> list[Turn | EngineError]:
+    """Give buyers places in waiting rooms, or tickets; a place taken twice is two turns."""
+    reply = await cell.call("ticket", claims)
+    return [_turn(result) for result in reply.results]
 
 
 async def expire(cell: Cell, count: int = limits.CLAIMS_PER_CALL_MAX) -> tuple[int, int]:
@@ -210,6 +224,23 @@ def _synced(result: Result, log_id: str) -> Synced | EngineError:
             raise AssertionError(f"sync answered {result[0]!r}, which is not in its header")
 
 
+def _turn(result: Result) -> Turn | EngineError:
+    match result:
+        case ["TICKET", until, ticket]:
+            return Turn(until, ticket=ticket)
+        case ["WAIT", at, place, ahead]:
+            return Turn(at, place=place, ahead=ahead)
+        case ["ENDED", at]:
+            return Ended(ended_at=rfc3339(at))
+        case ["NO_ROOM"]:
+            return InConflict("this campaign has no waiting room: anybody may order in it")
+        case ["INVALID"]:
+            told = "was not given to this buyer for this campaign: leave it out to get another one"
+            return ValidationFailed([Fault("/place", told)])
+        case _:
+            raise AssertionError(f"ticket answered {result[0]!r}, which is not in its header")
+
+
 def _stages(told: Sequence[list[list[Any]]]) -> list[Due]:
     return [Due(*stage) for stage in told[0]] if told else []
 
@@ -231,6 +262,8 @@ def _refusal(  # noqa: C901, PLR0911, PLR0912 - one case a word
             return NotStarted(starts_at=rfc3339(at))
         case ["ENDED", at]:
             return Ended(ended_at=rfc3339(at))
+        case ["TICKET_NEEDED", why]:
+            return TicketNeeded(_TICKETS[why], reason=why)
         case ["PAUSED", scope, *_]:
             return Paused(scope=scope)
         case ["UNKNOWN_SKU", n]:

@@ -152,7 +152,7 @@ class OrderIn(Wire, frozen=True):
     """An order as posted; the first three fields are required.
 
     The relation `split_from` names an unpaid order of the same buyer: this one takes its units over
-    and keeps its deadline.
+    and keeps its deadline. A `ticket` is of the campaign's waiting room, if it has one.
     """
 
     channel: Identifier
@@ -184,6 +184,7 @@ class OrderIn(Wire, frozen=True):
     flag: Small = 0
     version: Text = ""
     source_status: Text = ""
+    ticket: Annotated[str, msgspec.Meta(max_length=64)] = ""
 
 
 class Claim(NamedTuple):
@@ -211,6 +212,25 @@ class Claim(NamedTuple):
     placed_at: int
     actor: str
     split_from: str = ""
+    ticket: str = ""
+
+
+class TicketClaim(NamedTuple):
+    """What `ticket` reads: who wants to buy where, and the place that he has, "" for none yet."""
+
+    tenant: str
+    campaign: str
+    buyer: str
+    place: str
+
+
+class Turn(NamedTuple):
+    """A buyer's turn in a waiting room, ms: until when his ticket holds, or when to ask again."""
+
+    at: int
+    ticket: str = ""
+    place: str = ""
+    ahead: int = 0
 
 
 class SnapshotClaim(NamedTuple):

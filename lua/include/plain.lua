@@ -54,7 +54,7 @@ local function plain_lane() -- a function, because a script may have no more tha
       or scope.pause_field and rules[scope.pause_field] then
       return false
     end
-    return not campaign or #campaign[6] == 0 and (campaign[7] or 0) == 0
+    return not campaign or #campaign[6] == 0 and (campaign[7] or 0) == 0 and not campaign[8]
   end
 
   -- What plain claims of one SKU share, or false: one pool without a cap, and no floor to look at.

@@ -3,6 +3,7 @@
 local ORDER, PRINT, C_TENANT, C_CHANNEL, C_CAMPAIGN, C_BUYER, C_CURRENCY, C_TOTAL = 1, 2, 3, 4, 5, 6, 7, 8
 local SETTLE, METHOD, REPLACE, C_LINES, PAYMENT, BUYER_KEYS, PLACED_AT, ACTOR = 9, 10, 11, 12, 13, 14, 15, 16
 local SPLIT_FROM = 17 -- the order whose held units it takes over, "" for none
+local TICKET = 18 -- of a campaign's waiting room, "" or nil for none
 -- C_LINES {sku, quantity, payable, on_short or how it takes part in a bundle, see hold.lua}
 
 local rules = {}

@@ -63,6 +63,7 @@ def claim(order_id: str, *lines: list[Any], **over: Any) -> list[Any]:
         "placed_at": 0,
         "actor": "key-1",
         "split_from": "",
+        "ticket": "",
     }
     assert over.keys() <= fields.keys(), over
     return list((fields | over).values())
@@ -79,7 +80,7 @@ def asked(claims: Sequence[list[Any]], payloads: Sequence[bytes]) -> tuple[list[
 
 def promised(taken: list[Any], pay_by: int, accepted_at: int, anew: int = 0) -> list[Any]:
     """A claim as restore takes it; `anew` 1: what it is split from will not come any more."""
-    return [*taken, [pay_by, accepted_at, anew]]
+    return [*taken[:17], [pay_by, accepted_at, anew]]
 
 
 def payment(order_id: str, payment_id: str = "pay-1", amount: int = 100, **over: Any) -> list[Any]:
@@ -131,8 +132,10 @@ def campaign(  # noqa: PLR0913, PLR0917 - one default a field
     grace_ms: int = 0,
     limits: list[list[Any]] | None = None,
     balance_by: int = 0,
+    room: list[Any] | None = None,
 ) -> list[Any]:
     body = [1, starts_at, ends_at, hold_ms, grace_ms, limits or [], balance_by]
+    body += [room] if room else []
     return [SEP.join(("campaign", "main", name)), 1, body]
 
 

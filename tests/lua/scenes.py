@@ -120,6 +120,10 @@ async def _plain(world: World) -> None:
     await world.call("rule", campaign("plain"), offer("A", "p", of="plain", limit=2))
 
 
+async def _queued(world: World) -> None:
+    await world.call("rule", campaign("busy", room=[10, 60_000, "key"]))
+
+
 async def _marketplace(world: World) -> None:
     """Two of its orders are known: one that is owed units, one that is paid."""
     await world.call(
@@ -205,6 +209,7 @@ SCENES = {
     "rule": Scene("rule", [offer("A", "q", version=2), [offer("B")[0], 2, []]]),
     "rebuild": Scene("rebuild", PART, _wiped, "0", 2, VALUES),
     "wipe": Scene("wipe", [DATABASE, "1-7", 5], None, "0", 2),
+    "ticket": Scene("ticket", [["main", "busy", "b1", ""], ["main", "busy", "b2", ""]], _queued),
     "trim": Scene("trim", ["9999999999999-0"]),
 }
 CHANGES = [

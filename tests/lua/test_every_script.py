@@ -12,7 +12,7 @@ from tests.lua.scenes import SCENES, Scene, documented_keys, rewind, setting, sn
 
 OPENERS = ("open", "wipe")  # they make the record that the others are fenced by
 GUARDED = [name for name in SCENES if not name.startswith((*OPENERS, "close"))]
-NEED_MEMORY = {"reserve", "sync", "rule", "checkpoint"}
+NEED_MEMORY = {"reserve", "sync", "rule", "checkpoint", "ticket"}
 
 
 async def run(world: World, scene: Scene, keys: Any = KEYS, **over: Any) -> list[Any]:

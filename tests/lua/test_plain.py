@@ -21,13 +21,14 @@ RULES = [
     builders.campaign("kept", hold_ms=1_000, grace_ms=10),
     builders.campaign("counted", limits=[["campaign", "buyer_id", 2, "orders"]]),
     builders.campaign("staged", balance_by=10**13),
+    builders.campaign("queued", room=[1_000, 60_000, "key"]),
     offer("A", "p"),
     offer("B", "q", limit=2),
     offer("C", ("p", 3), "q"),
     offer("D", "p", floor=50),
     offer("E", "nowhere"),
     offer("B", "q", of="", limit=3),
-    *(offer("A", "p", of=one, limit=4) for one in ("later", "kept", "counted")),
+    *(offer("A", "p", of=one, limit=4) for one in ("later", "kept", "counted", "queued")),
     offer("A", "p", of="staged", deposit=10),
 ]
 SKUS = st.sampled_from(["A", "A", "A", "B", "B", "B", "C", "D", "E", "unheard of"])
@@ -38,7 +39,7 @@ lines = st.builds(
     st.sampled_from([0, 40, 60, 10**13]),
     st.sampled_from(["refuse", "drop"]),
 )
-CAMPAIGNS = ["d11"] * 6 + ["", "later", "kept", "counted", "staged", "none"]
+CAMPAIGNS = ["d11"] * 6 + ["", "later", "kept", "counted", "staged", "queued", "none"]
 some_lines = [st.lists(lines, min_size=1, max_size=most) for most in (1, 1, 1, 1, 1, 2)]
 claims = st.builds(
     lambda order_id, wanted, more: claim(order_id, *wanted, **more),
@@ -119,10 +120,11 @@ def test_a_plain_claim_takes_the_lane(redis: Redis) -> None:
         claim("o4", line("C")),
         claim("o5", line("A"), campaign="staged"),
         claim("o6", line("A"), line("B")),
+        claim("o7", line("A"), campaign="queued", buyer="b1"),
     ]
     rows, payloads = builders.asked(batch, [b"order"] * len(batch))
     reply = unpack(redis.eval(blind, len(KEYS), *KEYS, 1, "0", pack(rows), *payloads))
-    assert [one[0] for one in reply[3]] == ["RESERVED"] * 3 + ["RULES"] * 3
+    assert [one[0] for one in reply[3]] == ["RESERVED"] * 3 + ["RULES"] * 4
 
 
 def test_a_pause_by_a_floor_price_stops_the_lane_in_the_same_call(redis: Redis) -> None:

@@ -87,14 +87,18 @@ def channel_rule(tenant: Tenant, channel: str, fields: ChannelFields) -> dict[st
     return {_name("channel", tenant, channel): body}
 
 
-def campaign_rule(tenant: Tenant, campaign: str, fields: CampaignFields) -> dict[str, list[Any]]:
-    """Return a campaign's window and limits, likewise."""
+def campaign_rule(
+    tenant: Tenant, campaign: str, fields: CampaignFields, room_key: str
+) -> dict[str, list[Any]]:
+    """Return a campaign's window, limits and waiting room, likewise; the key signs its tickets."""
     hold_ms = (fields.hold_seconds or 0) * 1_000
     grace = GRACE_SECONDS_DEFAULT if fields.grace_seconds is None else fields.grace_seconds
     limits = [[one.scope, one.by, one.max, one.counts] for one in fields.limits]
     window = [to_ms(fields.starts_at), to_ms(fields.ends_at)]
     balance_by = to_ms(fields.balance_until) if fields.balance_until else 0
     rule = [*window, hold_ms, grace * 1_000, limits, balance_by]
+    if room := fields.waiting_room:
+        rule.append([room.per_second, room.ticket_seconds * 1_000, room_key])
     return {_name("campaign", tenant, campaign): rule}
 
 

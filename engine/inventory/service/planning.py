@@ -182,12 +182,12 @@ async def _write_campaigns(
     for tenant in {one.tenant for one in changed}:
         found = [one for one in changed if one.tenant == tenant]
         planned, fields = [], {}
-        for _, kept, former, _ in found:
+        for _, kept, former, _, room_key in found:
             bundles = await _bundles(tx, tenant, kept.value)
             offers = bundling.offers(tenant, kept.id, kept.value, bundles)
             fields[kept.id] = sorted(offers)
             bodies = rules.bodies(offers, set(former) - offers.keys(), {})
-            bodies |= rules.campaign_rule(tenant, kept.id, kept.value)
+            bodies |= rules.campaign_rule(tenant, kept.id, kept.value, room_key)
             await _write_rules(runtime, tx, bodies)
             planned += _claims(tenant, kept, bundles)
         dropped = await supply.write_claims(tx, tenant, [one.kept.id for one in found], planned)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from engine.campaigns.types import CampaignFields, CampaignSku, Limit, Wave
+from engine.campaigns.types import CampaignFields, CampaignSku, Limit, WaitingRoom, Wave
 from engine.channels.types import ChannelFields
 from engine.inventory import rules
 from engine.inventory.types import (
@@ -69,10 +69,14 @@ def test_a_marketplace_says_when_a_sale_counts_and_who_ends_it(said, counts_at, 
             {"limits": [Limit("phone", 3, "sku", "orders")]},
             [START_MS, END_MS, 0, 60_000, [["sku", "phone", 3, "orders"]], 0],
         ),
+        (
+            {"waiting_room": WaitingRoom(50, 60)},
+            [START_MS, END_MS, 0, 60_000, [], 0, [50, 60_000, "a-key"]],
+        ),
     ],
 )
 def test_a_campaigns_window_and_limits(fields, body):
-    found = rules.campaign_rule("main", "d11", _campaign(**fields))
+    found = rules.campaign_rule("main", "d11", _campaign(**fields), "a-key")
     assert found == {"campaign\x1fmain\x1fd11": body}
 
 
