@@ -50,7 +50,7 @@ from engine.infra.http.auth import Directory, ensure_admin_key
 from engine.infra.http.openapi import Operation
 from engine.infra.http.request import Request
 from engine.infra.http.runner import Runner
-from engine.infra.metrics import Measured
+from engine.infra.meters.measured import Measured
 from engine.infra.postgres import Pool
 from engine.infra.runtime import RUNTIME, Runtime
 from engine.infra.spans import Spans

@@ -1,77 +1,83 @@
 """Every metric, declared: what a process counts itself, and what is read when somebody asks.
 
-Counting is an addition to a number of Python's; names, labels and text are made when `/metrics` is
-asked. Labels are nodes, services, channels, plans and words: few, and none of a person. What a
-worker counts is at its own port (TIDEGATE_METRICS_PORT), what is read of the database at the API's.
+Labels are routes, verdicts, scripts, nodes, services, channels, plans and words: few, and none of a
+person or of an order. An API process shows its own at `/metrics`, with what is read of the servers;
+a worker at TIDEGATE_METRICS_PORT. There `tidegate up` shows those of all its processes as one.
 """
 
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-import structlog
-from prometheus_client import REGISTRY
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
-from prometheus_client.registry import Collector
+from engine.infra.meters.exposition import of_this_process
+from engine.infra.meters.families import Family, Labels
+from engine.infra.meters.kinds import Counts, Gauge, Histogram, Times
 
-from engine.infra.postgres import UNAVAILABLE, Pool
-from engine.kernel.clock import Clock
+__all__ = [
+    "COUNTED", "MEASURED", "READ", "Counts", "Gauge", "Histogram", "Measure", "Times", "Values",
+    "names", "own",
+]  # fmt: skip
 
-_FRESH_S: Final = 5.0
-_log: Final = structlog.get_logger(__name__)
-Family = CounterMetricFamily | GaugeMetricFamily | SummaryMetricFamily
-
-
-class Counts:
-    """A number that only grows, by one label or by some."""
-
-    def __init__(self, name: str, told: str, *labels: str) -> None:
-        """Declare it; its name ends in `_total` where it is shown."""
-        self.name, self._told, self._labels = name, told, labels
-        self._counts = Counter[tuple[str, ...]]()
-
-    def add(self, label: str | tuple[str, ...], n: int = 1) -> None:
-        """Count; of several labels all are given."""
-        self._counts[label if isinstance(label, tuple) else (label,)] += n
-
-    def family(self) -> Family:
-        """Return it as it is shown."""
-        found = CounterMetricFamily(self.name, self._told, labels=self._labels)
-        for labels, n in sorted(self._counts.items()):
-            found.add_metric(labels, n)
-        return found
-
-
-class Times:
-    """How often something was done, and for how many seconds in all, by one label."""
-
-    def __init__(self, name: str, told: str, label: str) -> None:
-        """Declare it."""
-        self.name, self._told, self._label = name, told, label
-        self._done = Counter[str]()
-        self._seconds: dict[str, float] = {}
-
-    def add(self, label: str, seconds: float) -> None:
-        """Count one that took so long."""
-        self._done[label] += 1
-        self._seconds[label] = self._seconds.get(label, 0.0) + seconds
-
-    def family(self) -> Family:
-        """Return it as it is shown."""
-        found = SummaryMetricFamily(self.name, self._told, labels=[self._label])
-        for label, n in sorted(self._done.items()):
-            found.add_metric([label], n, self._seconds[label])
-        return found
+_CLAIMS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_LAGS: Final = (1, 5, 15, 60, 300, 900, 3_600, 21_600, 86_400)
 
 
 class Measure(NamedTuple):
-    """A number that is read of the database; `labels` are the names of its labels."""
+    """A number that is read of the servers; `labels` are the names of its labels."""
 
     name: str
     told: str
     labels: tuple[str, ...] = ()
 
 
+# What an API process counts.
+HTTP_REQUESTS: Final = Counts(
+    "tidegate_http_requests", "Requests that were answered, by route and status", "route", "status"
+)
+HTTP_SECONDS: Final = Histogram(
+    "tidegate_http_request_seconds", "What answering took, from the whole request on", "route"
+)
+ORDERS: Final = Counts(
+    "tidegate_orders", "Orders that were judged, by lane and by what was answered of each",
+    "lane", "verdict",
+)  # fmt: skip
+SHED: Final = Counts(
+    "tidegate_shed", "Requests that were refused before they were judged, by why", "reason"
+)
+BATCH_CLAIMS: Final = Histogram(
+    "tidegate_batch_claims", "How many claims went to the cell in one call", "script",
+    bounds=_CLAIMS,
+)  # fmt: skip
+QUEUE_WAIT: Final = Histogram(
+    "tidegate_queue_wait_seconds", "How long each claim waited until it was sent", "verb"
+)
+CELL_CALL: Final = Histogram(
+    "tidegate_cell_call_seconds", "What calls to the cell took, waiting and way included", "script"
+)
+
+# What a worker counts.
+RECORDER_BATCHES: Final = Counts(
+    "tidegate_recorder_batches", "Transactions in which the cell's log was recorded"
+)
+RECORDER_ENTRIES: Final = Counts(
+    "tidegate_recorder_entries", "Entries of the cell's log that were recorded"
+)
+RECORDER_RETRIES: Final = Counts(
+    "tidegate_recorder_retries", "Batches that were not recorded the first time, by why", "reason"
+)
+RECORDER_SECONDS: Final = Histogram(
+    "tidegate_recorder_seconds", "What the transaction of a recorded batch took"
+)
+ORDERS_RECORDED: Final = Counts(
+    "tidegate_orders_recorded", "Orders that Postgres has newly", "channel"
+)
+PAYMENTS_RECORDED: Final = Counts(
+    "tidegate_payments_recorded", "Payments that were recorded; told again they count again"
+)
+HOLDS_EXPIRED: Final = Counts("tidegate_holds_expired", "Holds that ended because nobody paid")
+CHANNEL_LAG: Final = Histogram(
+    "tidegate_channel_lag_seconds", "From the instant an order was placed to its being recorded",
+    "channel", bounds=_LAGS,
+)  # fmt: skip
 ROUTE_SECONDS: Final = Times(
     "tidegate_route_seconds", "What a router's batches took, by what was done of them", "stage"
 )
@@ -95,10 +101,105 @@ WMS_CALLS: Final = Counts(
 STOPS: Final = Counts(
     "tidegate_stops", "Requests that something be stopped, by the one answer of each", "answer"
 )
-COUNTED: Final = (
-    ROUTE_SECONDS, ROUTED, LEGS_BREACHED, SHADOW_DIFFERENCES, RULE_FAULTS, WMS_CALLS, STOPS,
+
+# What every process counts, and what a supervisor does.
+POOL_WAIT: Final = Histogram(
+    "tidegate_pool_wait_seconds", "How long it took to get a connection to Postgres",
+    scope="process",
+)  # fmt: skip
+PROCESS_RESTARTS: Final = Counts(
+    "tidegate_process_restarts", "How often a process was started again, by its name", "name"
+)
+METRICS_SKIPPED: Final = Counts(
+    "tidegate_metrics_skipped", "How often a process did not tell its metrics in time", "name"
+)
+COUNTED: Final[tuple[Counts | Histogram | Times, ...]] = (
+    HTTP_REQUESTS, HTTP_SECONDS, ORDERS, SHED, BATCH_CLAIMS, QUEUE_WAIT, CELL_CALL,
+    RECORDER_BATCHES, RECORDER_ENTRIES, RECORDER_RETRIES, RECORDER_SECONDS, ORDERS_RECORDED,
+    PAYMENTS_RECORDED, HOLDS_EXPIRED, CHANNEL_LAG, ROUTE_SECONDS, ROUTED, LEGS_BREACHED,
+    SHADOW_DIFFERENCES, RULE_FAULTS, WMS_CALLS, STOPS, POOL_WAIT, PROCESS_RESTARTS, METRICS_SKIPPED,
 )  # fmt: skip
 
+# What one process is at, read when somebody asks.
+BUILD_INFO: Final = Gauge(
+    "tidegate_build_info", "1, with what this process is made of", "version", "python"
+)
+HTTP_IN_FLIGHT: Final = Gauge("tidegate_http_in_flight", "Connections whose request is under way")
+HTTP_CONNECTIONS: Final = Gauge("tidegate_http_connections", "Connections of clients")
+ADMISSION_LIMIT: Final = Gauge(
+    "tidegate_admission_limit", "How many requests may be under way before others are refused"
+)
+QUEUE_CLAIMS: Final = Gauge("tidegate_queue_claims", "Claims that wait to be sent", "verb")
+KEPT_CLAIMS: Final = Gauge(
+    "tidegate_kept_claims", "What was accepted and is kept until it is recorded"
+)
+LOOP_LAG: Final = Gauge(
+    "tidegate_loop_lag_seconds", "How late the event loop came at worst in the last 15 s"
+)
+ROLE_BEAT: Final = Gauge(
+    "tidegate_role_beat_seconds", "Since the loop of a role last came round", "role"
+)
+READ: Final = (
+    BUILD_INFO, HTTP_IN_FLIGHT, HTTP_CONNECTIONS, ADMISSION_LIMIT, QUEUE_CLAIMS, KEPT_CLAIMS,
+    LOOP_LAG, ROLE_BEAT,
+)  # fmt: skip
+
+# What the servers say: the same, whoever is asked.
+CELL_OPEN: Final = Measure("tidegate_cell_open", "Whether a cell is open for sale", ("cell",))
+CELL_MEMORY: Final = Measure(
+    "tidegate_cell_memory_bytes", "Memory that a cell's server uses", ("cell",)
+)
+CELL_MEMORY_MAX: Final = Measure(
+    "tidegate_cell_memory_max_bytes", "Memory above which a cell takes no order", ("cell",)
+)
+LOG_LAG: Final = Measure(
+    "tidegate_log_lag_seconds", "Age of the oldest entry that is not recorded, 0 if there is none",
+    ("cell",),
+)  # fmt: skip
+LOG_ENTRIES: Final = Measure(
+    "tidegate_log_entries", "Entries of a cell's log that are not recorded, counted up to 256",
+    ("cell",),
+)  # fmt: skip
+UNRECORDED_ORDERS: Final = Measure(
+    "tidegate_unrecorded_orders", "Orders that a cell accepted and Postgres has not yet", ("cell",)
+)
+HOLDS_OPEN: Final = Measure(
+    "tidegate_holds_open", "Holds that end at a deadline if nobody pays", ("cell",)
+)
+POOLS: Final = Measure(
+    "tidegate_pools",
+    "Pools that have units or had: ok, low (at most a tenth is left), sold_out, short (units are"
+    " owed), broken (they do not add up)",
+    ("state",),
+)
+OWED_UNITS: Final = Measure(
+    "tidegate_owed_units", "Units that marketplaces sold beyond stock", ("channel",)
+)
+OVERSOLD_UNITS: Final = Measure(
+    "tidegate_oversold_units", "Units held and sold beyond what was granted and owed; never but 0"
+)
+CERTIFICATE_HOLDS: Final = Measure(
+    "tidegate_certificate_holds",
+    "Whether at the last checkpoint cell and Postgres agreed on every pool, and none was oversold",
+)
+CERTIFICATE_AGE: Final = Measure(
+    "tidegate_certificate_age_seconds", "Since the last checkpoint that was compared"
+)
+DEAD_LETTERS: Final = Measure(
+    "tidegate_dead_letters", "What was given up and nobody settled", ("kind",)
+)
+BLOCKS: Final = Measure("tidegate_blocks", "Blocks that keep orders from being sent", ("code",))
+BLOCKS_OLDEST: Final = Measure(
+    "tidegate_blocks_oldest_seconds", "How long the oldest of them stands", ("code",)
+)
+SHIP_BY_DUE: Final = Measure(
+    "tidegate_ship_by_due",
+    "Orders not shipped whose promise is broken, or is within 2, 6 or 12 hours; each counts once",
+    ("within",),
+)
+PAYMENTS_WAITING: Final = Measure(
+    "tidegate_payments_waiting", "Payments that came while a cell was closed, and wait for it"
+)
 ROUTE_QUEUE: Final = Measure(
     "tidegate_route_queue", "Orders that wait to be routed, by queue", ("queue",)
 )
@@ -118,58 +219,20 @@ WMS_BREAKER_OPEN: Final = Measure(
     "tidegate_wms_breaker_open", "Whether a node's system is only probed now and then", ("node",)
 )
 MEASURED: Final = (
-    ROUTE_QUEUE, ROUTE_QUEUE_OLDEST, BROKEN_PROMISES, ACKS, JOBS, WMS_BREAKER_OPEN,
+    CELL_OPEN, CELL_MEMORY, CELL_MEMORY_MAX, LOG_LAG, LOG_ENTRIES, UNRECORDED_ORDERS, HOLDS_OPEN,
+    POOLS, OWED_UNITS, OVERSOLD_UNITS, CERTIFICATE_HOLDS, CERTIFICATE_AGE, DEAD_LETTERS, BLOCKS,
+    BLOCKS_OLDEST, SHIP_BY_DUE, PAYMENTS_WAITING, ROUTE_QUEUE, ROUTE_QUEUE_OLDEST, BROKEN_PROMISES,
+    ACKS, JOBS, WMS_BREAKER_OPEN,
 )  # fmt: skip
 
-Values = Mapping[Measure, Mapping[tuple[str, ...], float]]
-Reading = Callable[[Pool], Awaitable[Values]]
+Values = Mapping[Measure, Mapping[Labels, float]]
 
 
-class _Counted(Collector):
-    """What this process counted."""
-
-    def collect(self) -> Iterator[Family]:
-        for one in COUNTED:
-            yield one.family()
-
-
-REGISTRY.register(_Counted())
-
-
-class Measured(Collector):
-    """What the database says; read when it is asked for, and not twice within some seconds.
-
-    While it says nothing, these metrics are missing: an old number would look like a new one.
-    """
-
-    def __init__(self, pool: Pool, time: Clock, readings: Sequence[Reading]) -> None:
-        """Take what reads it; nothing was read yet."""
-        self._pool, self._clock, self._readings = pool, time, readings
-        self._at = float("-inf")
-        self._values: list[Values] = []
-
-    async def refresh(self) -> None:
-        """Read what is older than it may be; never raises."""
-        now = self._clock.monotonic()
-        if now - self._at < _FRESH_S:
-            return
-        self._at = now
-        try:
-            self._values = [await one(self._pool) for one in self._readings]
-        except UNAVAILABLE as away:
-            self._values = []
-            _log.warning("measures_missing", reason=type(away).__name__)
-
-    def collect(self) -> Iterator[Family]:
-        """Return what was read last."""
-        for values in self._values:
-            for measure, found in values.items():
-                family = GaugeMetricFamily(measure.name, measure.told, labels=measure.labels)
-                for labels, value in sorted(found.items()):
-                    family.add_metric(labels, value)
-                yield family
+def own() -> list[Family]:
+    """Return all that this process tells of itself."""
+    return [*(one.family() for one in (*COUNTED, *READ)), *of_this_process()]
 
 
 def names() -> Iterable[str]:
     """Return what everything is called, as it is declared."""
-    return [one.name for one in (*COUNTED, *MEASURED)]
+    return [one.name for one in (*COUNTED, *READ, *MEASURED)]

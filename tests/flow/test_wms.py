@@ -232,11 +232,14 @@ async def test_what_a_node_takes_over_after_its_cancel_is_cancelled_again(
 
 async def test_calls_breakers_and_stops_are_counted(settings, database_url, pg):
     def stops():
-        return sum(one.value for one in metrics.STOPS.family().samples)
+        return sum(n for _, (n,) in metrics.STOPS.family().rows)
 
     def calls(**labels):
-        samples = metrics.WMS_CALLS.family().samples
-        return sum(one.value for one in samples if labels.items() <= one.labels.items())
+        found = metrics.WMS_CALLS.family()
+        return sum(
+            n for values, (n,) in found.rows
+            if labels.items() <= dict(zip(found.labels, values, strict=True)).items()
+        )  # fmt: skip
 
     of = {"node": "N", "method": "create", "outcome": "UNKNOWN"}
     failed, done, answered = calls(**of), calls(outcome="DONE"), stops()

@@ -8,11 +8,12 @@ from contextlib import suppress
 import pytest
 import structlog
 from aiohttp import ClientConnectionError, ClientSession
-from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 
 from engine.app import watched
 from engine.infra import metrics
-from engine.infra.metrics import Counts, Measure, Measured, Times
+from engine.infra.meters.exposition import text
+from engine.infra.meters.measured import Measured
+from engine.infra.metrics import Counts, Measure, Times
 from engine.settings import Settings
 from tests.conftest import eventually
 
@@ -29,14 +30,11 @@ class Clock:
         return self.now
 
 
-def text_of(collector):
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(collector)
-    return generate_latest(registry).decode()
-
-
-def shown(family):
-    return {(one.name, *one.labels.values()): one.value for one in family.samples}
+def shown(one):
+    """Lines of a metric as they are shown, by their names and labels."""
+    lines = text([one.family()]).decode().splitlines()
+    pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, value in pairs}
 
 
 def test_counts_and_times_by_label():
@@ -45,11 +43,16 @@ def test_counts_and_times_by_label():
     counts.add("a", 2)
     times.add("x", 0.25)
     times.add("x", 0.5)
-    assert shown(counts.family()) == {("tidegate_n_total", "a"): 3}
+    assert shown(counts) == {'tidegate_n_total{kind="a"}': 3}
     several = Counts("tidegate_m", "M", "node", "outcome")
     several.add(("n1", "DONE"))
-    assert shown(several.family()) == {("tidegate_m_total", "n1", "DONE"): 1}
-    assert shown(times.family()) == {("tidegate_s_count", "x"): 2, ("tidegate_s_sum", "x"): 0.75}
+    several.of("n1", "DONE")[0] += 1
+    assert shown(several) == {'tidegate_m_total{node="n1",outcome="DONE"}': 2}
+    assert shown(times) == {'tidegate_s_count{stage="x"}': 2, 'tidegate_s_sum{stage="x"}': 0.75}
+    alone = Counts("tidegate_k", "K")
+    assert shown(alone) == {"tidegate_k_total": 0}
+    alone.add()
+    assert shown(alone) == {"tidegate_k_total": 1}
 
 
 async def test_what_is_read_is_read_again_after_some_seconds_and_missing_while_nobody_answers():
@@ -65,7 +68,7 @@ async def test_what_is_read_is_read_again_after_some_seconds_and_missing_while_n
     for now, line in ((0, "3.0"), (4, "3.0"), (6, "4.0"), (12, None)):
         clock.now = now
         await measured.refresh()
-        told = text_of(measured)
+        told = text(measured.families()).decode()
         assert ("tidegate_depth" in told) == (line is not None)
         if line:
             assert f'tidegate_depth{{lake="como"}} {line}' in told
@@ -77,8 +80,8 @@ def test_names_say_whose_they_are(name):
 
 
 def test_every_counter_is_shown():
-    told = generate_latest(REGISTRY).decode()
-    for one in metrics.COUNTED:
+    told = text(metrics.own()).decode()
+    for one in (*metrics.COUNTED, *metrics.READ):
         assert f"# HELP {one.name}" in told
 
 

@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from aiohttp import web
-from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from engine.infra.metrics import Measured
+from engine.infra.meters.exposition import CONTENT_TYPE, text
+from engine.infra.meters.measured import Measured
+from engine.infra.metrics import own
 from engine.kernel import codec
 
 # A check returns "" when all is well, else a sentence that says what is missing.
@@ -37,13 +37,11 @@ def routes(
         return web.Response(status=status, body=codec.encode(body), content_type="application/json")
 
     async def metrics(_request: web.Request) -> web.Response:
-        body = generate_latest(REGISTRY)
+        facts = []
         if measured is not None:
             await measured.refresh()
-            read = CollectorRegistry(auto_describe=False)
-            read.register(measured)
-            body += generate_latest(read)
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+            facts = measured.families()
+        return web.Response(body=text([*own(), *facts]), headers={"Content-Type": CONTENT_TYPE})
 
     return [
         web.get("/healthz", _healthz),

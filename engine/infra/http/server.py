@@ -16,7 +16,7 @@ from engine.infra.http.auth import DIRECTORY, Directory
 from engine.infra.http.query import refuse_query
 from engine.infra.http.request import Request, Whole
 from engine.infra.logs import without_words
-from engine.infra.metrics import Measured
+from engine.infra.meters.measured import Measured
 from engine.infra.postgres import UNAVAILABLE
 from engine.infra.runtime import RUNTIME, Runtime
 from engine.kernel import codec, traces
