@@ -20,6 +20,7 @@ shipper    tells warehouses what to send and what not to
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import structlog
@@ -29,10 +30,11 @@ from engine.alerts.consumer import watcher
 from engine.assurance.keeper import Keeper
 from engine.assurance.reconciling.reconciler import Reconciler
 from engine.elastic.consumer import Rebalancer
+from engine.infra import metrics
 from engine.infra.cell import Cell
 from engine.infra.postgres import UNAVAILABLE, Connection
 from engine.infra.runtime import Runtime
-from engine.infra.tasks import raise_if_cancelled, sleep
+from engine.infra.tasks import beating, beats, raise_if_cancelled, sleep
 from engine.inventory.consumer import publisher
 from engine.kernel import limits
 from engine.kernel.clock import instant
@@ -99,7 +101,8 @@ def loops(process: Runtime, roles: Sequence[str]) -> list[Loop]:
     }
     if unknown := sorted(set(roles) - set(known)):
         raise Misconfigured(f"no such role: {', '.join(unknown)}; there are {', '.join(known)}")
-    chosen = [known[role] for role in (roles or known)]
+    metrics.ROLE_BEAT.reads(lambda: {(role,): since for role, since in beats().items()})
+    chosen: list[Loop] = [partial(beating, role, known[role]) for role in (roles or known)]
     return chosen if "keeper" in (roles or known) else [*chosen, lambda: follow(cell)]
 
 

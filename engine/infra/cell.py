@@ -7,6 +7,7 @@ ever read by somebody else.
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final, cast
@@ -24,7 +25,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from engine.infra import keys, scripts
+from engine.infra import keys, metrics, scripts
 from engine.infra.wire import Command, Pool, wires_of
 from engine.kernel import limits
 from engine.kernel.clock import Clock
@@ -146,7 +147,12 @@ class Cell:
         if argument is None:
             argument = str(self.now_ms() + limits.BATCH_DEADLINE_MS) if self._offset_ms else "0"
         under = self.epoch if epoch is None else epoch
-        raw = await self._send(script, [under, argument, _pack(claims), *payloads])
+        metrics.BATCH_CLAIMS.of(script).add(len(claims))
+        began = time.monotonic()
+        try:
+            raw = await self._send(script, [under, argument, _pack(claims), *payloads])
+        finally:
+            metrics.CELL_CALL.of(script).add(time.monotonic() - began)
         reply = _reply.decode(raw)
         self._offset_ms = reply.now_ms - self._clock.monotonic() * 1_000
         if reply.word == "FENCED":

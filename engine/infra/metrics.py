@@ -34,7 +34,7 @@ HTTP_REQUESTS: Final = Counts(
     "tidegate_http_requests", "Requests that were answered, by route and status", "route", "status"
 )
 HTTP_SECONDS: Final = Histogram(
-    "tidegate_http_request_seconds", "What answering took, from the whole request on", "route"
+    "tidegate_http_request_seconds", "How long this process took to answer", "route"
 )
 ORDERS: Final = Counts(
     "tidegate_orders", "Orders that were judged, by lane and by what was answered of each",
@@ -62,7 +62,7 @@ RECORDER_ENTRIES: Final = Counts(
     "tidegate_recorder_entries", "Entries of the cell's log that were recorded"
 )
 RECORDER_RETRIES: Final = Counts(
-    "tidegate_recorder_retries", "Batches that were not recorded the first time, by why", "reason"
+    "tidegate_recorder_retries", "How often recording was begun anew, by why", "reason"
 )
 RECORDER_SECONDS: Final = Histogram(
     "tidegate_recorder_seconds", "What the transaction of a recorded batch took"

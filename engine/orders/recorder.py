@@ -13,7 +13,7 @@ import asyncpg
 import msgspec
 import structlog
 
-from engine.infra import log
+from engine.infra import log, metrics
 from engine.infra.cell import Cell
 from engine.infra.log import Entry, position
 from engine.infra.postgres import UNAVAILABLE
@@ -23,7 +23,7 @@ from engine.kernel import limits
 from engine.kernel.clock import Clock
 from engine.kernel.errors import Closed, EngineError, OutcomeUnknown
 from engine.kernel.events import Reserved, Synced
-from engine.orders import rules, store
+from engine.orders import counting, rules, store
 from engine.orders import stretch as stretches
 from engine.orders.stretch import Stretch
 from engine.orders.types import Changes, Logged
@@ -79,6 +79,7 @@ class Recorder:
             try:
                 await self._session()
             except _AWAY as error:
+                metrics.RECORDER_RETRIES.add(type(error).__name__)
                 # what a server or driver says may quote the row
                 detail = error.detail if isinstance(error, EngineError) else ""
                 _logger.warning("recorder_waits", reason=type(error).__name__, detail=detail)
@@ -133,9 +134,12 @@ class Recorder:
         try:
             broken = await self._write(connection, epoch, start, stretch)
         except _REFUSED:  # the transaction is lost, nothing was written: find the row it was
+            metrics.RECORDER_RETRIES.add("refused")
             broken = await self._write(connection, epoch, start, stretch, carefully=True)
         if broken:
             await self._stop_selling(broken)
+        if broken is None:
+            metrics.RECORDER_RETRIES.add("position")
         return None if broken is None else stretch.end
 
     async def _write(
@@ -149,6 +153,7 @@ class Recorder:
     ) -> list[tuple[str, str]] | None:
         """Write a stretch in one transaction; return pools that do not add up, None if not ours."""
         changes = None if carefully else rules.fold(stretch.logged)
+        began, tally = self._clock.monotonic(), counting.Tally()
         async with connection.transaction():
             recorded = await store.advance(
                 connection, self._cell.id, self._owner, epoch, start, stretch.end, stretch.claims
@@ -157,14 +162,15 @@ class Recorder:
                 return None
             broken = await store.post(connection, self._cell.id, stretch.posts, stretch.grants)
             if changes is None:
-                await self._fold(connection, stretch.logged)
+                await self._fold(connection, stretch.logged, tally)
             else:
-                await store.save(connection, self._cell.id, changes, anew=True)
+                tally.note(changes, await store.save(connection, self._cell.id, changes, anew=True))
             for entry, why in stretch.unreadable:
                 await store.bury_entry(connection, self._cell.id, entry, why)
                 _logger.error("dead_letter", log_id=entry.log_id, reason=why)
             for log_id, found in stretch.reference:
                 await store.save_reference(connection, self._cell.id, recorded, log_id, found)
+        tally.count(stretch, self._clock.monotonic() - began, self._clock.now_ms())
         if self._spans is not None and changes is not None:
             self._tell(self._spans, changes)
         return broken
@@ -176,7 +182,10 @@ class Recorder:
             spans.tell(order.trace, "record", order.accepted_at, now, order_id=order.order_id)
 
     async def _fold(
-        self, tx: "asyncpg.Connection[asyncpg.Record]", logged: Sequence[Logged]
+        self,
+        tx: "asyncpg.Connection[asyncpg.Record]",
+        logged: Sequence[Logged],
+        tally: counting.Tally,
     ) -> None:
         """Fold all, or halve until the events that Postgres refuses stand alone."""
         if not logged:
@@ -184,14 +193,15 @@ class Recorder:
         try:
             changes = rules.fold(logged)
             async with tx.transaction():
-                await store.save(tx, self._cell.id, changes)
+                new = await store.save(tx, self._cell.id, changes)
+            tally.note(changes, new)
         except _REFUSED as error:
             if len(logged) == 1:
                 await self._set_aside(tx, logged[0], f"{type(error).__name__}: {error}"[:500])
                 return
             middle = len(logged) // 2
-            await self._fold(tx, logged[:middle])
-            await self._fold(tx, logged[middle:])
+            await self._fold(tx, logged[:middle], tally)
+            await self._fold(tx, logged[middle:], tally)
 
     async def _set_aside(
         self, tx: "asyncpg.Connection[asyncpg.Record]", logged: Logged, reason: str

@@ -122,8 +122,8 @@ async def post(
     return [(row["tenant"], row["sku"]) for row in moved if row["broken"]]
 
 
-async def save(tx: Connection, cell: str, changes: Changes, *, anew: bool = False) -> None:
-    """Write what happened to orders; an order that is there already becomes a duplicate.
+async def save(tx: Connection, cell: str, changes: Changes, *, anew: bool = False) -> set[str]:
+    """Write what happened to orders and return those that are new; a known one is a duplicate.
 
     `anew` says that none is, as nearly always; if that is wrong, the transaction is lost. Where
     there are orders or events, `tx` is a connection made by `recording`.
@@ -162,6 +162,7 @@ async def save(tx: Connection, cell: str, changes: Changes, *, anew: bool = Fals
     ]
     first = [event for event in changes.events if not event.of_new or event.order_id in told]
     await write_events(tx, [*first, *doubled, *repaid], int)
+    return new
 
 
 async def _merge_forgotten(tx: Connection, cell: str, changes: Changes, new: set[str]) -> set[str]:

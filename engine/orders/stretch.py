@@ -22,6 +22,7 @@ class Stretch:
     """One batch: `end` is the position behind it, `claims` how many of its orders are new."""
 
     end: str
+    entries: int = 0
     claims: int = 0
     posts: list[Post] = field(default_factory=list)
     logged: list[Logged] = field(default_factory=list)
@@ -39,6 +40,7 @@ def read(entries: Sequence[Entry]) -> Stretch:
     stretch = Stretch(entries[0].log_id)
     for entry in entries:
         stretch.end = entry.log_id
+        stretch.entries += 1
         try:
             found = events.decode(entry.events)
         except msgspec.MsgspecError as error:

@@ -5,10 +5,12 @@ bounded, and a full queue is refused at once. A caller that leaves changes nothi
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeVar
 
+from engine.infra import metrics
 from engine.infra.tasks import raise_if_cancelled
 from engine.kernel import limits
 from engine.kernel.errors import EngineError, Overloaded
@@ -22,7 +24,8 @@ class Batcher(Generic[I, R]):
 
     `send` returns one result an item, in order; a result that is an exception is raised to that
     item's caller, an exception raised by `send` to all of them. `weigh` says how many lines an item
-    has, against the bound of lines in one call. Nothing is sent while items of `after` wait.
+    has, against the bound of lines in one call. Nothing is sent while items of `after` wait. How
+    long items waited is counted under `verb`.
     """
 
     def __init__(
@@ -30,11 +33,14 @@ class Batcher(Generic[I, R]):
         send: Callable[[Sequence[I]], Awaitable[Sequence[R | EngineError]]],
         weigh: Callable[[I], int] = lambda _: 1,
         after: "Batcher[Any, Any] | None" = None,
+        *,
+        verb: str = "other",
     ) -> None:
         """Bind to a sender; nothing runs until `run`."""
         self._send = send
         self._weigh = weigh
-        self._queue: deque[tuple[I, asyncio.Future[R]]] = deque()
+        self._queue: deque[tuple[I, asyncio.Future[R], float]] = deque()
+        self._waited = metrics.QUEUE_WAIT.of(verb)
         self._wake = asyncio.Event()
         self._after = after
         self._drained = asyncio.Event()
@@ -51,7 +57,7 @@ class Batcher(Generic[I, R]):
         if len(self._queue) >= limits.QUEUE_MAX:
             raise Overloaded("too many orders wait for the cell")
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._queue.append((item, future))
+        self._queue.append((item, future, time.monotonic()))
         self._wake.set()
         self._drained.clear()
         return future
@@ -101,16 +107,16 @@ class Batcher(Generic[I, R]):
         results: Sequence[R | EngineError]
         self._sent_at = asyncio.get_running_loop().time()
         try:
-            results = await self._send([item for item, _ in batch])
+            results = await self._send([item for item, _, _ in batch])
         except EngineError as error:
             results = [error] * len(batch)
         except BaseException:
-            for _, future in batch:
+            for _, future, _ in batch:
                 future.cancel()
             raise
         finally:
             self._sent_at = None
-        for (_, future), result in zip(batch, results, strict=True):
+        for (_, future, _), result in zip(batch, results, strict=True):
             if future.cancelled():
                 continue
             if isinstance(result, EngineError):
@@ -118,8 +124,8 @@ class Batcher(Generic[I, R]):
             else:
                 future.set_result(result)
 
-    def _take(self) -> list[tuple[I, "asyncio.Future[R]"]]:
-        batch: list[tuple[I, asyncio.Future[R]]] = []
+    def _take(self) -> list[tuple[I, "asyncio.Future[R]", float]]:
+        batch: list[tuple[I, asyncio.Future[R], float]] = []
         lines = 0
         while self._queue and len(batch) < limits.CLAIMS_PER_CALL_MAX:
             lines += self._weigh(self._queue[0][0])
@@ -128,4 +134,6 @@ class Batcher(Generic[I, R]):
             batch.append(self._queue.popleft())
         if not self._queue:
             self._drained.set()
+        now = time.monotonic()
+        self._waited.add_falling([now - since for _, _, since in batch])
         return batch

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
+from engine.infra import metrics
 from engine.infra.cell import Cell
 from engine.kernel import limits
 from engine.kernel.errors import (
@@ -56,12 +57,14 @@ class Reservations:
         self.flags = SoldOutFlags(cell)
         self._asking: set[OrderId] = set()
         # what is sold already comes first: nobody else can be told that it is sold out
-        self._sync = Batcher(self._send_snapshots, lambda one: one.claim.weight)
-        self._reserve = Batcher(self._send_claims, lambda one: len(one.claim.lines), self._sync)
-        self._confirm = Batcher(self._send_payments)
-        self._release = Batcher(self._send_releases)
-        self._look = Batcher(self._look_up)
-        self._ticket = Batcher(self._send_tickets)
+        self._sync = Batcher(self._send_snapshots, lambda one: one.claim.weight, verb="sync")
+        self._reserve = Batcher(
+            self._send_claims, lambda one: len(one.claim.lines), self._sync, verb="reserve"
+        )
+        self._confirm = Batcher(self._send_payments, verb="confirm")
+        self._release = Batcher(self._send_releases, verb="release")
+        self._look = Batcher(self._look_up, verb="look")
+        self._ticket = Batcher(self._send_tickets, verb="ticket")
 
     @property
     def batchers(self) -> Mapping[str, Batcher[Any, Any]]:
@@ -75,8 +78,16 @@ class Reservations:
             "ticket": self._ticket,
         }
 
+    def count(self) -> None:
+        """Show what waits and what is kept here as this process' own."""
+        metrics.QUEUE_CLAIMS.reads(
+            lambda: {(verb,): one.waiting for verb, one in self.batchers.items()}
+        )
+        metrics.KEPT_CLAIMS.reads(lambda: {(): len(self.kept)})
+
     async def run(self) -> None:
         """Send batches and follow the log until cancelled."""
+        self.count()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.send())
             tasks.create_task(self.flags.run())

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from engine.catalogue.registry import BUNDLES
 from engine.channels.registry import Registry
+from engine.infra import metrics
 from engine.infra.http import items
 from engine.infra.http.auth import Principal, principal_of, require_channel
 from engine.infra.http.openapi import Operation, operation
@@ -60,9 +61,13 @@ async def post_snapshots(request: web.Request) -> web.Response:
     sent = {n: one for n, one in enumerate(asked) if isinstance(one, Snapshot)}
     outcomes = await _sync(app, sent)
     outcomes |= await _sync_again(app, asked, outcomes)
+    found = [one if isinstance(one, EngineError) else outcomes[n] for n, one in enumerate(asked)]
+    for one in found:
+        word = one.code if isinstance(one, EngineError) else one.word
+        metrics.ORDERS.add(("sync", word))
     results = [
-        one if isinstance(one, EngineError) else _answer(one, outcomes[n])
-        for n, one in enumerate(asked)
+        one if isinstance(one, EngineError) else _answer(sent[n], one)
+        for n, one in enumerate(found)
     ]
     return items.answer(results)
 
@@ -183,9 +188,7 @@ async def _with_forgotten(
     return found
 
 
-def _answer(snapshot: Snapshot, outcome: Synced | EngineError) -> SyncResult | EngineError:
-    if isinstance(outcome, EngineError):
-        return outcome
+def _answer(snapshot: Snapshot, outcome: Synced) -> SyncResult:
     return rules.result_of(snapshot.claim.order_id, outcome)
 
 

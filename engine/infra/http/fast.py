@@ -23,6 +23,7 @@ from engine.infra.http.server import (
     sane_request_id,
     unexpected,
 )
+from engine.infra.http.traffic import Traffic
 from engine.kernel import traces
 from engine.kernel.errors import EngineError, PayloadTooLarge
 from engine.kernel.limits import IDENTIFIER_LENGTH_MAX
@@ -87,13 +88,18 @@ class Front:
     ) -> None:
         """Bind; `ordinary` is the handler that the server would have called.
 
-        `below` answer `path/NAME/KEY`, by key, for names of letters and digits.
+        `below` answer `path/NAME/KEY`, by key, for names of letters and digits; they are counted
+        as `path/{order_id}/KEY`.
         """
         self._method = method
         self._path = path
         self._handler = handler
         self._ordinary = ordinary
         self._below = below or {}
+        self._traffic = Traffic(path)
+        self._traffic_below = {
+            named: Traffic(f"{path}/{{order_id}}/{key}") for key, named in self._below.items()
+        }
         self._next_id = request_ids()
         self._date = _Date()
         self._heads: dict[tuple[int, str], bytes] = {}
@@ -126,6 +132,7 @@ class Front:
         Raises:
             HTTPException: aiohttp's own, for its own requests only.
         """
+        began = time.perf_counter()
         given = request.headers.get("X-Request-Id")
         request_id = given if given and sane_request_id(given) else self._next_id()
         try:
@@ -140,7 +147,12 @@ class Front:
             answer = Answer(*problem.http_bytes(error))
         except Exception as error:  # noqa: BLE001 - as at the edge: it has to become an answer
             answer = Answer(*problem.problem_bytes(unexpected(error, request, request_id)))
-        return answer.status, self._raw(request.headers, request_id, answer, keep_alive=keep_alive)
+        raw = self._raw(request.headers, request_id, answer, keep_alive=keep_alive)
+        traffic = self._traffic
+        if isinstance(handler, partial):
+            traffic = self._traffic_below[handler.func]
+        traffic.add(answer.status, time.perf_counter() - began)
+        return answer.status, raw
 
     def _below_of(self, path: str) -> Handler | None:
         name, _, key = path[len(self._path) + 1 :].partition("/")

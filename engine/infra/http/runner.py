@@ -18,6 +18,7 @@ import structlog
 from aiohttp import StreamReader, web
 from aiohttp.http import RawRequestMessage
 
+from engine.infra import metrics
 from engine.infra.http import problem
 from engine.infra.http.direct import Direct
 from engine.infra.http.fast import Ordinary
@@ -73,14 +74,24 @@ class _Server(web.Server):
         self.next_id = request_ids()
         self.patience = patience
         super().__init__(_answering(ordinary, self.next_id), **named)
+        self.count()
         self._timer: asyncio.Handle = self._loop.call_later(patience.look_every, self._look)
 
     def __call__(self) -> web.RequestHandler:
         return _Protocol(self, loop=self._loop, **self._kwargs)
 
+    def in_flight(self) -> int:
+        """Return how many connections have a request under way."""
+        return sum(one.is_busy() for one in cast("list[_Protocol]", self.connections))
+
     def is_full(self) -> bool:
         """Tell whether one connection more would be one too many."""
         return len(self._connections) >= self.patience.connections
+
+    def count(self) -> None:
+        """Show what is under way here as this process' own."""
+        metrics.HTTP_CONNECTIONS.reads(lambda: {(): len(self._connections)})
+        metrics.HTTP_IN_FLIGHT.reads(lambda: {(): self.in_flight()})
 
     async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as aiohttp has it
         """End every connection, and the watch over them."""
@@ -155,6 +166,10 @@ class _Protocol(Direct):
         if self._half_closed:
             self._loop.call_later(_MOST_ANSWERS_S, self._part)  # else at the next look
         return self._half_closed
+
+    def is_busy(self) -> bool:
+        """Tell whether a request is under way."""
+        return not self._is_idle()
 
     def look(self, now: float) -> None:
         """End this connection if it has been stuck in one place for too long."""

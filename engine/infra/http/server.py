@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -15,6 +16,7 @@ from engine.infra.http import health, problem
 from engine.infra.http.auth import DIRECTORY, Directory
 from engine.infra.http.query import refuse_query
 from engine.infra.http.request import Request, Whole
+from engine.infra.http.traffic import OTHER, Traffic
 from engine.infra.logs import without_words
 from engine.infra.meters.measured import Measured
 from engine.infra.postgres import UNAVAILABLE
@@ -66,9 +68,11 @@ def build(
 def edge() -> Middleware:
     """Return the one middleware: request id, trace, headers, and every error as a problem."""
     next_id = request_ids()
+    routes: dict[str, Traffic] = {}
 
     @web.middleware
     async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
+        began = time.perf_counter()
         given = request.headers.get("X-Request-Id")
         request_id = given if given and sane_request_id(given) else next_id()
         request[REQUEST_ID] = request_id
@@ -82,6 +86,11 @@ def edge() -> Middleware:
             refusal = unexpected(error, request, request_id)
             response = problem.problem_response(refusal)
         stamp(request, response, request_id)
+        resource = request.match_info.route.resource
+        route = OTHER if resource is None else resource.canonical
+        if route not in routes:
+            routes[route] = Traffic(route)
+        routes[route].add(response.status, time.perf_counter() - began)
         return response
 
     return around

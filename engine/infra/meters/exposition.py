@@ -57,7 +57,7 @@ def _metric(one: Family) -> Metric:
         return counter
     if one.kind == "histogram":
         histogram = HistogramMetricFamily(name, told, labels=labels)
-        bounds = [*map(str, one.bounds), "+Inf"]
+        bounds = [*(str(float(bound)) for bound in one.bounds), "+Inf"]
         for values, (*counts, total) in one.rows:
             buckets = list(zip(bounds, accumulate(counts), strict=True))
             histogram.add_metric(values, buckets, total)

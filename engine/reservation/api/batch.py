@@ -1,12 +1,13 @@
 """`POST /v1/orders:batch`: many orders in one request, each judged and answered by itself."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
 from aiohttp import web
 
+from engine.infra import metrics
 from engine.infra.http import items
 from engine.infra.http.auth import principal_of
 from engine.infra.http.openapi import Operation, operation
@@ -108,7 +109,18 @@ async def _place(
             answers[n] = refusal
         except UNAVAILABLE:
             answers[n] = Overloaded("what became of it cannot be looked up now: send it again")
+    _count(answers.values())
     return [answers[n] for n in range(len(asked))]
+
+
+def _count(answers: Iterable[dict[str, object] | EngineError]) -> None:
+    for one in answers:
+        if isinstance(one, EngineError):
+            metrics.ORDERS.add(("gate", one.code))
+        else:
+            metrics.ORDERS.add(
+                ("gate", "repeated" if one["status"] == HTTPStatus.OK else "reserved")
+            )
 
 
 async def _ask(app: web.Application, fresh: Mapping[int, _Asked]) -> dict[int, Held | EngineError]:

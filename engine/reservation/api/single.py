@@ -10,6 +10,7 @@ from aiohttp import web
 
 from engine.catalogue.registry import BUNDLES
 from engine.channels.registry import Registry
+from engine.infra import metrics
 from engine.infra.http import fast
 from engine.infra.http.auth import Principal, caller, require_channel
 from engine.infra.http.fast import Answer
@@ -57,6 +58,8 @@ _WAIT: Final = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])")
 _STATUS: Final = {"P": "pending_payment", "C": "paid", "R": "cancelled", "E": "expired"}
 _SCOPE: Final = "orders:write"
 _encode: Final = msgspec.json.Encoder().encode
+_reserved: Final = metrics.ORDERS.of("gate", "reserved")
+_repeated: Final = metrics.ORDERS.of("gate", "repeated")
 
 
 class AcceptedComponent(codec.Answer, frozen=True):
@@ -101,18 +104,23 @@ async def post_order(request: web.Request) -> web.Response:
 async def order(app: web.Application, request: Request) -> Answer:
     """Hold stock for an order; 202, because Postgres learns of it a moment later."""
     headers = request.headers
-    principal = await caller(app, headers, _SCOPE)
-    raw = await raw_body(request, limits.ORDER_BYTES_MAX)
-    trace = carried(request)
-    claim, payload = await claim_of(app, principal, raw, trace)
     try:
-        held, word = await _reserve(app, claim, payload)
-    except UnknownSku:
-        again = await with_new_bundles(app, principal, raw, trace, claim)
-        if again is None:
-            raise
-        claim, payload = again
-        held, word = await _reserve(app, claim, payload)
+        principal = await caller(app, headers, _SCOPE)
+        raw = await raw_body(request, limits.ORDER_BYTES_MAX)
+        trace = carried(request)
+        claim, payload = await claim_of(app, principal, raw, trace)
+        try:
+            held, word = await _reserve(app, claim, payload)
+        except UnknownSku:
+            again = await with_new_bundles(app, principal, raw, trace, claim)
+            if again is None:
+                raise
+            claim, payload = again
+            held, word = await _reserve(app, claim, payload)
+    except EngineError as refusal:
+        count(refusal)
+        raise
+    count(held)
     if held.repeated:
         claim = await as_accepted(app, claim, held)
     recorded = False
@@ -121,6 +129,14 @@ async def order(app: web.Application, request: Request) -> Answer:
     status = 200 if held.repeated else 201 if recorded else 202
     own = _headers(claim, held, app[RUNTIME].settings.durability, headers.get("Idempotency-Key"))
     return Answer(status, own, _encode(accepted(claim, held, word)))
+
+
+def count(outcome: Held | EngineError) -> None:
+    """Count what was answered of an order."""
+    if isinstance(outcome, Held):
+        (_repeated if outcome.repeated else _reserved)[0] += 1
+    else:
+        metrics.ORDERS.add(("gate", outcome.code))
 
 
 async def _reserve(app: web.Application, claim: Claim, payload: bytes) -> tuple[Held, str]:
