@@ -6,6 +6,7 @@ when one of their loops does: whoever started them starts them again.
 
 import asyncio
 import gc
+import platform
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -30,6 +31,7 @@ from engine.alerts import api as alerts
 from engine.assurance import api as assurance
 from engine.assurance import command as cell_by_hand
 from engine.assurance import keeper, letters, report
+from engine.assurance import measuring as cell_measures
 from engine.assurance.reconciling import store as drifts
 from engine.assurance.reconciling.command import reconcile as reconcile_by_hand
 from engine.assurance.restorer import Restorer
@@ -43,14 +45,16 @@ from engine.elastic import api as elastic
 from engine.explanations import api as explanations
 from engine.explanations import service as explaining
 from engine.explanations.waterfall import waterfall
-from engine.infra import cell, logs, migrate, postgres, preflight
+from engine.infra import cell, logs, metrics, migrate, postgres, preflight
 from engine.infra.cell import Cell
 from engine.infra.http import fast, health, keys, openapi, ready, server, tracing
 from engine.infra.http.auth import Directory, ensure_admin_key
 from engine.infra.http.openapi import Operation
 from engine.infra.http.request import Request
 from engine.infra.http.runner import Runner
-from engine.infra.meters.measured import Measured
+from engine.infra.meters import lag
+from engine.infra.meters import socket as metrics_socket
+from engine.infra.meters.measured import Measured, Reading, seldom
 from engine.infra.postgres import Pool
 from engine.infra.runtime import RUNTIME, Runtime
 from engine.infra.spans import Spans
@@ -69,6 +73,7 @@ from engine.logistics.service import measuring as logistics_measures
 from engine.orders import api as orders
 from engine.orders.recall import recall_holds
 from engine.orders.service import Orders, last_id, recall
+from engine.orders.service import measuring as orders_measures
 from engine.orders.views import Reader
 from engine.physical import api as physical
 from engine.places import api as places
@@ -92,6 +97,8 @@ from engine.worker import Loop
 
 _NO_POSTGRES: Final[tuple[type[Exception], ...]] = (*postgres.UNAVAILABLE, asyncpg.PostgresError)
 _KEEPALIVE_S: Final = 75.0
+_PROMISES_EVERY_S: Final = 60.0
+_MEASURED: Final = web.AppKey("measured", Measured)
 _COLLECT_AFTER: Final = 50_000  # allocations; Python's own 700 is a few requests
 _SLICES: Final = (
     channels,
@@ -379,6 +386,7 @@ async def _api(settings: Settings) -> int:
     # a slot's name is used again after a restart; its lease must not be
     async with runtime(settings, f"{name}-{token(4)}") as process:
         application, loops, restorer = await build_api(process)
+        loops += _measuring(process, application[_MEASURED])
         runner = Runner(
             application, access_log=None, keepalive_timeout=_KEEPALIVE_S, handle_signals=False
         )
@@ -429,6 +437,7 @@ async def build_api(process: Runtime) -> tuple[web.Application, list[Loop], Rest
     recorded = Recorded(reservations.kept, lambda: _passed(reservations, pool, settings.cell))
     restorer = Restorer(one, pool, reservations, clock, process.process)
     routes = [route for each in _SLICES for route in each.routes()]
+    measured = Measured(pool, clock, _readings(process, one))
     application = server.build(
         process,
         directory,
@@ -442,14 +451,11 @@ async def build_api(process: Runtime) -> tuple[web.Application, list[Loop], Rest
             "documents": lambda: planning.noted(process),
             "drifts": lambda: drifts.unsafe(pool, settings.cell),
         },
-        Measured(pool, clock, [
-            lambda pool: routing_measures.read(pool, Tenant(settings.tenant)),
-            lambda pool: logistics_measures.read(pool, Tenant(settings.tenant)),
-            lambda pool: wms_measures.read(pool, Tenant(settings.tenant)),
-        ]),
+        measured,
     )  # fmt: skip
     if process.spans is not None:
         application.middlewares.append(tracing.middleware(process.spans))
+    application[_MEASURED] = measured
     application[reservation.RESERVATIONS] = reservations
     application[reservation.REGISTRY] = registry
     application[LISTINGS] = mapped = Listings(pool, clock)
@@ -468,11 +474,30 @@ async def build_api(process: Runtime) -> tuple[web.Application, list[Loop], Rest
     return application, loops, restorer
 
 
+def _readings(process: Runtime, one: Cell) -> list[Reading]:
+    """Return what reads the facts, one slice after the other."""
+    tenant = Tenant(process.settings.tenant)
+    return [
+        lambda pool: routing_measures.read(pool, tenant),
+        lambda pool: logistics_measures.read(pool, tenant),
+        lambda pool: wms_measures.read(pool, tenant),
+        lambda _: cell_measures.of_cell(one),
+        lambda pool: cell_measures.of_log(pool, one),
+        lambda pool: cell_measures.of_pools(pool, tenant),
+        lambda pool: cell_measures.of_trust(pool, one, tenant),
+        orders_measures.of_orders,
+        seldom(
+            lambda pool: orders_measures.of_promises(pool, tenant),
+            _PROMISES_EVERY_S, process.clock,
+        ),
+    ]  # fmt: skip
+
+
 async def _worker(settings: Settings, roles: Sequence[str]) -> int:
     name = f"{settings.process_name or 'worker'}-{token(4)}"
     logs.configure(settings.log_level, name)
     async with runtime(settings, name) as process:
-        loops = worker.loops(process, roles)
+        loops = [*worker.loops(process, roles), *_measuring(process)]
         if settings.metrics_port:
             loops.append(lambda: watched(settings))
 
@@ -482,6 +507,16 @@ async def _worker(settings: Settings, roles: Sequence[str]) -> int:
 
         await until_stopped(wait, loops)
     return 0
+
+
+def _measuring(process: Runtime, measured: Measured | None = None) -> list[Loop]:
+    """Return what measures a process while it runs, and tells its supervisor if it has one."""
+    made_of = version("tidegate"), platform.python_version()
+    metrics.BUILD_INFO.reads(lambda: {made_of: 1})
+    path = process.settings.metrics_socket
+    if path is None:
+        return [lag.watch]
+    return [lag.watch, lambda: metrics_socket.tell(path, process.process, measured)]
 
 
 async def watched(settings: Settings) -> None:

@@ -85,7 +85,7 @@ class Settings:
 
     `pg_bin` is a directory that holds postgres and initdb; `valkey_bin` a server binary or its
     directory. `http_port` 0 means: any free one. `process_name` is the slot of one process of an
-    instance ("api-0"), set by whoever starts several.
+    instance ("api-0"), set by whoever starts several; so is `metrics_socket`.
     """
 
     database_url: str | None = _setting(None, _text, secret=True)
@@ -113,6 +113,7 @@ class Settings:
     decisions_keep_days: int = _setting(30, _whole(1, 3_650))
     metrics_port: int = _setting(0, _whole(0, PORT_MAX))
     otlp_url: str | None = _setting(None, _text)
+    metrics_socket: Path | None = _setting(None, _path)
     log_level: LogLevel = _setting("info", _one_of("debug", "info", "warning", "error"))
     tenant: str = _setting("main", _name)
     valkey_maxmemory_mb: int = _setting(1_024, _whole(16, 1_048_576))

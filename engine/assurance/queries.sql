@@ -346,3 +346,66 @@ LIMIT $9;
 -- name: tell
 -- What somebody did to the cell. $1 kind, $2 actor, $3 data
 INSERT INTO events (at, kind, actor, data) VALUES (now(), $1, $2, $3::json);
+
+-- name: write_certificate
+-- What a checkpoint that is whole says, in one row of its cell.
+INSERT INTO certificates AS c (
+  cell, log_id, at, pools, differing, unbalanced, oversold, unrecorded
+)
+SELECT
+  k.cell, k.log_id, now(), count(p.pool_id),
+  count(*) FILTER (WHERE p.cell_totals <> p.recorded_totals),
+  count(*) FILTER (
+    WHERE
+      p.cell_totals[1] + p.cell_totals[2]
+      <> p.cell_totals[3] + p.cell_totals[4] + p.cell_totals[5]
+  ),
+  coalesce(sum(greatest(
+    0, p.cell_totals[4] + p.cell_totals[5] - p.cell_totals[1] - p.cell_totals[2]
+  )), 0),
+  abs(k.accepted - k.recorded)
+FROM checkpoints AS k
+LEFT JOIN checkpoint_pools AS p ON p.checkpoint_id = k.checkpoint_id
+WHERE k.checkpoint_id = $1
+GROUP BY k.checkpoint_id
+ON CONFLICT (cell) DO UPDATE
+SET
+  log_id = excluded.log_id, at = excluded.at, pools = excluded.pools,
+  differing = excluded.differing, unbalanced = excluded.unbalanced, oversold = excluded.oversold,
+  unrecorded = excluded.unrecorded
+RETURNING c.holds, c.differing, c.unbalanced, c.oversold, c.unrecorded;
+
+-- name: forget_checkpoints
+-- Those that were written for the certificate, but the one that is being judged. $1 their prefix
+WITH old AS (
+  DELETE FROM checkpoints WHERE starts_with(checkpoint_id, $1) RETURNING checkpoint_id
+)
+DELETE FROM checkpoint_pools AS p USING old WHERE p.checkpoint_id = old.checkpoint_id;
+
+-- name: certificate
+SELECT holds, extract(epoch FROM now() - at)::float8 AS age_s FROM certificates WHERE cell = $1;
+
+-- name: pool_states
+-- $1 tenant. A pool that ended has given what it had to its successor.
+SELECT
+  CASE
+    WHEN broken OR balance <> 0 THEN 'broken'
+    WHEN owed > 0 THEN 'short'
+    WHEN available = 0 THEN 'sold_out'
+    WHEN available * 10 <= granted THEN 'low'
+    ELSE 'ok'
+  END AS state,
+  channel,
+  count(*) FILTER (WHERE NOT ended AND (granted <> 0 OR owed <> 0 OR held <> 0 OR sold <> 0))
+    AS pools,
+  sum(owed)::bigint AS owed,
+  sum(greatest(0, held + sold - granted - owed))::bigint AS oversold
+FROM pools
+WHERE tenant = $1
+GROUP BY state, channel;
+
+-- name: letters_by_kind
+-- $1 cell, $2 tenant
+SELECT
+  (SELECT count(*) FROM dead_letters WHERE cell = $1 AND resolved_at IS NULL) AS cell,
+  (SELECT count(*) FROM jobs WHERE tenant = $2 AND state = 'dead') AS job;

@@ -1,11 +1,12 @@
 """What is compared, and what the comparison found."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from engine.kernel import codec
 
+PoolState = Literal["ok", "low", "sold_out", "short", "broken"]
 ACCOUNTS = ("granted", "owed", "available", "held", "sold")
 
 

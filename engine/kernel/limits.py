@@ -53,6 +53,9 @@ RECORDER_ENTRIES_MAX: Final = 64  # log entries in one transaction
 RECORDER_PAUSE_S: Final = 0.05
 OWNERSHIP_SECONDS: Final = 5
 LEASE_SECONDS: Final = 5
+CERTIFY_FIRST_S: Final = 10.0  # after a reconciler began
+CERTIFY_EVERY_S: Final = 60.0
+CERTIFY_PART_EVERY_S: Final = 15.0  # for each POOLS_PER_CHECKPOINT_PART, where that is longer
 
 # Routing: what is left of a search at its bound is done greedily, and said so in the trace.
 PARCELS_PER_ORDER_MAX: Final = 16

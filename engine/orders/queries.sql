@@ -873,3 +873,51 @@ WHERE
   AND ($8::timestamptz IS NULL OR (o.placed_at, o.order_id) < ($8, $9::text))
 ORDER BY o.placed_at DESC, o.order_id DESC
 LIMIT $10;
+
+-- name: blocks_by_code
+-- A block counts until its `until`, as order_blocks has it.
+SELECT
+  b.code, count(*) AS blocks,
+  greatest(0, extract(epoch FROM now() - min(b.since)))::float8 AS oldest_s
+FROM blocks AS b
+WHERE b.until IS NULL OR b.until > now()
+GROUP BY b.code;
+
+-- name: payments_waiting
+SELECT count(*) FROM payments WHERE state = 'received';
+
+-- name: ship_by_due
+-- $1 tenant, $2 how many of each queue are looked at, the oldest first. What leaves in several
+-- shipments is due with the first of them.
+SELECT
+  count(*) FILTER (WHERE due < now()) AS breached,
+  count(*) FILTER (WHERE due >= now() AND due < now() + interval '2 hours') AS in_2h,
+  count(*) FILTER (
+    WHERE due >= now() + interval '2 hours' AND due < now() + interval '6 hours'
+  ) AS in_6h,
+  count(*) FILTER (WHERE due >= now() + interval '6 hours') AS in_12h
+FROM (
+  SELECT min(due) AS due
+  FROM (
+    SELECT s.order_id, s.promised_ship_by AS due
+    FROM shipments AS s
+    WHERE
+      s.tenant = $1 AND s.promised_ship_by < now() + interval '12 hours'
+      AND s.state IN (
+        'planned', 'sending', 'unknown', 'sent', 'accepted', 'picked', 'packed', 'stopping',
+        'partly_shipped'
+      )
+    UNION ALL
+    SELECT o.order_id, (o.document -> 'promise' ->> 'ship_by')::timestamptz AS due
+    FROM (
+      SELECT q.order_id
+      FROM routing_queue AS q
+      WHERE q.tenant = $1
+      ORDER BY q.since
+      LIMIT $2
+    ) AS w
+    INNER JOIN orders AS o ON o.order_id = w.order_id
+    WHERE (o.document -> 'promise' ->> 'ship_by')::timestamptz < now() + interval '12 hours'
+  ) AS each
+  GROUP BY order_id
+) AS first;

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import structlog
 
+from engine.assurance.certifying import certify
 from engine.assurance.reconciling import repairing, store
 from engine.assurance.reconciling.checks import CHECKS
 from engine.assurance.reconciling.looking import Looking
@@ -20,6 +21,7 @@ from engine.infra import duties
 from engine.infra.cell import Cell
 from engine.infra.postgres import UNAVAILABLE, Pool
 from engine.infra.tasks import sleep
+from engine.kernel import limits
 from engine.kernel.clock import Clock
 from engine.kernel.errors import EngineError
 
@@ -138,7 +140,23 @@ class Reconciler:
             passed.resolved = await store.resolve(connection, self._cell.id, kinds, began)
 
     async def run(self) -> None:
-        """Make passes until cancelled, while nobody else does."""
+        """Make passes and certificates until cancelled, while nobody else does."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._certify())
+            await self._pass()
+
+    async def _certify(self) -> None:
+        wait_s = limits.CERTIFY_FIRST_S
+        while True:
+            await sleep(wait_s)
+            wait_s = limits.CERTIFY_FIRST_S
+            try:
+                if self._cell.is_open and await self._ours():
+                    wait_s = await certify(self._cell, self._db, self._clock)
+            except _AWAY as away:
+                _logger.warning("certificate_waits", reason=_why(away))
+
+    async def _pass(self) -> None:
         while True:
             try:
                 waited_s = await self._turn()

@@ -14,7 +14,7 @@ from prometheus_client.core import (
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from engine.infra.meters.families import Family, Labels
+from engine.infra.meters.families import Family, Kind, Labels
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -40,11 +40,10 @@ def of_this_process() -> list[Family]:
 
 
 def _family(metric: Metric) -> Family:
-    grows = metric.type == "counter"
     samples = [one for one in metric.samples if not one.name.endswith("_created")]
     labels: Labels = tuple(samples[0].labels) if samples else ()
     rows = [(tuple(one.labels.values()), [float(one.value)]) for one in samples]
-    kind = "counter" if grows else "gauge"
+    kind: Kind = "counter" if metric.type == "counter" else "gauge"
     return Family(metric.name, kind, metric.documentation, labels, "process", rows)
 
 

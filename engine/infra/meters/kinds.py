@@ -121,7 +121,9 @@ class Times:
 
     def family(self) -> Family:
         """Return it as it stands."""
-        rows = [((label,), list(done)) for label, done in sorted(self._done.items())]
+        rows: list[tuple[Labels, list[float]]] = [
+            ((label,), list(done)) for label, done in sorted(self._done.items())
+        ]
         return Family(self.name, self.kind, self.told, self.labels, "sum", rows)
 
 

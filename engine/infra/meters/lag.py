@@ -1,6 +1,7 @@
 """How late the event loop comes: whatever keeps it busy keeps every request waiting as long."""
 
 import asyncio
+import time
 from collections import deque
 from typing import Final
 
@@ -14,8 +15,7 @@ async def watch() -> None:
     """Measure it all the time; the worst of the last 15 s is shown."""
     late: deque[float] = deque([0.0], maxlen=_REMEMBERED)
     metrics.LOOP_LAG.reads(lambda: {(): max(late)})
-    loop = asyncio.get_running_loop()
     while True:
-        due = loop.time() + _EVERY_S
+        due = time.monotonic() + _EVERY_S  # the loop's own clock is of whole milliseconds
         await asyncio.sleep(_EVERY_S)
-        late.append(max(0.0, loop.time() - due))
+        late.append(max(0.0, time.monotonic() - due))

@@ -12,9 +12,25 @@ from engine.kernel.clock import Clock
 from engine.kernel.errors import EngineError
 
 _FRESH_S: Final = 5.0
+_AWAY: Final[tuple[type[Exception], ...]] = (EngineError, *UNAVAILABLE)
 _log: Final = structlog.get_logger(__name__)
 
 Reading = Callable[[Pool], Awaitable[Values]]
+
+
+def seldom(reading: Reading, every_s: float, time: Clock) -> Reading:
+    """Return a reading that is made no more often than that; what it read last is told again."""
+    at = float("-inf")
+    last: Values = {}
+
+    async def read(pool: Pool) -> Values:
+        nonlocal at, last
+        if time.monotonic() - at >= every_s:
+            last = await reading(pool)
+            at = time.monotonic()
+        return last
+
+    return read
 
 
 class Measured:
@@ -45,7 +61,7 @@ class Measured:
     async def _read(self, reading: Reading) -> Values:
         try:
             return await reading(self._pool)
-        except (EngineError, *UNAVAILABLE) as away:
+        except _AWAY as away:
             _log.warning("measures_missing", reason=type(away).__name__)
             return {}
 

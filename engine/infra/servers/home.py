@@ -6,6 +6,7 @@
     postgres.password   generated once, 0600; valkey.password likewise
     postgres/ valkey/   the servers' own directories
     log/                one file a child, one older one kept
+    metrics/            one socket a process, where TIDEGATE_METRICS_PORT is set
 
 An ephemeral one lies in a directory of this user under the system's temporary directory and goes
 when its owner stops; one left behind by kill -9 goes when the next ephemeral instance starts.

@@ -12,6 +12,7 @@ from engine import settings as settings_of
 from engine.infra import runfile
 from engine.infra.servers import binaries, ports, postgres, process, valkey
 from engine.infra.servers.errors import CannotStart
+from engine.infra.servers.gathering import Gatherer
 from engine.infra.servers.home import Home
 from engine.infra.servers.keeper import DEATHS_ARE_A_PATTERN, Keeper
 from engine.infra.servers.process import Recipe
@@ -46,6 +47,7 @@ class Supervisor:
         self._tell = tell
         self._home: Home | None = None
         self._keeper: Keeper | None = None
+        self._gatherer: Gatherer | None = None
 
     @property
     def settings(self) -> Settings:
@@ -86,7 +88,13 @@ class Supervisor:
         return self._settings
 
     def start_engine(self) -> None:
-        """Start the API processes and the workers; the schema must be there."""
+        """Start the API processes and the workers; the schema must be there.
+
+        Raises:
+            CannotStart: metrics cannot be shown where the settings say.
+        """
+        if self._settings.metrics_port:
+            self._gather()
         for number in range(self._api_processes):
             self._children.launch(self._process(f"api-{number}", "api"))
         for number in range(self._workers):
@@ -174,8 +182,10 @@ class Supervisor:
     def stop(self) -> None:
         """Stop everything in order: API (it drains), workers, Postgres, Valkey; twice is once."""
         atexit.unregister(self.stop)
-        keeper, home = self._keeper, self._home
-        self._keeper = self._home = None
+        keeper, home, gatherer = self._keeper, self._home, self._gatherer
+        self._keeper = self._home = self._gatherer = None
+        if gatherer is not None:
+            gatherer.close()
         if keeper is not None:
             for stage in ("api-", "worker-", postgres.NAME, valkey.NAME):
                 keeper.stop([name for name in keeper.names() if name.startswith(stage)])
@@ -247,8 +257,17 @@ class Supervisor:
             postgres.NAME: lambda: ports.postgres_answers(database),
         }
 
+    def _gather(self) -> None:
+        host, port = self._settings.http_host, self._settings.metrics_port
+        self._gatherer = Gatherer(
+            self.home.path / "metrics", self.names, self.restarts_of, host=host, port=port
+        )
+
     def _process(self, name: str, command: str) -> Recipe:
-        own = replace(self._settings, process_name=name)
+        # the port is ours: one process of several could not have it
+        own = replace(self._settings, process_name=name, metrics_port=0)
+        if self._gatherer is not None:
+            own = replace(own, metrics_socket=self._gatherer.socket_of(name))
         return Recipe(
             name=name,
             command=(sys.executable, "-P", "-m", "engine", command),

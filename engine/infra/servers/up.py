@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from engine.infra.migrate import migrate
+from engine.infra.servers import ports
 from engine.infra.servers.supervisor import Supervisor
 from engine.settings import Settings
 
@@ -39,6 +40,9 @@ def _welcome(supervisor: Supervisor, *, given: bool, show: Callable[[str], None]
     key = "as given in TIDEGATE_ADMIN_KEY" if given else supervisor.settings.admin_key
     show(f"Tidegate is up  {supervisor.address}")
     show(f"API documents   {supervisor.address}/docs")
+    host, port = supervisor.settings.http_host, supervisor.settings.metrics_port
+    if port:
+        show(f"Metrics         {ports.base_url(host, port)}/metrics")
     show(f"Admin key       {key}")
     show(f"Data and logs   {supervisor.home.path}")
     show("Ctrl-C stops it")
