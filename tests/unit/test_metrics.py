@@ -12,7 +12,7 @@ from aiohttp import ClientConnectionError, ClientSession
 from engine.app import watched
 from engine.infra import metrics
 from engine.infra.meters.exposition import text
-from engine.infra.meters.measured import Measured
+from engine.infra.meters.measured import Measured, seldom
 from engine.infra.metrics import Counts, Measure, Times
 from engine.settings import Settings
 from tests.conftest import eventually
@@ -74,9 +74,47 @@ async def test_what_is_read_is_read_again_after_some_seconds_and_missing_while_n
             assert f'tidegate_depth{{lake="como"}} {line}' in told
 
 
+async def test_what_is_seldom_read_is_told_again_meanwhile():
+    clock, depths = Clock(), [3, 4]
+
+    async def read(_pool):
+        return {DEPTH: {("como",): depths.pop(0)}}
+
+    measured = Measured(None, clock, [seldom(read, 60, clock)])
+    for now, depth in ((0, 3), (59, 3), (65, 4)):
+        clock.now = now
+        await measured.refresh()
+        assert measured.families()[0].rows == [(("como",), [depth])]
+
+
+async def test_two_readings_may_tell_of_one_metric():
+    async def read(lake):
+        return {DEPTH: {(lake,): 1}}
+
+    measured = Measured(None, Clock(), [lambda _: read("como"), lambda _: read("garda")])
+    await measured.refresh()
+    (family,) = measured.families()
+    assert [labels for labels, _ in family.rows] == [("como",), ("garda",)]
+
+
 @pytest.mark.parametrize("name", metrics.names())
 def test_names_say_whose_they_are(name):
     assert re.fullmatch(r"tidegate_[a-z_]+[a-z]", name)
+
+
+LABELS = {
+    "answer", "cell", "channel", "code", "kind", "lane", "method", "name", "node", "outcome",
+    "plan", "python", "queue", "reason", "role", "route", "script", "service", "stage", "state",
+    "status", "verb", "verdict", "version", "within",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("one", [*metrics.COUNTED, *metrics.READ, *metrics.MEASURED])
+def test_what_is_declared_is_explained_and_has_labels_of_few_values(one):
+    assert len(one.told) > 10
+    assert set(one.labels) <= LABELS, (
+        "never a SKU, a buyer or an order: add only what has few values"
+    )
 
 
 def test_every_counter_is_shown():
