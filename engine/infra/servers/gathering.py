@@ -30,6 +30,7 @@ POLL_SECONDS: Final = 3.0
 _OWN_WITHIN_S: Final = 1.0
 _FACTS_WITHIN_S: Final = 8.0  # within the 10 s that Prometheus waits
 _AT_ONCE: Final = 16
+_LOOK_S: Final = 0.1  # whether it has to end
 _PATH_BYTES_MAX: Final = 100  # of a socket; some systems take no more
 _US: Final = "up"
 
@@ -71,7 +72,7 @@ class Gatherer:
             ) from None
         self._threads = [
             threading.Thread(target=run, name="metrics", daemon=True)
-            for run in (self._server.serve_forever, self._poll)
+            for run in (lambda: self._server.serve_forever(_LOOK_S), self._poll)
         ]
         for one in self._threads:
             one.start()
