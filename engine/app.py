@@ -97,6 +97,7 @@ from engine.worker import Loop
 
 _NO_POSTGRES: Final[tuple[type[Exception], ...]] = (*postgres.UNAVAILABLE, asyncpg.PostgresError)
 _KEEPALIVE_S: Final = 75.0
+_BLOCKS_EVERY_S: Final = 15.0  # of 200,000 blocks 50 ms, of promises of 300,000 orders 300
 _PROMISES_EVERY_S: Final = 60.0
 _MEASURED: Final = web.AppKey("measured", Measured)
 _COLLECT_AFTER: Final = 50_000  # allocations; Python's own 700 is a few requests
@@ -485,7 +486,7 @@ def _readings(process: Runtime, one: Cell) -> list[Reading]:
         lambda pool: cell_measures.of_log(pool, one),
         lambda pool: cell_measures.of_pools(pool, tenant),
         lambda pool: cell_measures.of_trust(pool, one, tenant),
-        orders_measures.of_orders,
+        seldom(orders_measures.of_orders, _BLOCKS_EVERY_S, process.clock),
         seldom(
             lambda pool: orders_measures.of_promises(pool, tenant),
             _PROMISES_EVERY_S, process.clock,

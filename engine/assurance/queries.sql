@@ -376,9 +376,11 @@ SET
 RETURNING c.holds, c.differing, c.unbalanced, c.oversold, c.unrecorded;
 
 -- name: forget_checkpoints
--- Those that were written for the certificate, but the one that is being judged. $1 their prefix
+-- Those that were written for a certificate and nobody waits for any more. $1 their prefix
 WITH old AS (
-  DELETE FROM checkpoints WHERE starts_with(checkpoint_id, $1) RETURNING checkpoint_id
+  DELETE FROM checkpoints
+  WHERE starts_with(checkpoint_id, $1) AND at < now() - interval '2 minutes'
+  RETURNING checkpoint_id
 )
 DELETE FROM checkpoint_pools AS p USING old WHERE p.checkpoint_id = old.checkpoint_id;
 

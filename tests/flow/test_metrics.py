@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from engine.assurance.certifying import certify
 from engine.infra.meters import measured
 from engine.kernel import limits
 from tests.conftest import eventually
@@ -20,6 +21,7 @@ def at_once(monkeypatch):
     """Facts are read each time, and the first certificate does not wait."""
     monkeypatch.setattr(measured, "_FRESH_S", 0.0)
     monkeypatch.setattr("engine.app._PROMISES_EVERY_S", 0.0)
+    monkeypatch.setattr("engine.app._BLOCKS_EVERY_S", 0.0)
     monkeypatch.setattr(limits, "CERTIFY_FIRST_S", 0.3)
     monkeypatch.setattr(limits, "CERTIFY_EVERY_S", 0.3)
 
@@ -123,7 +125,8 @@ async def wait_for_a_node(pg):
     """Put what is promised into a queue of routing, and some of one of them into a shipment."""
     await pg.execute(
         "INSERT INTO routing_queue (order_id, tenant, queue, facts, row_version)"
-        " SELECT order_id, tenant, 'MANUAL', '', '' FROM orders WHERE document ->> 'promise' IS NOT NULL"
+        " SELECT order_id, tenant, 'MANUAL', '', '' FROM orders"
+        " WHERE document ->> 'promise' IS NOT NULL"
     )
     await pg.execute(
         "INSERT INTO shipments (shipment_id, tenant, order_id, node, attempt, consignment_id, mode,"
@@ -158,6 +161,7 @@ async def test_a_little_sale_as_its_metrics_tell_it(here, pg):
         return told
 
     told = await eventually(settled, within_s=20)
+    assert TMALL in told  # the control: names of shops do show
     assert MARK not in told
     assert all(id_of(f"{MARK}-{n}") not in told for n in range(1, 8))
     await require_clean(told)
@@ -184,10 +188,6 @@ async def test_what_is_wrong_shows(here, pg):
         "INSERT INTO payments (order_id, payment_id, state, amount, currency, method, stage)"
         " VALUES ('o', 'p', 'received', 1, 'CNY', '', 'full')"
     )
-    await pg.execute(
-        "INSERT INTO certificates VALUES ('1', '0-0', now(), 1, 1, 0, 0, 0)"
-        " ON CONFLICT (cell) DO UPDATE SET differing = 1"
-    )
 
     async def told():
         now = await scraped(api)
@@ -199,9 +199,32 @@ async def test_what_is_wrong_shows(here, pg):
         assert now["tidegate_oversold_units",] == 19
         assert now["tidegate_dead_letters", "cell"] == 1
         assert now["tidegate_payments_waiting",] == 1
-        assert now["tidegate_certificate_holds",] == 0
         return True
 
     await eventually(told)
     await api.cell.call("close", ["a test"], argument="0")
     assert (await scraped(api))["tidegate_cell_open", "1"] == 0
+
+
+async def test_a_certificate_is_broken_where_the_sides_differ(here, pg):
+    api = await here.api()
+    await open_sale(api, A=10, B=10)
+    assert (await api.buy("1")).status == 202
+
+    async def certified():
+        await certify(api.cell, api.process.pool, api.process.clock)
+        return (await scraped(api))["tidegate_certificate_holds",]
+
+    assert await certified() == 1
+    await pg.execute("UPDATE pools SET available = available - 1, sold = sold + 1 WHERE sku = 'B'")
+    assert await certified() == 0
+    row = await pg.fetchrow("SELECT pools, differing, unbalanced, oversold FROM certificates")
+    assert tuple(row) == (2, 1, 0, 0)
+    aged = "UPDATE checkpoints SET at = at - interval '1 hour' RETURNING checkpoint_id"
+    every = [row["checkpoint_id"] for row in await pg.fetch(aged)]
+    old = [one for one in every if one.startswith("auto-")]
+    assert old
+    assert await certified() == 0
+    for table in ("checkpoints", "checkpoint_pools"):  # old ones do not stay
+        left = await pg.fetch(f"SELECT checkpoint_id FROM {table}")  # noqa: S608 - our own names
+        assert {row["checkpoint_id"] for row in left}.isdisjoint(old), table

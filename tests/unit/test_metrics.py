@@ -3,6 +3,7 @@
 import asyncio
 import re
 import socket
+import time
 from contextlib import suppress
 
 import pytest
@@ -10,7 +11,8 @@ import structlog
 from aiohttp import ClientConnectionError, ClientSession
 
 from engine.app import watched
-from engine.infra import metrics
+from engine.infra import metrics, tasks
+from engine.infra.meters import lag
 from engine.infra.meters.exposition import text
 from engine.infra.meters.measured import Measured, seldom
 from engine.infra.metrics import Counts, Measure, Times
@@ -144,3 +146,37 @@ async def test_a_worker_shows_them_at_its_port_and_works_on_where_that_is_taken(
         for task in (first, second):
             task.cancel()
         await asyncio.gather(first, second, return_exceptions=True)
+
+
+async def test_a_role_that_does_not_come_round_shows(monkeypatch):
+    clock, go = Clock(), asyncio.Event()
+    monkeypatch.setattr(tasks, "time", clock)
+
+    async def loop():
+        await tasks.sleep(0)
+        await go.wait()
+        await tasks.sleep(0)
+        await asyncio.Event().wait()
+
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(tasks.beating("digger", loop))
+        await asyncio.sleep(0.01)
+        clock.now = 30.0
+        assert tasks.beats()["digger"] == 30
+        go.set()
+        await eventually(lambda: tasks.beats()["digger"] == 0)
+        running.cancel()
+    del tasks._beats["digger"]  # noqa: SLF001 - no role
+
+
+async def test_a_loop_that_is_kept_busy_shows():
+    def late():
+        return metrics.LOOP_LAG.family().rows[0][1][0]
+
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(lag.watch())
+        await asyncio.sleep(0)
+        assert late() == 0
+        time.sleep(0.35)  # noqa: ASYNC251 - what is measured
+        await eventually(lambda: late() > 0.05)
+        running.cancel()

@@ -60,6 +60,7 @@ _SCOPE: Final = "orders:write"
 _encode: Final = msgspec.json.Encoder().encode
 _reserved: Final = metrics.ORDERS.of("gate", "reserved")
 _repeated: Final = metrics.ORDERS.of("gate", "repeated")
+_refused: Final[dict[str, list[int]]] = {}  # by code
 
 
 class AcceptedComponent(codec.Answer, frozen=True):
@@ -136,7 +137,10 @@ def count(outcome: Held | EngineError) -> None:
     if isinstance(outcome, Held):
         (_repeated if outcome.repeated else _reserved)[0] += 1
     else:
-        metrics.ORDERS.add(("gate", outcome.code))
+        place = _refused.get(outcome.code)
+        if place is None:
+            place = _refused[outcome.code] = metrics.ORDERS.of("gate", outcome.code)
+        place[0] += 1
 
 
 async def _reserve(app: web.Application, claim: Claim, payload: bytes) -> tuple[Held, str]:
