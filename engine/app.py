@@ -52,6 +52,7 @@ from engine.infra.http.auth import Directory, ensure_admin_key
 from engine.infra.http.openapi import Operation
 from engine.infra.http.request import Request
 from engine.infra.http.runner import Runner
+from engine.infra.http.sampling import SAMPLE
 from engine.infra.meters import lag
 from engine.infra.meters import socket as metrics_socket
 from engine.infra.meters.measured import Measured, Reading, seldom
@@ -385,6 +386,7 @@ async def _api(settings: Settings) -> int:
     name = settings.process_name or f"api-{token(4)}"
     logs.configure(settings.log_level, name)
     # a slot's name is used again after a restart; its lease must not be
+    SAMPLE.every = settings.log_every
     async with runtime(settings, f"{name}-{token(4)}") as process:
         application, loops, restorer = await build_api(process)
         loops += _measuring(process, application[_MEASURED])

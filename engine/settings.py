@@ -114,6 +114,7 @@ class Settings:
     metrics_port: int = _setting(0, _whole(0, PORT_MAX))
     otlp_url: str | None = _setting(None, _text)
     metrics_socket: Path | None = _setting(None, _path)
+    log_every: int = _setting(1_000, _whole(0, 1_000_000_000))
     log_level: LogLevel = _setting("info", _one_of("debug", "info", "warning", "error"))
     tenant: str = _setting("main", _name)
     valkey_maxmemory_mb: int = _setting(1_024, _whole(16, 1_048_576))

@@ -17,6 +17,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from engine.infra.http import problem
 from engine.infra.http.request import Request, Whole
+from engine.infra.http.sampling import SAMPLE
 from engine.infra.http.server import (
     SAFE_HEADERS,
     request_ids,
@@ -151,7 +152,12 @@ class Front:
         traffic = self._traffic
         if isinstance(handler, partial):
             traffic = self._traffic_below[handler.func]
-        traffic.add(answer.status, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        traffic.add(answer.status, seconds)
+        if SAMPLE.hit():
+            order = handler.args[0] if isinstance(handler, partial) else _order_of(answer)
+            told = {"route": traffic.route, "status": answer.status, "ms": round(seconds * 1e3, 2)}
+            SAMPLE.tell(request, told, request_id, order)
         return answer.status, raw
 
     def _below_of(self, path: str) -> Handler | None:
@@ -184,6 +190,10 @@ class Front:
             made = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{lines}".encode()
             self._heads[status, kind] = made
         return made
+
+
+def _order_of(answer: Answer) -> str:
+    return answer.headers.get("Location", "").rpartition("/")[2]
 
 
 class _Date:

@@ -16,6 +16,7 @@ from engine.infra.http import health, problem
 from engine.infra.http.auth import DIRECTORY, Directory
 from engine.infra.http.query import refuse_query
 from engine.infra.http.request import Request, Whole
+from engine.infra.http.sampling import SAMPLE
 from engine.infra.http.traffic import OTHER, Traffic
 from engine.infra.logs import without_words
 from engine.infra.meters.measured import Measured
@@ -90,7 +91,11 @@ def edge() -> Middleware:
         route = OTHER if resource is None else resource.canonical
         if route not in routes:
             routes[route] = Traffic(route)
-        routes[route].add(response.status, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        routes[route].add(response.status, seconds)
+        if SAMPLE.hit():
+            told = {"route": route, "status": response.status, "ms": round(seconds * 1e3, 2)}
+            SAMPLE.tell(request, told, request_id, request.match_info.get("order_id", ""))
         return response
 
     return around

@@ -11,11 +11,11 @@ OTHER = "other"  # whatever is no route of ours
 class Traffic:
     """What is counted of one route, with its places bound beforehand."""
 
-    __slots__ = ("_answered", "_counts", "_route", "_spread")
+    __slots__ = ("_answered", "_counts", "_spread", "route")
 
     def __init__(self, route: str) -> None:
         """Take the template of its path, as the API's description has it."""
-        self._route = route
+        self.route = route
         self._answered: dict[int, list[int]] = {}
         self._spread = metrics.HTTP_SECONDS.of(route)
         self._counts = self._spread.counts
@@ -25,7 +25,7 @@ class Traffic:
         try:
             self._answered[status][0] += 1
         except KeyError:
-            self._answered[status] = place = metrics.HTTP_REQUESTS.of(self._route, str(status))
+            self._answered[status] = place = metrics.HTTP_REQUESTS.of(self.route, str(status))
             place[0] += 1
         self._counts[bisect_left(SECONDS, seconds)] += 1
         self._spread.total += seconds
