@@ -255,6 +255,23 @@ def drill_lose_cell(
     raise typer.Exit(run(_settings(), options, as_json=as_json))
 
 
+@drills.command("compare")
+def drill_compare(
+    a: Annotated[str, typer.Argument(help="A run's folder, or several with commas between them.")],
+    b: Annotated[str, typer.Argument(help="The same, of what is compared with it.")],
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Even if their loads differ.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what got worse from A to B beyond the noise; exit 99 if anything did.
+
+    With three runs a side or more the noise is that of runs, else that of seconds.
+    """
+    from engine.simulation.drill.compare import run
+
+    raise typer.Exit(run(a, b, force=force, as_json=as_json))
+
+
 @app.command()
 def doctor() -> None:
     """Say what this machine, its servers and its settings lack."""
