@@ -155,8 +155,8 @@ def _told(world: World, series: Series) -> Summary:
             if failed else {}, unknown=3 if failed else 0, retried=41, paid=accepted // 2,
         ),
         latency={"accepted": latency, "service": latency},
-        rate_target_max=max(series.planned), rate_sent_max=max(series.sent),
-        accepted_per_s=accepted / world.seconds,
+        rate_target_max=max(series.planned, default=0), rate_sent_max=max(series.sent, default=0),
+        accepted_per_s=accepted / (world.seconds or 1),
         faults=[Fault(world.fault[0], world.fault[1] + 0.2, world.fault[2] + 0.1)]
         if world.fault else [],
         generator=Generator("locust 2.47.1", 1, 0.61, 0.97 if aborted else 0.81,

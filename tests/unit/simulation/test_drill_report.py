@@ -94,7 +94,14 @@ def test_words_of_others_are_words(crash):
 
 @pytest.mark.parametrize(
     "world",
-    [World(accepts=False), World(aborted_at=20), World(seconds=1), World(peak=0), CRASH],
+    [
+        World(accepts=False),
+        World(aborted_at=20),
+        World(seconds=1),
+        World(seconds=0),
+        World(peak=0),
+        CRASH,
+    ],
 )
 def test_whatever_a_drill_was_like_it_has_a_page(world):
     told = page(summary(world))
