@@ -273,11 +273,14 @@ def drill_compare(
 
 
 @app.command()
-def doctor() -> None:
-    """Say what this machine, its servers and its settings lack."""
+def doctor(*, as_json: Json = False) -> None:
+    """Say what this machine, its servers and its settings lack, and how to mend it.
+
+    Exit 1 only if something has to be mended; a note costs speed, or surprises somebody later.
+    """
     from engine.infra.servers.doctor import examine
 
-    raise typer.Exit(examine(_settings(), typer.echo))
+    raise typer.Exit(examine(_settings(), typer.echo, as_json=as_json))
 
 
 @app.command()

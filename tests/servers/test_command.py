@@ -1,5 +1,6 @@
 """The command line: quick help, exit codes, sentences instead of tracebacks."""
 
+import json
 import os
 import subprocess
 import sys
@@ -60,6 +61,15 @@ def test_config_show_tells_origins_and_hides_secrets():
     assert [line.split() for line in told.stdout.splitlines() if "CELL" in line] == [
         ["TIDEGATE_CELL", "7", "(environment)"]
     ]
+
+
+def test_the_doctor_prints_one_document_and_finds_a_mistyped_setting(tmp_path):
+    told = tidegate("doctor", "--json", TIDEGATE_DATA_DIR=str(tmp_path), TIDEGATE_HTPP_PORT="1")
+    assert told.returncode == 1
+    assert told.stderr == ""
+    (finding, *_) = json.loads(told.stdout)["findings"]
+    assert (finding["area"], finding["level"]) == ("settings", "mend")
+    assert "did you mean TIDEGATE_HTTP_PORT?" in finding["remedy"]
 
 
 def test_an_unknown_command_is_a_usage_error():
