@@ -1,10 +1,12 @@
 """What got worse from one drill to another, beyond the noise: pure arithmetic, no dice.
 
 With at least three runs a side the noise is what runs of a side differ by (Student's t on their
-logarithms). With fewer it comes from the seconds: each run is cut into stretches, the same ones on
-both sides so that the curve of the load cancels out, and the change is computed again without each
-stretch in turn (the jackknife over blocks; Kuensch 1989). Seconds cannot tell that a whole run had
-a bad day, so below a floor nothing counts; it is the higher the fewer runs there are.
+logarithms). Six runs estimate that only widely, so where all of one side lie beyond all of the
+other no more is asked for than the floor of single runs. With fewer it comes from the seconds:
+each run is cut into stretches, the same ones on both sides so that the curve of the load cancels
+out, and the change is computed again without each stretch in turn (the jackknife over blocks;
+Kuensch 1989). Seconds cannot tell that a whole run had a bad day, so below a floor nothing counts;
+it is the higher the fewer runs there are.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -185,7 +187,11 @@ def _between(a: Sequence[float], b: Sequence[float], metric: _Metric) -> float:
         a, b = [log(one) for one in a], [log(one) for one in b]
     free = len(a) + len(b) - 2
     squares = (len(a) - 1) * stdev(a) ** 2 + (len(b) - 1) * stdev(b) ** 2
-    return quantile(_SURE, free) * sqrt(squares / free * (1 / len(a) + 1 / len(b)))
+    noise = quantile(_SURE, free) * sqrt(squares / free * (1 / len(a) + 1 / len(b)))
+    apart = max(a) < min(b) or max(b) < min(a)
+    if apart and not metric.absolute:
+        return min(noise, log(1 + metric.floors[1]))
+    return noise
 
 
 def _seconds(a: Sequence[Run], b: Sequence[Run]) -> Callable[[_Metric], Row]:

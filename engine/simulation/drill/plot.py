@@ -14,6 +14,7 @@ _TOP: Final = 20
 _BOTTOM: Final = 22
 _ROW: Final = 13  # of a fault's words
 _FAULT_ROWS: Final = 3
+_NAME_MAX: Final = 48
 _SHARP: Final = 2  # places of a path are whole numbers: half pixels
 _STEPS: Final = (1, 2, 5)
 _SECONDS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 43_200)
@@ -146,7 +147,7 @@ def _words(plot: Plot, across: Axis) -> Iterator[str]:
         row = _TOP + 9 + _ROW * (number % _FAULT_ROWS)
         yield (
             f'<text class="faultword" x="{start + (-4 if late else 4):.1f}" y="{row}"{anchor}>'
-            f"&#9660; {escape(fault.name)} at {clock(fault.at_s)}, {over}</text>"
+            f"&#9660; {escape(fault.name[:_NAME_MAX])} at {clock(fault.at_s)}, {over}</text>"
         )
 
 

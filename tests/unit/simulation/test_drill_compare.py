@@ -88,8 +88,8 @@ def alarms(sides, pairs=PAIRS, noise=0.05, **fields):
     """How many of the pairs are told to be worse; every pair is of runs of its own.
 
     Measured: 4 of 200 with one run a side, 2 with three. Where whole runs differ by 10 % rather
-    than 5 %, 26 and 1: seconds cannot know that, which is why a comparison of one run says so.
-    Of runs with p99 doubled 83 and 65 of 100 are seen, of p50 half as much again 98 and 68.
+    than 5 %, 26 and 2: seconds cannot know that, which is why a comparison of one run says so.
+    Of runs with p99 doubled 83 and 99 of 100 are seen, with all half as slow again 98 and 100.
     """
     found = 0
     for pair in range(pairs):
