@@ -16,6 +16,7 @@ NAME: Final = "summary.json"
 USAGE: Final = 2
 BREACHED: Final = 99
 _HUNDRED: Final = 100
+_TIMES_MAX: Final = 9.99
 
 
 class Unusable(ValueError):
@@ -101,7 +102,7 @@ def _change(row: Row, value: float | None, sign: str) -> str:
         return "-"
     if row.absolute:
         return f"{value:{sign}.3g} {'points' if row.unit == '%' else row.unit}"
-    return f"{value:{sign}.1%}"
+    return ">999%" if value > _TIMES_MAX else f"{value:{sign}.1%}"
 
 
 def _figure(value: float | None) -> str:

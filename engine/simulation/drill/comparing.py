@@ -27,6 +27,9 @@ _STRETCHES_MIN: Final = 4
 _SURE: Final = 0.998  # one-sided, of each of about fifteen metrics
 _SAME_LOAD: Final = 0.05
 _NONE: Final = 1e-9
+_EXPECTED: Final = {"commit", "load"}  # to differ
+_SHORT_S: Final = 15
+_GENERATOR: Final = "generator"  # its CPU is none of the engine's
 # Parts, and the least changes that count: with noise of runs, and of seconds.
 _LATENCIES: Final = (
     (0.5, (0.05, 0.25)),
@@ -113,7 +116,7 @@ def different(a: Sequence[Summary], b: Sequence[Summary]) -> list[str]:
     if len(scenarios) > 1:
         told.append(f"they are of different scenarios: {', '.join(scenarios)}")
     for name, values in (
-        ("seconds long", [float(len(one.series.second)) for one in every]),
+        ("seconds long", [one.seconds for one in every]),
         ("a second planned at most", [one.rate_target_max for one in every]),
     ):
         if max(values) > min(values) * (1 + _SAME_LOAD):
@@ -151,7 +154,7 @@ def _metrics(a: Sequence[Run], b: Sequence[Run]) -> Iterator[_Metric]:
     lag = _rate("lag", "lags")
     yield _Metric("oldest unrecorded order, mean", "s", lag, (0.05, 0.25), absolute=True)
     sides = [{name for one in side for name in one.summary.series.cpu} for side in (a, b)]
-    for name in sorted(sides[0] & sides[1]):
+    for name in sorted((sides[0] & sides[1]) - {_GENERATOR}):
         cpu = _rate(f"cpu {name}", "accepted", 1e6)
         yield _Metric(f"CPU of {name} an order", "us", cpu, (0.05, 0.25))
 
@@ -298,7 +301,9 @@ def _notes(a: Sequence[Run], b: Sequence[Run], *, by_runs: bool) -> Iterator[str
             f"with fewer than {RUNS_MIN} runs a side the noise is that of seconds: a run that was"
             " slow as a whole cannot be told from a slower engine, so small changes do not count"
         )
-    keys = sorted({key for run in (*a, *b) for key in run.summary.machine} - {"commit"})
+        if min(one.summary.seconds for one in (*a, *b)) < _SHORT_S:
+            yield f"a run of less than {_SHORT_S} s hardly tells what noise is: little is judged"
+    keys = sorted({key for run in (*a, *b) for key in run.summary.machine} - _EXPECTED)
     for key in keys:
         sides = [sorted({one.summary.machine.get(key, "-") for one in side}) for side in (a, b)]
         if sides[0] != sides[1]:

@@ -30,6 +30,8 @@ header > div { min-width: 0; flex: 1 1 auto; overflow-wrap: anywhere; }
 .first { display: grid; grid-template-columns: minmax(395px, 1fr) minmax(0, 820px); gap: 20px; }
 .why { margin: 2px 0; padding-left: 18px; } p.why { padding: 0; }
 .failed ~ .first ul.why { color: var(--bad); font-weight: 600; }
+.marks { list-style: none; padding: 0; margin: 0; columns: 2; column-gap: 14px; font-size: 12px; }
+.marks li { break-inside: avoid; } .marks .missed { font-weight: 600; }
 .warn { color: var(--bad); font-weight: 600; } .certificate { overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: 2px 5px; border-bottom: 1px solid var(--rule);

@@ -65,6 +65,7 @@ def _body(summary: Summary) -> Iterator[str]:
     yield '<div class="first"><aside>'
     yield from _why(summary)
     yield from _thresholds(summary.thresholds)
+    yield from _held(summary)
     yield f'</aside><main>{rate}{latency}</main></div><div class="more">'
     yield from others
     yield "</div>"
@@ -96,7 +97,7 @@ def _header(summary: Summary) -> Iterator[str]:
     yield f"<h1>{escape(summary.scenario)}</h1>"
     yield (
         f'<p class="told">{escape(summary.run_id)} &middot; {escape(summary.started_at)} &middot; '
-        f"{clock(summary.seconds)} min against {escape(summary.target)}</p></div>"
+        f"{summary.seconds:,.0f} s against {escape(summary.target)}</p></div>"
     )
     yield '<dl class="facts">'
     yield from (f"<div><dd>{value}</dd><dt>{name}</dt></div>" for name, value in facts)
@@ -115,12 +116,18 @@ def _why(summary: Summary) -> Iterator[str]:
             yield f'<ul class="why">{"".join(map(_item, rest))}</ul></details>'
     if summary.generator.aborted:
         yield '<p class="warn">&#9888; Aborted: the generator was the bottleneck.</p>'
-    held = sum(one.met for one in summary.invariants)
     yield f'<h2>Certificate</h2><p class="certificate">{escape(summary.certificate or "none")}</p>'
-    yield (
-        f'<p class="told">{held} of {len(summary.invariants)} invariants held '
-        '(<a href="#invariants">what was compared</a>)</p>'
-    )
+
+
+def _held(summary: Summary) -> Iterator[str]:
+    held = sum(one.met for one in summary.invariants)
+    told = f"{held} of {len(summary.invariants)} held"
+    yield f'<h2>Invariants <small>{told} (<a href="#invariants">what was compared</a>)</small></h2>'
+    yield '<ul class="marks">'
+    for one in sorted(summary.invariants, key=lambda each: each.met):
+        mark = "&#10003;" if one.met else "&#10007; broken:"
+        yield f'<li class="{"met" if one.met else "missed"}">{mark} {escape(one.name)}</li>'
+    yield "</ul>"
 
 
 def _item(sentence: str) -> str:

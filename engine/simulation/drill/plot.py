@@ -86,6 +86,11 @@ def clock(seconds: float) -> str:
     return f"{whole // _HOUR}:{minutes % _MINUTE:02d}:{rest:02d}"
 
 
+def moment(seconds: float) -> str:
+    """Return seconds with a tenth of one."""
+    return f"{seconds:.1f} s"
+
+
 def short(value: float) -> str:
     """Return a number for an axis: 0.5, 20, 1.5k, 2M."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -142,12 +147,13 @@ def _words(plot: Plot, across: Axis) -> Iterator[str]:
     for number, fault in enumerate(plot.faults):
         start, _ = _span(fault, plot, across)
         late = start > (LEFT + plot.width) / 2
-        over = "not over" if fault.ended_s is None else f"over {clock(fault.ended_s)}"
+        tell = moment if plot.seconds < _MINUTE else clock
+        over = "not over" if fault.ended_s is None else f"over {tell(fault.ended_s)}"
         anchor = ' text-anchor="end"' if late else ""
         row = _TOP + 9 + _ROW * (number % _FAULT_ROWS)
         yield (
             f'<text class="faultword" x="{start + (-4 if late else 4):.1f}" y="{row}"{anchor}>'
-            f"&#9660; {escape(fault.name[:_NAME_MAX])} at {clock(fault.at_s)}, {over}</text>"
+            f"&#9660; {escape(fault.name[:_NAME_MAX])} at {tell(fault.at_s)}, {over}</text>"
         )
 
 

@@ -23,8 +23,9 @@ _COUNTS: Final = ("planned", "sent", "accepted", "refused", "failed", "dropped")
 
 
 class Stretch(NamedTuple):
-    """Sums over some seconds; `classes` count accepted orders by latency.
+    """Sums over some seconds, counting as `seconds` those in which an order was due.
 
+       `classes` count accepted orders by latency.
     `exact` is the histogram of a whole run, which then says more than `classes`.
     """
 
@@ -76,11 +77,11 @@ def _joined(one: Stretch, other: Stretch, sign: int) -> Stretch:
 
 def _stretch(series: Series, start: int, stop: int) -> Stretch:
     lags = [value for value in series.lag_s[start:stop] if value is not None]
-    flow = zip(series.planned[start:stop], series.accepted[start:stop], strict=True)
+    flow = list(zip(series.planned[start:stop], series.accepted[start:stop], strict=True))
     sums: dict[str, float] = {name: sum(getattr(series, name)[start:stop]) for name in _COUNTS}
     sums |= {
         "runs": (stop - start) / len(series.second),
-        "seconds": stop - start,
+        "seconds": sum(planned > 0 for planned, _ in flow),
         "silent": sum(planned > 0 and not accepted for planned, accepted in flow),
         "unknown": 0,
         "lag": sum(lags),
