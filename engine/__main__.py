@@ -236,6 +236,23 @@ def cell_open(
     raise typer.Exit(open_again(settings, reason, _say, rebuild=rebuild))
 
 
+@drills.command("compare")
+def drill_compare(
+    a: Annotated[str, typer.Argument(help="A run's folder, or several with commas between them.")],
+    b: Annotated[str, typer.Argument(help="The same, of what is compared with it.")],
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Even if their loads differ.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what got worse from A to B beyond the noise; exit 99 if anything did.
+
+    With three runs a side or more the noise is that of runs, else that of seconds.
+    """
+    from engine.simulation.drill.compare import run
+
+    raise typer.Exit(run(a, b, force=force, as_json=as_json))
+
+
 @drills.command("lose-cell")
 def drill_lose_cell(
     *,
@@ -253,23 +270,6 @@ def drill_lose_cell(
 
     options = Options(orders_per_second, holds, seconds)
     raise typer.Exit(run(_settings(), options, as_json=as_json))
-
-
-@drills.command("compare")
-def drill_compare(
-    a: Annotated[str, typer.Argument(help="A run's folder, or several with commas between them.")],
-    b: Annotated[str, typer.Argument(help="The same, of what is compared with it.")],
-    *,
-    force: Annotated[bool, typer.Option("--force", help="Even if their loads differ.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Say what got worse from A to B beyond the noise; exit 99 if anything did.
-
-    With three runs a side or more the noise is that of runs, else that of seconds.
-    """
-    from engine.simulation.drill.compare import run
-
-    raise typer.Exit(run(a, b, force=force, as_json=as_json))
 
 
 @app.command()

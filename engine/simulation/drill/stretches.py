@@ -25,8 +25,8 @@ _COUNTS: Final = ("planned", "sent", "accepted", "refused", "failed", "dropped")
 class Stretch(NamedTuple):
     """Sums over some seconds, counting as `seconds` those in which an order was due.
 
-       `classes` count accepted orders by latency.
-    `exact` is the histogram of a whole run, which then says more than `classes`.
+    `classes` count accepted orders by latency; `exact` is the histogram of a
+    whole run, which then says more.
     """
 
     sums: Mapping[str, float]
