@@ -148,9 +148,10 @@ def test_a_row_a_second(crash, tmp_path):
 
 def test_chromium_shows_it_from_disk_without_a_network(crash, tmp_path):
     if shutil.which("chromium") is None:
-        told = "SKIPPED: chromium is not installed, so no browser opened the report of a drill"
-        print(told)  # noqa: T201 - a skip is to be seen
-        pytest.skip(f"{told} (Debian: apt install chromium)")
+        pytest.skip(
+            "chromium is not installed (Debian: apt install chromium): "
+            "NO BROWSER HAS OPENED THE REPORT OF A DRILL"
+        )
     address = write(tmp_path, crash).as_uri()
     picture = tmp_path / "page.png"
     told = browse(tmp_path, f"--screenshot={picture}", "--dump-dom", address)
