@@ -10,11 +10,11 @@ from typing import Final, NamedTuple
 
 from engine.infra.meters.exposition import of_this_process
 from engine.infra.meters.families import Family, Labels
-from engine.infra.meters.kinds import Counts, Gauge, Histogram, Times
+from engine.infra.meters.kinds import Counts, Gauge, Histogram, Level, Times
 
 __all__ = [
-    "COUNTED", "MEASURED", "READ", "Counts", "Gauge", "Histogram", "Measure", "Times", "Values",
-    "names", "own",
+    "COUNTED", "MEASURED", "READ", "Counts", "Gauge", "Histogram", "Level", "Measure", "Times",
+    "Values", "names", "own",
 ]  # fmt: skip
 
 _CLAIMS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -126,7 +126,7 @@ BUILD_INFO: Final = Gauge(
 )
 HTTP_IN_FLIGHT: Final = Gauge("tidegate_http_in_flight", "Connections whose request is under way")
 HTTP_CONNECTIONS: Final = Gauge("tidegate_http_connections", "Connections of clients")
-ADMISSION_LIMIT: Final = Gauge(
+ADMISSION_LIMIT: Final = Level(
     "tidegate_admission_limit", "How many requests may be under way before others are refused"
 )
 QUEUE_CLAIMS: Final = Gauge("tidegate_queue_claims", "Claims that wait to be sent", "verb")
@@ -139,7 +139,7 @@ LOOP_LAG: Final = Gauge(
 ROLE_BEAT: Final = Gauge(
     "tidegate_role_beat_seconds", "Since the loop of a role last came round", "role"
 )
-READ: Final = (
+READ: Final[tuple[Gauge | Level, ...]] = (
     BUILD_INFO, HTTP_IN_FLIGHT, HTTP_CONNECTIONS, ADMISSION_LIMIT, QUEUE_CLAIMS, KEPT_CLAIMS,
     LOOP_LAG, ROLE_BEAT,
 )  # fmt: skip
@@ -157,7 +157,7 @@ LOG_LAG: Final = Measure(
     ("cell",),
 )  # fmt: skip
 LOG_ENTRIES: Final = Measure(
-    "tidegate_log_entries", "Entries of a cell's log that are not recorded, counted up to 256",
+    "tidegate_log_entries", "Entries of a cell's log that are not recorded, counted up to 64",
     ("cell",),
 )  # fmt: skip
 UNRECORDED_ORDERS: Final = Measure(

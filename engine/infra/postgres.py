@@ -55,7 +55,7 @@ class _Pool(asyncpg.Pool):
         try:
             return await super()._acquire(timeout)  # type: ignore[misc] # the stub leaves it out
         finally:
-            metrics.POOL_WAIT.of().add(time.monotonic() - began)
+            metrics.POOL_WAIT.add(time.monotonic() - began)
 
 
 async def open_pool(dsn: str, *, size_max: int = 10) -> Pool:

@@ -24,7 +24,7 @@ class Tally:
         """Count it all: the transaction is committed."""
         metrics.RECORDER_BATCHES.add()
         metrics.RECORDER_ENTRIES.add(n=stretch.entries)
-        metrics.RECORDER_SECONDS.of().add(seconds)
+        metrics.RECORDER_SECONDS.add(seconds)
         metrics.PAYMENTS_RECORDED.add(n=self.payments)
         expired = sum(isinstance(one.event, Expired) for one in stretch.logged)
         metrics.HOLDS_EXPIRED.add(n=expired)

@@ -40,7 +40,7 @@ class Batcher(Generic[I, R]):
         self._send = send
         self._weigh = weigh
         self._queue: deque[tuple[I, asyncio.Future[R], float]] = deque()
-        self._waited = metrics.QUEUE_WAIT.of(verb)
+        self._waits = metrics.QUEUE_WAIT.of(verb)
         self._wake = asyncio.Event()
         self._after = after
         self._drained = asyncio.Event()
@@ -135,5 +135,5 @@ class Batcher(Generic[I, R]):
         if not self._queue:
             self._drained.set()
         now = time.monotonic()
-        self._waited.add_falling([now - since for _, _, since in batch])
+        self._waits.add_falling([now - since for _, _, since in batch])
         return batch

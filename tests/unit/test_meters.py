@@ -5,7 +5,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from engine.infra.meters.exposition import of_this_process, text
 from engine.infra.meters.families import Document, Family, decode, encode
-from engine.infra.meters.kinds import Counts, Gauge, Histogram
+from engine.infra.meters.kinds import Counts, Gauge, Histogram, Level
 from engine.infra.meters.merging import Totals
 
 BOUNDS = (1, 5, 10)
@@ -41,6 +41,13 @@ def test_values_of_one_bucket_are_counted_together():
     spread.of("a").add_falling([4.0, 3.0, 2.0])
     spread.of("a").add(7, n=2)
     assert spread.family().rows == [(("a",), [0, 3, 2, 0, 23.0])]
+
+
+def test_a_level_is_missing_until_it_is_set():
+    level = Level("tidegate_level", "L")
+    assert level.family().rows == []
+    level.value = 7
+    assert read([level.family()]) == {("tidegate_level",): 7}
 
 
 def told(life, orders, waiting, *waits):

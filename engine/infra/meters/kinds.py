@@ -94,6 +94,10 @@ class Histogram:
             place = self._spread[labels] = Distribution(self._bounds)
         return place
 
+    def add(self, value: float) -> None:
+        """Count a value, where there are no labels."""
+        self.of().add(value)
+
     def family(self) -> Family:
         """Return it as it stands."""
         rows = [
@@ -145,3 +149,21 @@ class Gauge:
         """Return it as it is now."""
         rows = [(labels, [float(value)]) for labels, value in sorted(self._reading().items())]
         return Family(self.name, self.kind, self.told, self.labels, "process", rows)
+
+
+class Level:
+    """A number that a process stands at and sets itself; missing until it has."""
+
+    kind: Kind = "gauge"
+    labels: Labels = ()
+
+    def __init__(self, name: str, told: str, value: float | None = None) -> None:
+        """Declare it."""
+        self.name, self.told, self.value = name, told, value
+
+    def family(self) -> Family:
+        """Return it as it is now."""
+        rows: list[tuple[Labels, list[float]]] = [((), [float(self.value or 0)])]
+        return Family(
+            self.name, self.kind, self.told, (), "process", [] if self.value is None else rows
+        )
