@@ -61,6 +61,7 @@ class Gatherer:
             )
         self._totals = Totals()
         self._lock = threading.Lock()
+        self._turn = threading.Lock()
         self._ended = threading.Event()
         self._crew = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="metrics")
         try:
@@ -113,6 +114,10 @@ class Gatherer:
 
     def _gather(self, names: Sequence[str]) -> list[str]:
         """Ask all at once and take what they say; return who answered, us included."""
+        with self._turn:  # of two that ask at once, the earlier answer could be heard last
+            return self._hear(names)
+
+    def _hear(self, names: Sequence[str]) -> list[str]:
         told = zip(names, self._crew.map(self._own, names), strict=True)
         heard = {name: one for name, one in told if one is not None}
         heard[_US] = Document(_US, self._our_own())
