@@ -887,7 +887,7 @@ GROUP BY b.code;
 SELECT count(*) FROM payments WHERE state = 'received';
 
 -- name: ship_by_due
--- $1 tenant, $2 how many of each queue are looked at, the oldest first. What leaves in several
+-- $1 tenant, $2 how many that wait to be routed are looked at, oldest first. What leaves in several
 -- shipments is due with the first of them.
 SELECT
   count(*) FILTER (WHERE due < now()) AS breached,

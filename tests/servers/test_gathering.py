@@ -4,12 +4,14 @@ import asyncio
 import platform
 import signal
 import socket
+import tempfile
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
 from http import HTTPStatus
 from http.client import HTTPConnection
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -26,12 +28,19 @@ ANSWERED = ("tidegate_http_requests_total", "/v1/orders", "401")
 
 
 @pytest.fixture
-def instance(settings, tmp_path):
+def instance(settings):
     """An API process over the shared servers, and metrics at a port."""
-    own = replace(settings, data_dir=tmp_path / "d", http_port=0, metrics_port=ports.free_port())
-    with Supervisor(own, ephemeral=False, api_processes=1, workers=0) as supervisor:
+    own = replace(settings, http_port=0, metrics_port=ports.free_port())
+    with Supervisor(own, ephemeral=True, api_processes=1, workers=0) as supervisor:
         supervisor.start_engine()
         yield supervisor
+
+
+@pytest.fixture
+def folder():
+    """A directory whose name is short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="tg-") as path:
+        yield Path(path)
 
 
 def text_of(port):
@@ -122,11 +131,11 @@ def telling(n):
     return encode(Document("a", [family]))
 
 
-def test_one_that_does_not_answer_in_time_is_left_out_and_counted(tmp_path, monkeypatch):
+def test_one_that_does_not_answer_in_time_is_left_out_and_counted(folder, monkeypatch):
     monkeypatch.setattr("engine.infra.servers.gathering._OWN_WITHIN_S", 0.2)
     monkeypatch.setattr("engine.infra.servers.gathering.POLL_SECONDS", 600)
     fact = encode(Document("a", [Family("tidegate_f", "gauge", "F", (), "fact", [((), [2.0])])]))
-    with gatherer(tmp_path, "valkey", "worker-0", "worker-1", "worker-2") as one:
+    with gatherer(folder, "valkey", "worker-0", "worker-1", "worker-2") as one:
         with (
             child(one.socket_of("worker-0"), telling(1.0)) as asked,
             child(one.socket_of("worker-1"), telling(2.0), b"no document"),
@@ -137,15 +146,15 @@ def test_one_that_does_not_answer_in_time_is_left_out_and_counted(tmp_path, monk
     skipped = {key[1]: n for key, n in second.items() if key[0] == SKIPPED and "worker" in key[1]}
     assert first["tidegate_n_total",] == second["tidegate_n_total",] == 3
     assert skipped == {"worker-0": 1, "worker-1": 1}
-    with gatherer(tmp_path / "facts", "api-0", "api-1") as one:
+    with gatherer(folder / "facts", "api-0", "api-1") as one:
         with child(one.socket_of("api-1"), *[fact] * 2) as asked:
             assert read(text_of(one.port))["tidegate_f",] == 2
         assert sorted(asked) == [FACTS, OWN]
 
 
-def test_what_cannot_be_listened_to_is_refused_with_what_to_set(tmp_path):
-    with gatherer(tmp_path) as one, pytest.raises(CannotStart, match="TIDEGATE_METRICS_PORT"):
-        Gatherer(tmp_path, list, lambda _: 0, host="127.0.0.1", port=one.port)
-    deep = tmp_path / ("d" * 90)
+def test_what_cannot_be_listened_to_is_refused_with_what_to_set(folder):
+    with gatherer(folder) as one, pytest.raises(CannotStart, match="TIDEGATE_METRICS_PORT"):
+        Gatherer(folder, list, lambda _: 0, host="127.0.0.1", port=one.port)
+    deep = folder / ("d" * 90)
     with pytest.raises(CannotStart, match="TIDEGATE_DATA_DIR"):
         Gatherer(deep, list, lambda _: 0, host="127.0.0.1", port=0)
