@@ -125,7 +125,7 @@ def document(operations: Iterable[Operation], version: str) -> Schema:
     structs = {kind for one in ordered for kind in _structs(one)} | {Problem}
     by_name = sorted(structs, key=lambda kind: kind.__name__)
     schemas, components = msgspec.json.schema_components(by_name, ref_template=_REFERENCE)
-    references = dict(zip(by_name, schemas, strict=True))
+    references = dict(zip(by_name, map(_plain, schemas), strict=True))
     paths: dict[str, Schema] = {}
     for one in ordered:
         item = paths.setdefault(one.path, _path_item(one.path))
@@ -143,7 +143,7 @@ def document(operations: Iterable[Operation], version: str) -> Schema:
         "paths": paths,
         "components": {
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-            "schemas": dict(sorted(components.items())),
+            "schemas": _named(components),
         },
     }
 
@@ -171,6 +171,41 @@ def _static(path: str, name: str, content_type: str) -> web.RouteDef:
         return web.Response(body=body, content_type=content_type, charset="utf-8", headers=headers)
 
     return web.get(path, serve)
+
+
+def _named(components: Mapping[str, Schema]) -> Schema:
+    """Return the schemas by names that no two share, which no module is part of."""
+    named = {_name(name): _plain(schema) for name, schema in components.items()}
+    assert len(named) == len(components), "two structs of a slice have one name"
+    for name, schema in named.items():
+        schema["title"] = name
+    return dict(sorted(named.items()))
+
+
+def _name(name: str) -> str:
+    """Return `ListingsItem` for the `engine.listings.types.Item` that msgspec tells from others."""
+    first, _, rest = name.partition(".")
+    if not rest:
+        return first
+    return rest.split(".")[0].title() + name.rpartition(".")[2]
+
+
+def _plain(schema: Any) -> Any:
+    """Return a schema as generators of clients read it.
+
+    They know names without dots, and no `items: false`; `maxItems` says that of a tuple already.
+    """
+    if isinstance(schema, list):
+        return [_plain(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if isinstance(reference := schema.get("$ref"), str):
+        return {**schema, "$ref": _REFERENCE.format(name=_name(reference.rpartition("/")[2]))}
+    return {
+        key: _plain(value)
+        for key, value in schema.items()
+        if not (key == "items" and value is False)
+    }
 
 
 def _structs(one: Operation) -> set[type[msgspec.Struct]]:
