@@ -68,6 +68,8 @@ class Client:
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Authorization": f"Bearer {self._key}"},
         )
+        # aiohttp repeats a PUT or GET whose connection was lost, and tells nobody
+        self._session._retry_connection = False  # noqa: SLF001 - it has no other way to say so
         self._opened = Sender(
             self._session, self._base_url, self._retry, self._clock, self._chance, self._trace
         )
