@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 
+from engine.client.types import Fault
+
 
 class ClientError(Exception):
     """A call did not do what was asked, or nobody knows."""
@@ -23,13 +25,6 @@ class OutcomeUnknown(ClientError):
         """Take the call, its caller's name for it, and what happened last."""
         self.name = name
         super().__init__(f"{what} {name}: {why}".replace("  ", " "))
-
-
-class Fault(msgspec.Struct, frozen=True):
-    """One thing that is wrong with a request: where, as a JSON pointer, and what is accepted."""
-
-    pointer: str
-    detail: str
 
 
 class Problem(ClientError):

@@ -15,7 +15,8 @@ class RetryPolicy:
 
     A call ends `deadline_s` after it began, each try of it after `try_s`. Pauses begin at `pause_s`
     and grow, by chance, up to `pause_max_s`. Retries that do not help are bounded over all calls
-    together: `budget_burst`, and one more for every 1 / `budget_ratio` calls.
+    together: `budget_burst`, one more for every 1 / `budget_ratio` calls, and `budget_per_s`, by
+    which those who wait find out that it is over even if nobody else asks.
     """
 
     deadline_s: float = 30.0
@@ -24,6 +25,7 @@ class RetryPolicy:
     pause_max_s: float = 5.0
     budget_ratio: float = 0.1
     budget_burst: int = 20
+    budget_per_s: float = 1.0
 
 
 class Budget:
@@ -32,17 +34,21 @@ class Budget:
     A retry that was answered gives back what it took: it was no part of one.
     """
 
-    def __init__(self, policy: RetryPolicy) -> None:
+    def __init__(self, policy: RetryPolicy, clock: Clock) -> None:
         """Begin with the burst."""
-        self._most, self._ratio = float(policy.budget_burst), policy.budget_ratio
-        self._left = self._most
+        self._policy, self._clock = policy, clock
+        self._left = float(policy.budget_burst)
+        self._at = clock.monotonic()
 
     def earn(self) -> None:
         """Count a call."""
-        self._left = min(self._most, self._left + self._ratio)
+        self._add(self._policy.budget_ratio)
 
     def take(self) -> bool:
         """Count a retry; False when there may be none now."""
+        now = self._clock.monotonic()
+        self._add((now - self._at) * self._policy.budget_per_s)
+        self._at = now
         if self._left < 1:
             return False
         self._left -= 1
@@ -50,7 +56,10 @@ class Budget:
 
     def give_back(self) -> None:
         """Take note that a retry was answered."""
-        self._left = min(self._most, self._left + 1)
+        self._add(1)
+
+    def _add(self, retries: float) -> None:
+        self._left = min(float(self._policy.budget_burst), self._left + retries)
 
 
 class Tries:

@@ -69,7 +69,7 @@ class Sender:
         """Take whom to ask, and the session of the client that closes it."""
         self._session, self._base_url = session, base_url.rstrip("/")
         self._policy, self._clock, self._chance = policy, clock, chance
-        self._budget = Budget(policy)
+        self._budget = Budget(policy, clock)
         self._trace = trace
 
     def begin(self) -> Tries:

@@ -25,7 +25,7 @@ class Line(TypedDict):
 
     sku: str
     quantity: int
-    unit_price: NotRequired[Money]
+    unit_price: Money
     channel_line_id: NotRequired[str]
     kind: NotRequired[Literal["sale", "gift", "bundle", "service", "virtual"]]
     on_short: NotRequired[Literal["refuse", "owe", "drop"]]
@@ -99,6 +99,13 @@ class Reply(msgspec.Struct, frozen=True):
     date: str = ""
 
 
+class Fault(msgspec.Struct, frozen=True):
+    """One thing that is wrong with a request: where, as a JSON pointer, and what is accepted."""
+
+    pointer: str
+    detail: str
+
+
 class Amount(msgspec.Struct, frozen=True):
     """An amount in minor units, as answered."""
 
@@ -136,6 +143,7 @@ class PlacedItem(msgspec.Struct, frozen=True):
     order: Placed | None = None
     code: str = ""
     detail: str = ""
+    errors: list[Fault] = []
 
 
 class SyncedItem(msgspec.Struct, frozen=True):
@@ -149,3 +157,4 @@ class SyncedItem(msgspec.Struct, frozen=True):
     blocks: list[str] = []
     code: str = ""
     detail: str = ""
+    errors: list[Fault] = []

@@ -189,9 +189,21 @@ async def test_a_retry_that_helped_costs_nothing():
     assert len(seen) == 80
 
 
+async def test_those_who_wait_find_out_by_themselves_that_it_is_over():
+    """Without the trickle nobody would ask again: everybody waits, and nobody calls."""
+    policy = RetryPolicy(
+        deadline_s=2, pause_s=0.005, pause_max_s=0.02, budget_burst=2, budget_per_s=20
+    )
+    async with peer(*[BUSY] * 20, taken, policy=policy) as (client, _):
+        placed = await asyncio.gather(*(client.place_order(ORDER) for _ in range(8)))
+    assert len(placed) == 8
+
+
 def test_pauses_grow_and_differ():
     policy = RetryPolicy(pause_s=0.1, pause_max_s=2.0)
-    tries = [Tries(policy, Budget(policy), SystemClock(), Random(n)) for n in range(50)]
+    tries = [
+        Tries(policy, Budget(policy, SystemClock()), SystemClock(), Random(n)) for n in range(50)
+    ]
     rounds = [sorted(one._next_pause() for one in tries) for _ in range(12)]  # noqa: SLF001
     assert all(0.1 <= pause <= 2.0 for pauses in rounds for pause in pauses)
     assert len(set(rounds[0])) == 50
