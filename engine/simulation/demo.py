@@ -17,6 +17,7 @@ import uvloop
 
 from engine.assurance.types import Certificate
 from engine.assurance.verify import certify
+from engine.client import Client
 from engine.infra import cell, postgres
 from engine.infra.cell import Cell
 from engine.infra.migrate import migrate
@@ -31,6 +32,7 @@ from engine.kernel.types import CellId
 from engine.settings import Settings
 from engine.simulation import demand as demands
 from engine.simulation import fulfilment, naive, orderfile, proof, summary
+from engine.simulation.calls import PATIENT
 from engine.simulation.fulfilment import Fulfilled
 from engine.simulation.http import LoadClient
 from engine.simulation.marketplace import Live, Marketplace, recorded, shops
@@ -132,15 +134,16 @@ class _Demo:
             async with (
                 LoadClient(address, key) as client,
                 LoadClient(address, key, connections=_ADAPTER_CONNECTIONS) as adapters,
+                Client(address, key, retry=PATIENT) as operator,
             ):
-                fulfilled = await self._fulfil(client)
-                shop = Shop(client, self._demand, self._mark, self._clock, specs)
+                fulfilled = await self._fulfil(operator)
+                shop = Shop(operator, self._demand, self._mark, self._clock, specs)
                 await self._open(shop, adapters)
                 return await self._run(client, shop, pool, fulfilled)
         finally:
             pool.terminate()
 
-    async def _fulfil(self, client: LoadClient) -> Fulfilled | str:
+    async def _fulfil(self, client: Client) -> Fulfilled | str:
         """Send what an everyday shop sells, or say why not.
 
         It comes first: an active plan would take up the sale's orders, too, whose goods nobody

@@ -6,10 +6,10 @@ from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import quote
 
+from engine.client import Client
 from engine.kernel import codec
 from engine.kernel.clock import Clock, instant
 from engine.simulation.calls import CallFailed, Calls
-from engine.simulation.http import LoadClient
 from engine.simulation.marketplace import Spec
 from engine.simulation.types import Demand, Order
 
@@ -36,7 +36,7 @@ class Shop:
 
     def __init__(
         self,
-        client: LoadClient,
+        client: Client,
         demand: Demand,
         mark: str,
         clock: Clock,

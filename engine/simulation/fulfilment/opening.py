@@ -23,9 +23,13 @@ async def taken(calls: Calls) -> str:
     plans = (await calls.get("/v1/routing-plans"))["items"]
     if any(one["status"] == "ACTIVE" for one in plans):
         return "a routing plan decides here already"
-    if (await calls.ask("GET", "/v1/review-rules")).status == HTTPStatus.OK:
-        return "there are rules of review already"
-    return ""
+    try:
+        await calls.get("/v1/review-rules")
+    except CallFailed as refusal:
+        if refusal.answered != HTTPStatus.NOT_FOUND:
+            raise
+        return ""
+    return "there are rules of review already"
 
 
 async def furnish(calls: Calls, servers: Mapping[str, Server], mark: str, secret: str) -> list[str]:
@@ -109,11 +113,12 @@ async def review(calls: Calls) -> list[str]:
     Raises:
         CallFailed: what the API said.
     """
-    answer = await calls.ask("PUT", "/v1/review-rules", world.REVIEW)
-    if answer.status == HTTPStatus.NOT_IMPLEMENTED:
+    try:
+        await calls.put("/v1/review-rules", world.REVIEW)
+    except CallFailed as refusal:
+        if refusal.answered != HTTPStatus.NOT_IMPLEMENTED:
+            raise
         return ["no rule holds an order: the library of conditions is not installed here"]
-    if answer.status not in {HTTPStatus.OK, HTTPStatus.CREATED}:
-        raise CallFailed(f"PUT /v1/review-rules: {answer.status} {answer.body[:300]!r}")
     return []
 
 

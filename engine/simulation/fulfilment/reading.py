@@ -46,7 +46,7 @@ async def read(calls: Calls, played: Played, seconds: float) -> Fulfilled:
     async with asyncio.TaskGroup() as tasks:
         for n in range(_READERS):
             tasks.create_task(some(played.order_ids[n::_READERS]))
-    acks = await pages(calls, f"/v1/acks?channel={MARKET}")
+    acks = await calls.pages("/v1/acks", channel=MARKET, limit=_PAGE)
     routing = await calls.get(f"/v1/orders/{played.followed}/routing")
     lines = [*followed(orders[played.followed], routing)]
     return _counted(played, orders, acks, lines, seconds)
@@ -54,19 +54,7 @@ async def read(calls: Calls, played: Played, seconds: float) -> Fulfilled:
 
 async def shipments(calls: Calls, state: str = "") -> list[Document]:
     """Return all shipments, or those in a state."""
-    return await pages(calls, f"/v1/shipments?state={state}" if state else "/v1/shipments")
-
-
-async def pages(calls: Calls, path: str) -> list[Document]:
-    """Return all items of a list."""
-    items: list[Document] = []
-    cursor, query = "", f"{path}{'&' if '?' in path else '?'}limit={_PAGE}"
-    while True:
-        page = await calls.get(f"{query}&cursor={cursor}" if cursor else query)
-        items += page["items"]
-        cursor = page["next_cursor"] or ""
-        if not cursor:
-            return items
+    return await calls.pages("/v1/shipments", state=state, limit=_PAGE)
 
 
 def _counted(

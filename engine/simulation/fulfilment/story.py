@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Final
 
+from engine.client import Client
 from engine.kernel.clock import Clock
 from engine.kernel.errors import EngineError
 from engine.kernel.ids import token
@@ -16,7 +17,6 @@ from engine.simulation.fulfilment.carrying import Carriers, Channel
 from engine.simulation.fulfilment.reading import Played
 from engine.simulation.fulfilment.refunding import Refunds
 from engine.simulation.fulfilment.types import MALL, Fulfilled, Wish
-from engine.simulation.http import LoadClient
 from engine.simulation.progress import Progress
 from engine.simulation.warehouse import Books, Server
 
@@ -33,7 +33,7 @@ _PREFIXES: Final = {world.EAST.node: "HZ", world.NORTH.node: "BJ"}
 
 
 async def play(
-    client: LoadClient, address: str, mark: str, seed: int, progress: Progress, clock: Clock
+    client: Client, address: str, mark: str, seed: int, progress: Progress, clock: Clock
 ) -> Fulfilled | str:  # fmt: skip
     """Play it on an instance that is nobody's; return what was found, or why it was not played.
 

@@ -6,13 +6,11 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from engine.kernel import codec
 from engine.kernel.errors import EngineError
 from engine.routing.types.plans import PlanFields
 from engine.simulation.calls import CallFailed
 from engine.simulation.fulfilment import opening, reading, story, wishes, world
 from engine.simulation.fulfilment.types import MALL, MARKET, Stopped
-from engine.simulation.http import Answer
 from engine.simulation.warehouse import Held
 from engine.wms.types import Item
 
@@ -119,10 +117,12 @@ class Said:
         self.rules = rules
 
     async def get(self, path):
-        return {"items": list(self.lists[path])}
+        return {"items": list(self.lists[path])} if path in self.lists else await self.put(path)
 
-    async def ask(self, _method, _path, _document=None):
-        return Answer(self.rules, codec.encode({}), 0.0)
+    async def put(self, path, _document=None):
+        if self.rules >= 400:
+            raise CallFailed(f"{path}: {self.rules}", self.rules)
+        return {}
 
 
 @pytest.mark.parametrize(
