@@ -23,6 +23,7 @@ _NOT_DONE: Final = frozenset(
 _NOT_SENT: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 _NAMES: Final = ("channel_order_id", "payment_id", "cancel_id", "refund_id", "reference", "move_id")
 _PATIENCE: Final = "Tidegate-Deadline-Ms"  # an order that waits longer is refused, not held
+_PATIENCE_MAX_MS: Final = 9_999_999
 _TEXT_SHOWN_MAX: Final = 300
 
 
@@ -127,7 +128,8 @@ class Sender:
         self, asked: Asked, tries: Tries, request_id: str
     ) -> tuple[int, Mapping[str, str], bytes]:
         this_s = tries.this_s
-        headers = {"X-Request-Id": request_id, _PATIENCE: f"{this_s * 1_000:.0f}", **asked.headers}
+        waits_ms = min(_PATIENCE_MAX_MS, max(1, int(this_s * 1_000)))
+        headers = {"X-Request-Id": request_id, _PATIENCE: str(waits_ms), **asked.headers}
         if self._trace is not None and (trace := self._trace()):
             headers["traceparent"] = trace
         data = None
