@@ -13,7 +13,8 @@ from engine.kernel.clock import Clock, to_ms
 class RetryPolicy:
     """How patient a client is.
 
-    A call ends `deadline_s` after it began, each try of it after `try_s`. Pauses begin at `pause_s`
+    A call ends `deadline_s` after it began, each try of it after `try_s`; none begins in the last
+    tenth, where it would rather lose its answer than get one. Pauses begin at `pause_s`
     and grow, by chance, up to `pause_max_s`. Retries that do not help are bounded over all calls
     together: `budget_burst`, one more for every 1 / `budget_ratio` calls, and `budget_per_s`, by
     which those who wait find out that it is over even if nobody else asks.
@@ -84,13 +85,13 @@ class Tries:
         return max(0.001, min(self._policy.try_s, self.left_s))
 
     async def again(self, retry_after_s: float = 0.0) -> bool:
-        """Wait until the call may be tried again; False, at once, if that is past its deadline.
+        """Wait until the call may be tried again; False, at once, if that would be too late.
 
         Who finds the budget empty pauses once more instead: others may have helped by then.
         """
         while True:
             pause = max(self._next_pause(), retry_after_s)
-            if pause >= self.left_s:
+            if pause >= self.left_s - self._policy.deadline_s / 10:
                 return False
             await asyncio.sleep(pause)
             if self._budget.take():

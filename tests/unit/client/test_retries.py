@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from email.utils import formatdate
 from random import Random
 
@@ -9,13 +10,24 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from engine.client import Client, ClientError, OutcomeUnknown, Problem, RetryPolicy, Unreachable
+from engine.client import (
+    Client,
+    ClientError,
+    OutcomeUnknown,
+    Placed,
+    Problem,
+    RetryPolicy,
+    Unreachable,
+)
 from engine.client.retries import Budget, Tries, retry_after_s
 from engine.kernel.clock import SystemClock
 from engine.kernel.codec import decode_json
 
 BODY = web.RequestKey("body", object)
-QUICK = RetryPolicy(deadline_s=3, try_s=0.3, pause_s=0.005, pause_max_s=0.02)
+QUICK = RetryPolicy(deadline_s=20, pause_s=0.005, pause_max_s=0.02)
+SHORT = RetryPolicy(
+    deadline_s=1, try_s=0.3, pause_s=0.005, pause_max_s=0.02, budget_burst=3, budget_per_s=0
+)
 PLACED = {
     "order_id": "o1", "status": "pending_payment", "pay_by": None,
     "payable": {"amount": 0, "currency": "CNY"},
@@ -82,7 +94,8 @@ async def peer(*script, policy=QUICK, **named):
     ],
 )  # fmt: skip
 async def test_what_may_pass_is_tried_again_under_the_same_name(trouble):
-    async with peer(trouble, trouble, taken) as (client, seen):
+    policy = replace(QUICK, try_s=0.3 if trouble is hang else 10)
+    async with peer(trouble, trouble, taken, policy=policy) as (client, seen):
         placed = await client.place_order(ORDER)
     assert (placed.order_id, placed.durability, placed.replayed) == ("o1", "fsync", False)
     assert placed.lines[0].line_id == "o1-1"
@@ -92,7 +105,7 @@ async def test_what_may_pass_is_tried_again_under_the_same_name(trouble):
     assert [n for _, n in ids] == ["1", "2", "3"]
     assert {one.headers["Authorization"] for one in seen} == {"Bearer k"}
     waits = [int(one.headers["Tidegate-Deadline-Ms"]) for one in seen]
-    assert all(0 < one <= 300 for one in waits)
+    assert all(0 < one <= policy.try_s * 1_000 for one in waits)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 412, 413, 422, 428, 500, 501])
@@ -122,16 +135,11 @@ async def test_faults_of_a_request_are_told():
 
 
 async def test_at_the_deadline_it_says_what_is_known():
-    short = RetryPolicy(deadline_s=0.3, try_s=0.1, pause_s=0.005, pause_max_s=0.02)
-    async with peer(hang, BUSY, policy=short) as (client, _):
-        with pytest.raises(OutcomeUnknown, match="POST /v1/orders c-1: 503 overloaded") as told:
+    async with peer(hang, BUSY, policy=SHORT) as (client, _):
+        with pytest.raises(OutcomeUnknown, match="POST /v1/orders c-1: ") as told:
             await client.place_order(ORDER)
         assert told.value.name == "c-1"
-    async with peer(BUSY, policy=short) as (client, _):
-        with pytest.raises(Problem) as refused:  # nothing was done, and it says so
-            await client.place_order(ORDER)
-        assert refused.value.code == "overloaded"
-    async with Client("http://127.0.0.1:9", "k", retry=short) as client:
+    async with Client("http://127.0.0.1:9", "k", retry=SHORT) as client:
         with pytest.raises(Unreachable):
             await client.place_order(ORDER)
 
@@ -145,9 +153,9 @@ async def test_retry_after_is_kept_and_never_waited_for_in_vain():
     minute = formatdate(clock.now_ms() / 1_000 + 60, usegmt=True)
     async with peer(problem(503, "closed", Retry_After=minute), taken) as (client, seen):
         began = clock.monotonic()
-        with pytest.raises(Problem):
+        with pytest.raises(Problem, match="closed"):  # nothing was done, and it says so
             await client.place_order(ORDER)
-        assert clock.monotonic() - began < 1
+        assert clock.monotonic() - began < QUICK.deadline_s / 2
     assert len(seen) == 1
 
 
@@ -164,17 +172,14 @@ async def test_many_who_fail_make_no_storm():
     """The control, a budget without a bound, sends several times as much."""
 
     async def sent(policy):
-        async with peer(BUSY, policy=policy) as (client, seen):
+        async with peer(*[BUSY] * 400, taken, policy=policy) as (client, seen):
             calls = [client.place_order(ORDER) for _ in range(100)]
-            assert all(
-                isinstance(one, ClientError)
-                for one in await asyncio.gather(*calls, return_exceptions=True)
-            )
+            ends = await asyncio.gather(*calls, return_exceptions=True)
+            assert not [one for one in ends if not isinstance(one, Placed | ClientError)]
         return len(seen)
 
-    short = {"deadline_s": 0.4, "pause_s": 0.005, "pause_max_s": 0.02}
-    assert await sent(RetryPolicy(**short)) <= 100 + 20 + 10
-    assert await sent(RetryPolicy(**short, budget_burst=100_000)) > 300
+    assert await sent(replace(SHORT, try_s=5)) <= 100 + 3 + 10
+    assert await sent(replace(QUICK, budget_burst=100_000)) > 400
 
 
 async def test_a_retry_that_helped_costs_nothing():
@@ -188,7 +193,7 @@ async def test_a_retry_that_helped_costs_nothing():
 async def test_those_who_wait_find_out_by_themselves_that_it_is_over():
     """Without the trickle nobody would ask again: everybody waits, and nobody calls."""
     policy = RetryPolicy(
-        deadline_s=2, pause_s=0.005, pause_max_s=0.02, budget_burst=2, budget_per_s=20
+        deadline_s=20, pause_s=0.005, pause_max_s=0.02, budget_burst=2, budget_per_s=20
     )
     async with peer(*[BUSY] * 20, taken, policy=policy) as (client, _):
         placed = await asyncio.gather(*(client.place_order(ORDER) for _ in range(8)))
@@ -256,13 +261,12 @@ async def test_of_many_only_those_without_an_answer_are_sent_again():
 
 
 async def test_what_of_many_never_got_an_answer_says_so():
-    short = RetryPolicy(deadline_s=0.3, pause_s=0.005, pause_max_s=0.02)
     answer, _ = judged({"a": [TAKEN], "b": [NOT_NOW] * 999})
-    async with peer(answer, policy=short) as (client, _):
+    async with peer(answer, policy=SHORT) as (client, _):
         found = await client.place_orders(orders("a", "b"))
     assert [(one.status, one.code) for one in found] == [TAKEN, NOT_NOW]
     answer, _ = judged({"a": [TAKEN], "b": [NOT_NOW] * 999}, lose=range(2, 999))
-    async with peer(answer, policy=short) as (client, _):
+    async with peer(answer, policy=SHORT) as (client, _):
         found = await client.place_orders(orders("a", "b"))
     assert [(one.status, one.code) for one in found] == [TAKEN, LOST]
 
