@@ -39,6 +39,7 @@ drills = typer.Typer(no_args_is_help=True, help="Rehearse a loss, with a pass or
 shadow = typer.Typer(no_args_is_help=True, help="Look at what another system did beside this one.")
 route = typer.Typer(no_args_is_help=True, help="Try a routing plan before it counts.")
 dlq = typer.Typer(no_args_is_help=True, help="What was given up: look at it, and try it again.")
+exceptions = typer.Typer(no_args_is_help=True, help="What waits for a person, and its remedies.")
 app.add_typer(config, name="config")
 app.add_typer(key, name="key")
 app.add_typer(stock, name="stock")
@@ -50,6 +51,7 @@ app.add_typer(drills, name="drill")
 app.add_typer(shadow, name="shadow")
 app.add_typer(route, name="route")
 app.add_typer(dlq, name="dlq")
+app.add_typer(exceptions, name="exceptions")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would become of the rows.")]
@@ -688,6 +690,84 @@ def route_replay(
 
     options = Options(plan, since, until, limit, as_json)
     raise typer.Exit(asyncio.run(run(settings, options)))
+
+
+OfCode = Annotated[str, typer.Option(help="Only of this code.")]
+OfChannel = Annotated[str, typer.Option(help="Only of this channel.")]
+OfSku = Annotated[str, typer.Option(help="Only about this SKU.")]
+Overdue = Annotated[bool, typer.Option("--overdue", help="Only what had to leave before now.")]
+MinAge = Annotated[int, typer.Option(min=0, help="Only what waits for so many seconds.")]
+ShipByBefore = Annotated[str, typer.Option(help="Only what has to leave before: RFC 3339.")]
+
+
+@exceptions.command("list")
+def exceptions_list(  # noqa: PLR0913 - each is an option
+    *,
+    code: OfCode = "",
+    channel: OfChannel = "",
+    sku: OfSku = "",
+    overdue: Overdue = False,
+    min_age: MinAge = 0,
+    ship_by_before: ShipByBefore = "",
+    limit: Annotated[int, typer.Option(min=1, max=500)] = 50,
+    as_json: Json = False,
+) -> None:
+    """List what waits for a person, the most urgent first."""
+    settings = _attached()
+    from engine.app import exceptions_list as show
+    from engine.desk.command import Asked
+
+    asked = Asked(code, channel, sku, overdue, min_age, ship_by_before, limit)
+    raise typer.Exit(show(settings, asked, as_json=as_json))
+
+
+@exceptions.command("summary")
+def exceptions_summary(*, as_json: Json = False) -> None:
+    """Say how much waits for a person, by code and channel."""
+    settings = _attached()
+    from engine.app import exceptions_summary as show
+
+    raise typer.Exit(show(settings, as_json=as_json))
+
+
+@exceptions.command("remedy")
+def exceptions_remedy(  # noqa: PLR0913 - each is an option
+    remedy: Annotated[str, typer.Argument(help="approve, lift_block, route_again, …")],
+    *,
+    code: OfCode = "",
+    item: Annotated[
+        list[str] | None, typer.Option("--id", help="Only this; again for more.")
+    ] = None,
+    channel: OfChannel = "",
+    sku: OfSku = "",
+    overdue: Overdue = False,
+    min_age: MinAge = 0,
+    ship_by_before: ShipByBefore = "",
+    limit: Annotated[int, typer.Option(min=1, max=500, help="Touch so many now.")] = 100,
+    reason: Annotated[str, typer.Option(help="Why; it is kept with what is done.")] = "",
+    expect_max: Annotated[
+        int | None, typer.Option(min=0, help="Touch nothing if there are more than these.")
+    ] = None,
+    remedy_id: Annotated[str, typer.Option(help="Its name; the same again is done once.")] = "",
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do it; else only say what it touches.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what a remedy would touch or, with --yes, do it; exit 1 if something was not done."""
+    settings = _attached()
+    from engine.app import exceptions_remedy as do
+    from engine.desk.command import asked_for
+
+    asked = asked_for(
+        {
+            "remedy": remedy, "code": code, "ids": item or [], "channel": channel, "sku": sku,
+            "overdue": overdue, "min_age": min_age, "ship_by_before": ship_by_before,
+            "limit": limit, "reason": reason, "expect_max": expect_max, "remedy_id": remedy_id,
+            "dry_run": not yes,
+        }
+    )  # fmt: skip
+    raise typer.Exit(do(settings, asked, as_json=as_json))
 
 
 def _settings(**flags: object) -> Settings:

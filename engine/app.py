@@ -41,6 +41,11 @@ from engine.catalogue import api as catalogue
 from engine.catalogue.registry import BUNDLES, Bundles
 from engine.channels import api as channels
 from engine.channels.registry import Registry
+from engine.desk import api as desk
+from engine.desk import command as desk_by_hand
+from engine.desk.service import reading as desk_measures
+from engine.desk.service.remedying import Hands
+from engine.desk.types import RemedyIn
 from engine.elastic import api as elastic
 from engine.explanations import api as explanations
 from engine.explanations import service as explaining
@@ -48,7 +53,7 @@ from engine.explanations.waterfall import waterfall
 from engine.infra import cell, logs, metrics, migrate, postgres, preflight
 from engine.infra.cell import Cell
 from engine.infra.http import fast, health, keys, openapi, ready, server, tracing
-from engine.infra.http.auth import Directory, ensure_admin_key
+from engine.infra.http.auth import ADMIN, Directory, Principal, ensure_admin_key
 from engine.infra.http.openapi import Operation
 from engine.infra.http.request import Request
 from engine.infra.http.runner import Runner
@@ -128,6 +133,7 @@ _SLICES: Final = (
     logistics,
     wms,
     assurance,
+    desk,
     keys,
 )
 OPERATIONS: Final[list[Operation]] = [one for each in _SLICES for one in each.OPERATIONS]
@@ -283,6 +289,31 @@ def retry_letters(settings: Settings, letter: str, queue: str, say: Callable[[st
     done = uvloop.run(again())
     say(f"tried again: {done}")
     return 0 if done else 1
+
+
+def exceptions_list(settings: Settings, asked: desk_by_hand.Asked, *, as_json: bool) -> int:
+    """Print what waits for a person, the most urgent first."""
+    return _by_hand(settings, lambda process: desk_by_hand.listed(process, asked, as_json=as_json))
+
+
+def exceptions_summary(settings: Settings, *, as_json: bool) -> int:
+    """Print how much waits for a person, by code and channel."""
+    return _by_hand(settings, lambda process: desk_by_hand.summary(process, as_json=as_json))
+
+
+def exceptions_remedy(settings: Settings, asked: RemedyIn, *, as_json: bool) -> int:
+    """Do a remedy of many, or say what it would touch; 1 if one of them could not be done."""
+
+    async def act(process: Runtime) -> int:
+        assert isinstance(process.cell, Cell)
+        await process.cell.refresh()
+        reservations, clock = Reservations(process.cell), process.clock
+        of = (reservations, process.pool, clock, settings.cell)
+        principal = Principal("operator", Tenant(settings.tenant), frozenset({ADMIN}))
+        hands = Hands(process, Orders(*of), Aftersales(*of), principal)
+        return await desk_by_hand.remedy(hands, asked, as_json=as_json)
+
+    return _by_hand(settings, act)
 
 
 def document() -> dict[str, object]:

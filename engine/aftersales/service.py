@@ -6,6 +6,7 @@ an order that is cancelled with a refund due, and the same call again goes on fr
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -27,7 +28,7 @@ from engine.kernel.errors import InConflict, OutcomeUnknown
 from engine.kernel.ids import line_id
 from engine.kernel.types import OrderId
 from engine.orders.service import REFUND_CANCEL, Access, cancel_confirmed, note, with_components
-from engine.orders.types import EventRow
+from engine.orders.types import OPEN, EventRow
 from engine.reservation.rules import line_number
 from engine.reservation.service import Reservations
 from engine.reservation.types import ReleaseClaim
@@ -100,6 +101,39 @@ class Aftersales:
             await _locked(tx, order_id)
             await _lift(tx, order_id, lifted, principal.key_id, self._clock.now_ms())
             return await store.blocks(tx, order_id)
+
+    async def lift_standing(
+        self, principal: Principal, order_id: OrderId, lifted: Block, since: datetime
+    ) -> bool:
+        """Lift the one block that stands since that instant; False where it does not any more.
+
+        Raises:
+            NotFound, OutcomeUnknown: as `unblock`.
+        """
+        await self._require(principal, order_id)
+        async with self._pool.acquire() as tx, tx.transaction():
+            await _locked(tx, order_id)
+            found = await store.block(tx, order_id, lifted.code, lifted.line_id)
+            if found is None or found["since"] != since:
+                return False
+            lines = await store.lift(tx, order_id, lifted.code, lifted.line_id)
+            await _tell_lifted(tx, order_id, lifted, lines, principal.key_id, self._clock.now_ms())
+        return bool(lines)
+
+    async def block_once(self, principal: Principal, order_id: OrderId, wanted: Block) -> bool:
+        """Set a block unless one of its code stands, or the order has ended; False then.
+
+        Raises:
+            NotFound, OutcomeUnknown: as `block`.
+        """
+        await self._require(principal, order_id)
+        async with self._pool.acquire() as tx, tx.transaction():
+            order = await _locked(tx, order_id)
+            standing = {row["code"] for row in await store.blocks(tx, order_id)}
+            if order["state"] != OPEN or wanted.code in standing:
+                return False
+            await hold(tx, order_id, wanted, principal.key_id, self._clock.now_ms())
+        return True
 
     async def refund(self, principal: Principal, asked: Refund) -> Refund:
         """Book a refund as it stands; what came before changes nothing. Returns what is recorded.
@@ -276,6 +310,17 @@ async def _keep_block(
 
 async def _lift(tx: Connection, order_id: OrderId, lifted: Block, actor: str, now_ms: int) -> None:
     lines = await store.lift(tx, order_id, lifted.code, lifted.line_id or None)
+    await _tell_lifted(tx, order_id, lifted, lines, actor, now_ms)
+
+
+async def _tell_lifted(
+    tx: Connection,
+    order_id: OrderId,
+    lifted: Block,
+    lines: Sequence[str],
+    actor: str,
+    now_ms: int,
+) -> None:
     rows = []
     for one in lines:
         data = {"code": lifted.code, "line_id": one, "reason": lifted.reason}

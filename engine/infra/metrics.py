@@ -218,11 +218,14 @@ JOBS: Final = Measure(
 WMS_BREAKER_OPEN: Final = Measure(
     "tidegate_wms_breaker_open", "Whether a node's system is only probed now and then", ("node",)
 )
+EXCEPTIONS: Final = Measure(
+    "tidegate_exceptions", "What waits for a person, by code, each counted up to 10000", ("code",)
+)
 MEASURED: Final = (
     CELL_OPEN, CELL_MEMORY, CELL_MEMORY_MAX, LOG_LAG, LOG_ENTRIES, UNRECORDED_ORDERS, HOLDS_OPEN,
     POOLS, OWED_UNITS, OVERSOLD_UNITS, CERTIFICATE_HOLDS, CERTIFICATE_AGE, DEAD_LETTERS, BLOCKS,
     BLOCKS_OLDEST, SHIP_BY_DUE, PAYMENTS_WAITING, ROUTE_QUEUE, ROUTE_QUEUE_OLDEST, BROKEN_PROMISES,
-    ACKS, JOBS, WMS_BREAKER_OPEN,
+    ACKS, JOBS, WMS_BREAKER_OPEN, EXCEPTIONS,
 )  # fmt: skip
 
 Values = Mapping[Measure, Mapping[Labels, float]]

@@ -714,6 +714,12 @@ WHERE until IS NULL AND lacking > told
 ORDER BY id
 LIMIT $1;
 
+-- name: standing_short
+-- $1 tenant, $2 id
+SELECT id, tenant, sku, node_group, lacking
+FROM stock_shorts
+WHERE tenant = $1 AND id = $2 AND until IS NULL;
+
 -- name: short_pools
 -- $1 tenant, $2 sku, $3 node group
 SELECT pool_id, channel

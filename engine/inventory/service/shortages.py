@@ -30,16 +30,30 @@ async def tell(db: Connection) -> None:
     `complete` is what could not be found in time: somebody has to look for the others.
     """
     for one in await shorts.untold(db, _TOLD_AT_ONCE_MAX):
-        pools, channels = await shorts.pools(db, one)
-        drawing: list[Drawing] = []
-        complete = True
-        for channel in channels:
-            try:
-                drawing += await shorts.newest(db, one, channel, pools, _ORDERS_MAX)
-            except TimeoutError:
-                complete = False
-        told = _told(one, without(drawing, one.lacking))
-        await shorts.tell(db, one, {**told, "complete": complete})
+        orders, complete = await _latest(db, one)
+        await shorts.tell(db, one, {**_told(one, orders), "complete": complete})
+
+
+async def latest(db: Connection, tenant: Tenant, short_id: int) -> list[str]:
+    """Return which orders would go without for a shortage that stands, the youngest first.
+
+    As far as they were found in time; none where it has ended.
+    """
+    one = await shorts.standing(db, tenant, short_id)
+    return [] if one is None else [order_id for order_id, _ in (await _latest(db, one))[0]]
+
+
+async def _latest(db: Connection, one: Standing) -> tuple[list[tuple[str, int]], bool]:
+    """Return orders with the units they would go without, and whether all were looked at."""
+    pools, channels = await shorts.pools(db, one)
+    drawing: list[Drawing] = []
+    complete = True
+    for channel in channels:
+        try:
+            drawing += await shorts.newest(db, one, channel, pools, _ORDERS_MAX)
+        except TimeoutError:
+            complete = False
+    return without(drawing, one.lacking), complete
 
 
 def without(drawing: Iterable[Drawing], lacking: int) -> list[tuple[str, int]]:

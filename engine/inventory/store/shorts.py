@@ -80,6 +80,12 @@ async def untold(db: Connection, limit: int) -> list[Standing]:
     return [Standing(*row.values()) for row in await db.fetch(SQL["untold_shorts"], limit)]
 
 
+async def standing(db: Connection, tenant: Tenant, short_id: int) -> Standing | None:
+    """Return a shortage that stands, None where it has ended."""
+    row = await db.fetchrow(SQL["standing_short"], tenant, short_id)
+    return None if row is None else Standing(*row.values())
+
+
 async def pools(db: Connection, one: Standing) -> tuple[list[str], list[str]]:
     """Return the pools in which its orders have units, and the channels they may be of."""
     rows = await db.fetch(SQL["short_pools"], one.tenant, one.sku, one.group)

@@ -56,6 +56,26 @@ async def answer(
         return await _answer(tx, tenant, channel, told, actor, now)
 
 
+async def again(
+    pool: Pool, tenant: str, channel: str, parcel_id: str, actor: str, now: datetime
+) -> bool:
+    """Have a channel told again of a parcel that it refused; False where it did not, or was since.
+
+    It is given out at once, and has as many tries behind it as before: refused once more, it has
+    failed again.
+    """
+    async with pool.acquire() as tx, tx.transaction():
+        row = (await store.lock(tx, tenant, channel, [parcel_id])).get(parcel_id)
+        if row is None or row.state != "failed":
+            return False
+        await store.change(tx, channel, {parcel_id: store.Change("pending", "", now)})
+        event = ways.Event(
+            "ack.retried", row.order_id, actor, {"parcel_id": parcel_id, "channel": channel}
+        )
+        await ways.write_events(tx, [event], now)
+    return True
+
+
 async def _answer(
     tx: Connection,
     tenant: str,

@@ -19,12 +19,16 @@ _HELD: Final = frozenset({"HELD_RISK", "HELD_PRESALE"})
 
 
 class Again(NamedTuple):
-    """An order of a channel ("" any) to be routed again, from `node` alone where that is named."""
+    """An order of a channel ("" any) to be routed again, from `node` alone where that is named.
+
+    `only`: if it waits in one of these queues still; any, when empty.
+    """
 
     order_id: str
     channel: str
     node: str
     actor: str
+    only: frozenset[str] = frozenset()
 
 
 async def queued(pool: Pool, wanted: Waiting) -> list[Queued]:
@@ -47,7 +51,7 @@ async def retry(runtime: Runtime, tenant: Tenant, wanted: Again) -> None:
     Raises:
         NotFound: there is no such order, or it is in no queue.
         ValidationFailed: there is no such node, or we do not send from it.
-        InConflict: a block holds it.
+        InConflict: a block holds it, or it waits in another queue than was said.
     """
     order_id, alarm_s = wanted.order_id, runtime.settings.queue_alarm_seconds
     async with runtime.pool.acquire() as tx, tx.transaction():
@@ -58,6 +62,8 @@ async def retry(runtime: Runtime, tenant: Tenant, wanted: Again) -> None:
             raise NotFound("the order is in no queue")
         if wanted.node and not await store.has_node(tx, tenant, wanted.node):
             codec.refuse("/node", "there is no such node, or nothing is sent from it by us")
+        if wanted.only and row.queue not in wanted.only:
+            raise InConflict(f"the order waits in {row.queue} now")
         if row.queue in _HELD:
             raise InConflict("a block holds the order: lift that")
         before = (await rejecting.in_hand(tx, [order_id]))[order_id]
