@@ -138,12 +138,13 @@ SELECT
   b.tenant, 'broken_promise', 'promise:' || b.id, o.order_id, o.channel, o.channel_order_id,
   b.order_id || '-' || b.line_no, b.sku, '', b.since,
   (o.document #>> '{promise,ship_by}')::timestamptz,
-  coalesce(l.payable * least(b.units, l.open_quantity) / nullif(l.open_quantity, 0), 0), o.currency,
+  l.payable * least(b.units, l.open_quantity) / l.open_quantity, o.currency,
   b.units || ' sold and not to be sent: ' || b.reason
 FROM broken_promises AS b
 JOIN orders AS o ON o.order_id = b.order_id
-LEFT JOIN order_lines AS l ON l.order_id = b.order_id AND l.line_no = b.line_no
-WHERE b.until IS NULL
+JOIN order_lines AS l ON l.order_id = b.order_id AND l.line_no = b.line_no
+-- of what was cancelled since, nothing is promised any more
+WHERE b.until IS NULL AND o.state = 'open' AND l.open_quantity > 0
 UNION ALL
 SELECT
   s.tenant, 'ship_by_missed', 'shipment:' || s.shipment_id, s.order_id, o.channel,
