@@ -3,10 +3,10 @@
 import sys
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from engine.desk import rules
 from engine.desk.service import reading, remedying
@@ -15,9 +15,19 @@ from engine.desk.types import COUNT_MAX, ItemView, RemedyAnswer, RemedyIn, SumVi
 from engine.infra.runtime import Runtime
 from engine.kernel import codec
 from engine.kernel.clock import instant
-from engine.kernel.errors import Misconfigured
+from engine.kernel.errors import Misconfigured, ValidationFailed
 from engine.kernel.ids import token
 from engine.kernel.types import Tenant
+
+# What fields of a request are called as options.
+_OPTIONS: Final = {
+    "/remedy": "REMEDY", "/code": "--code", "/channel": "--channel", "/sku": "--sku",
+    "/min_age": "--min-age", "/ship_by_before": "--ship-by-before", "/expect_max": "--expect-max",
+    "/remedy_id": "--remedy-id", "/reason": "--reason", "/limit": "--limit",
+}  # fmt: skip
+
+
+_ID_WIDTH: Final = 26  # of an order: what is cut cannot be copied
 
 
 class Asked(NamedTuple):
@@ -36,12 +46,19 @@ def asked_for(options: Mapping[str, Any]) -> RemedyIn:
     """Return the options of `remedy` as a request; a real run without a name is given one.
 
     Raises:
-        ValidationFailed: naming the field.
+        Misconfigured: naming the option.
     """
-    fields = {name: value for name, value in options.items() if value not in {"", None}}
+    fields = {name: value for name, value in options.items() if value not in ("", None)}
     if not options["dry_run"] and not options["remedy_id"]:
         fields["remedy_id"] = f"by-hand-{token(6)}"
-    return codec.typed(fields, RemedyIn)
+    try:
+        asked = codec.typed(fields, RemedyIn)
+        rules.check(asked)
+        rules.codes_for(asked)
+    except ValidationFailed as refusal:
+        ((place, detail), *_) = ((one.pointer, one.detail) for one in refusal.faults)
+        raise Misconfigured(f"{_OPTIONS.get(place, place)}: {detail}") from refusal
+    return asked
 
 
 async def listed(process: Runtime, asked: Asked, *, as_json: bool) -> int:
@@ -94,7 +111,7 @@ def _instant(text: str) -> datetime | None:
 
 
 def _show_items(items: list[ItemView]) -> None:
-    table = Table("code", "order or subject", "channel", "ship by", "age", "at risk", "reason")
+    table = Table("code", _whole(), "channel", "ship by", "age", "at risk", "reason")
     for one in items:
         table.add_row(
             one.code, one.order_id or one.subject or one.sku, one.channel,
@@ -118,13 +135,13 @@ def _show_sums(rows: list[SumView]) -> None:
 def _show_answer(answer: RemedyAnswer) -> None:
     touches = f"{COUNT_MAX}+" if answer.capped else str(answer.touches)
     if answer.dry_run:
-        table = Table("code", "order", "id")
+        table = Table("code", _whole(), "id")
         for one in answer.sample:
             table.add_row(one.code, one.order_id, one.id)
         again = f"--yes --expect-max {answer.touches} --reason …"
         _print(table, f"would touch {touches}; nothing was done. To do it: {again}")
         return
-    table = Table("order", "what became of it", "why", "id")
+    table = Table(_whole(), "what became of it", "why", "id")
     for result in answer.results:
         table.add_row(result.order_id, result.outcome, result.detail, result.id)
     told = ", ".join(f"{count} {word}" for word, count in sorted(answer.outcomes.items()))
@@ -137,6 +154,10 @@ def _print(table: Table, told: str) -> None:
         console.print(table)
     if told:
         console.print(told, highlight=False, markup=False)
+
+
+def _whole() -> Column:
+    return Column("order or subject", min_width=_ID_WIDTH, overflow="fold")
 
 
 def _age(seconds: int) -> str:

@@ -1,13 +1,22 @@
 """What waits for a person is listed once, remedied in bulk, and leaves; each is made by a story."""
 
 import asyncio
+import os
+import subprocess
+import sys
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
+import msgspec
 import pytest
 
+from engine import settings as settings_of
+from engine.desk import command
+from engine.desk.service.remedying import Hands
 from engine.infra import jobs
+from engine.infra.http.auth import ADMIN, Principal
+from engine.kernel.errors import Misconfigured
 from engine.kernel.ids import line_id
 from tests.conftest import eventually
 from tests.fault.engines import id_of as mall_id
@@ -367,3 +376,34 @@ async def test_what_is_asked_badly_is_refused_and_a_bound_key_sees_its_channel(a
     (run,) = (await desk.ask("lift_block", headers=mine, **real | {"remedy_id": "z"}))["results"]
     assert run["outcome"] == "done"
     assert await desk.items() == []
+
+
+async def test_by_command(settings, api, capsys):
+    await open_sale(api, A=5)
+    await api.buy("1", ("A", 1))
+    await recorded(api)
+    path = f"/v1/orders/{mall_id('1')}/blocks"
+    await api.call("POST", path, {"code": "manual", "reason": "odd"})
+    nothing = command.Asked("", "", "", overdue=False, min_age=0, ship_by_before="", limit=9)
+    assert await command.listed(api.process, nothing, as_json=False) == 0
+    assert await command.summary(api.process, as_json=False) == 0
+    shown = capsys.readouterr().out
+    assert ("odd" in shown, mall_id("1") in shown, "1.00 CNY" in shown) == (True, True, True)
+    options = {"remedy": "lift_block", "code": "manual", "remedy_id": "", "dry_run": True}
+    principal = Principal("operator", "main", frozenset({ADMIN}))
+    hands = Hands(api.process, None, None, principal)
+    assert await command.remedy(hands, command.asked_for(options), as_json=False) == 0
+    assert "would touch 1; nothing was done" in capsys.readouterr().out
+    with pytest.raises(Misconfigured, match="--expect-max: a real run must say how many"):
+        command.asked_for(options | {"dry_run": False})
+
+    words = ("remedy", "lift_block", "--code", "manual", "--reason", "fine", "--yes", "--json")
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "engine", "exceptions", *words, "--expect-max", "1"],
+        env={**os.environ, **settings_of.environment(settings)}, capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    answer = msgspec.json.decode(done.stdout)
+    assert (done.returncode, answer["outcomes"], answer["touches"]) == (0, {"done": 1}, 1)
+    assert await Desk(api).items() == []
