@@ -77,7 +77,7 @@ async def run(hands: Hands, asked: RemedyIn) -> tuple[RemedyAnswer, bool]:
     rules.require_expected(len(targets), asked.expect_max)
     run_ = store.Run(hands.principal.tenant, asked.remedy_id, hands.actor)
     kept = await store.begin(
-        hands.runtime.pool, run_, _digest(asked), targets[: asked.limit], _RUNS_MAX
+        hands.runtime.pool, run_, _digest(hands, asked), targets[: asked.limit], _RUNS_MAX
     )
     if kept is None:
         if (answer := await _before(hands, asked)) is not None:
@@ -95,7 +95,7 @@ async def _before(hands: Hands, asked: RemedyIn) -> RemedyAnswer | None:
     known = await store.known(hands.runtime.pool, hands.principal.tenant, asked.remedy_id)
     if known is None:
         return None
-    if known.asked != _digest(asked):
+    if known.asked != _digest(hands, asked):
         raise IdempotencyConflict("this remedy_id came before and asked for something else")
     if known.answer is None:
         return None
@@ -222,5 +222,7 @@ def _answer(asked: RemedyIn, targets: Sequence[Target], results: list[ResultView
     )  # fmt: skip
 
 
-def _digest(asked: RemedyIn) -> str:
-    return hashlib.blake2b(codec.encode(asked), digest_size=16).hexdigest()
+def _digest(hands: Hands, asked: RemedyIn) -> str:
+    """What a run is known by; asked by a channel-bound key it is another than by any other."""
+    told = codec.encode([hands.principal.channel, asked])
+    return hashlib.blake2b(told, digest_size=16).hexdigest()

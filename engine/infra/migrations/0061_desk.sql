@@ -1,6 +1,6 @@
 -- Everything that waits for a person, as one list (engine/desk; ops/adr/0032-the-desk-reads-a-view.md).
 SET LOCAL lock_timeout = '5s';
-SET LOCAL statement_timeout = '600s';        -- it reads the orders there are, once
+SET LOCAL statement_timeout = '600s';        -- it reads the orders there are, once; recorders wait for it
 
 -- Which orders somebody has to look at. A partial index on `orders` would do, but its predicate would
 -- name `payment_state`, and each payment would then write all of the order's indexes anew. Kept by the
