@@ -524,6 +524,9 @@ def _readings(process: Runtime, one: Cell) -> list[Reading]:
             lambda pool: orders_measures.of_promises(pool, tenant),
             _PROMISES_EVERY_S, process.clock,
         ),
+        seldom(
+            lambda pool: desk_measures.measures(pool, tenant), _BLOCKS_EVERY_S, process.clock
+        ),
     ]  # fmt: skip
 
 
