@@ -45,6 +45,7 @@ def _accepted() -> str:
 
 def sale_live() -> list[Panel]:
     """Return *Sale live*."""
+    late = quantile(0.99, "tidegate_http_request_seconds", _WINDOW, where=f"{{{ORDERS}}}")
     return [
         stat("Cell", _fact("tidegate_cell_open"), words=_OPEN, runbooks=["CellClosed"],
              told="Whether orders are taken."),
@@ -55,8 +56,7 @@ def sale_live() -> list[Panel]:
              told="Whether cell and Postgres agreed when they were last compared."),
         stat("Accepted / s", _accepted(), _RATE, decimals=0,
              told="Orders of the gate that got their units."),
-        stat("p99 of orders", _or_none(quantile(
-            0.99, "tidegate_http_request_seconds", _WINDOW, where=f"{{{ORDERS}}}") + " >= 0"), _SECONDS,
+        stat("p99 of orders", _or_none(f"{late} >= 0"), _SECONDS,
              bars=Bars(0.05, 0.2), runbooks=["OrdersLateFast"],
              told="From the parsed head to the answer, in the slowest process of all."),
         stat("Oldest not recorded", _fact("tidegate_log_lag_seconds"), _SECONDS, bars=Bars(5, 30),
@@ -238,8 +238,8 @@ def engine() -> list[Panel]:
         graph("Recorder, seconds a batch", *_percentiles("tidegate_recorder_seconds"),
               unit=_SECONDS, runbooks=["OrdersNotRecorded"], told="Begin to commit."),
         graph("Requests by route",
-              Line(_rate("tidegate_http_requests_total", "route"), "{{route}}"), unit=_RATE, stacked=True,
-              told="All answers, by the template of the path."),
+              Line(_rate("tidegate_http_requests_total", "route"), "{{route}}"),
+              unit=_RATE, stacked=True, told="All answers, by the template of the path."),
         graph("Loop lag by process",
               Line("max by (process, instance) (tidegate_loop_lag_seconds)",
                    "{{process}} {{instance}}"), unit=_SECONDS, bars=Bars(red=0.25),

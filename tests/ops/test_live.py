@@ -1,0 +1,230 @@
+"""A real Prometheus asks a real engine during a short sale: nothing that is shown is empty.
+
+With its exporters, where they are installed; what they alone tell is in `EXPORTED`.
+"""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import alerts
+import dashboards
+import make
+import pytest
+import recording
+import scraping
+from scaling import Scale
+
+from engine import settings as settings_of
+from engine.infra.servers.ports import free_port
+from tests.conftest import eventually
+from tests.fault.engines import ADMIN, an_order, campaign_of
+from tests.fault.marketplace import TMALL, line, snapshot
+
+ROOT = Path(__file__).parents[2]
+
+EXPORTED = {
+    "pg_up", "pg_stat_activity_count", "pg_settings_max_connections",
+    "pg_stat_database_xact_commit", "redis_up", "redis_aof_delayed_fsync",
+    "redis_commands_processed_total", "redis_connected_clients",
+}  # fmt: skip
+OF_PROMETHEUS = {"up"}
+NAME = re.compile(r"\b(?:tidegate|pg|redis|process)_\w+|\bup\b")
+# Told by processes that this test does not start: the notifier.
+ELSEWHERE = re.compile(r"tidegate_webhook_\w+")
+
+
+@asynccontextmanager
+async def running(*command, **environment):
+    """Run a program until the block ends; ended by its own id, and waited for."""
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | environment
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+class Prometheus:
+    """A Prometheus that asks every second, and what it answers."""
+
+    def __init__(self, session, address):
+        self._session, self._address = session, address
+
+    async def ask(self, expr):
+        answer = await self._session.get(
+            f"{self._address}/api/v1/query",
+            params={"query": expr.replace("$__rate_interval", "5s")},
+        )
+        document = await answer.json()
+        assert document["status"] == "success", f"{expr}: {document}"
+        return document["data"]["result"]
+
+    async def healthy(self, jobs):
+        found = await self.ask("up == 1")
+        return {one["metric"]["job"] for one in found} == set(jobs)
+
+
+@asynccontextmanager
+async def prometheus(binary, folder, targets):
+    """Start it over files made for a drill, on a port of its own of this machine."""
+    port = free_port()
+    for name, text in make.files(Scale(0.01, 1), scraping.Asked(targets, [])).items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    options = [
+        f"--config.file={folder}/prometheus/prometheus.yml",
+        f"--storage.tsdb.path={folder}/data",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--storage.tsdb.wal-segment-size=10MB",
+    ]
+    async with running(binary, *options), aiohttp.ClientSession() as session:
+        one = Prometheus(session, f"http://127.0.0.1:{port}")
+
+        async def ready():
+            try:
+                return await one.healthy(targets)
+            except aiohttp.ClientError:
+                return False
+
+        await eventually(ready, within_s=20)
+        yield one
+
+
+class Shop:
+    """Calls of a shop to an API process."""
+
+    def __init__(self, session, address):
+        self._session, self._address = session, address
+
+    async def call(self, method, path, body=None):
+        answer = await self._session.request(
+            method, f"{self._address}{path}", json=body,
+            headers={"Authorization": f"Bearer {ADMIN}"},
+        )  # fmt: skip
+        return answer.status, await answer.json(content_type=None)
+
+    async def ready(self):
+        try:
+            answer = await self._session.get(f"{self._address}/readyz")
+        except aiohttp.ClientError:
+            return False
+        return answer.status == 200
+
+    async def sell(self):
+        """Sell, to the end of the stock; a marketplace sells what there is and more."""
+        for path, body in campaign_of({"A": 20, "B": 5}):
+            assert (await self.call("PUT", path, body))[0] == 201
+        await self.call("PUT", f"/v1/channels/{TMALL}", {"name": "T", "authority": "external"})
+        await self.call("PUT", "/v1/skus/C", {"name": "C"})
+        policy = {"sku": "C", "shared": 2, "channels": [{"channel": TMALL}]}
+        assert (await self.call("PUT", "/v1/supply-policies/c", policy))[0] == 201
+        await eventually(self._first, within_s=10)
+        for n in range(24):
+            status, order = await self.call("POST", "/v1/orders", an_order(f"o{n}"))
+            if status == 202 and n % 2 == 0:
+                money = {"amount": 100, "currency": "CNY"}
+                path = f"/v1/orders/{order['order_id']}/payments"
+                await self.call("POST", path, {"payment_id": "p", "amount": money})
+            await asyncio.sleep(0.1)  # over some scrapes
+        sold = [snapshot(f"t{n}", 1, "paid", line("C", 1)) for n in range(4)]
+        unheard = snapshot("t9", 1, "paid", line("UNHEARD", 1))
+        assert (await self.call("POST", "/v1/orders:sync", {"orders": [*sold, unheard]}))[0] == 200
+
+    async def _first(self):
+        return (await self.call("POST", "/v1/orders", an_order("first")))[0] in {200, 202}
+
+
+@asynccontextmanager
+async def engine(settings):
+    """An API process and a worker; what Prometheus is to ask, and a shop."""
+    port, told = free_port(), free_port()
+    environment = settings_of.environment(settings) | {
+        "TIDEGATE_HTTP_PORT": str(port),
+        "TIDEGATE_METRICS_PORT": str(told),
+        "TIDEGATE_ADMIN_KEY": ADMIN,
+        "PYTHONPATH": str(ROOT),
+    }
+    command = (sys.executable, "-m", "engine")
+    async with (
+        running(*command, "worker", **environment),
+        running(*command, "api", **environment | {"TIDEGATE_METRICS_PORT": "0"}),
+        aiohttp.ClientSession() as session,
+    ):
+        shop = Shop(session, f"http://127.0.0.1:{port}")
+        await eventually(shop.ready, within_s=30)
+        yield shop, {"api": [f"127.0.0.1:{port}"], "worker": [f"127.0.0.1:{told}"]}
+
+
+def shown():
+    """Every expression that is shown or judged, by where."""
+    for board in dashboards.documents():
+        for panel in board["panels"]:
+            for target in panel["targets"]:
+                yield f"{board['uid']}, {panel['title']}", target["expr"]
+
+
+@pytest.fixture
+async def scraped(settings, tool, tmp_path):
+    """Prometheus, after a sale, and where processes tell their metrics."""
+    binary = tool("prometheus", "prometheus")
+    exporters = {
+        "postgres": tool("prometheus-postgres-exporter", "prometheus-postgres-exporter"),
+        "valkey": tool("prometheus-redis-exporter", "prometheus-redis-exporter"),
+    }
+    ports = {name: free_port() for name in exporters}
+    source = f"{settings.database_url}?sslmode=disable"
+    async with (
+        engine(settings) as (shop, targets),
+        running(exporters["postgres"], f"--web.listen-address=127.0.0.1:{ports['postgres']}",
+                "--no-collector.bgwriter", DATA_SOURCE_NAME=source),
+        running(exporters["valkey"], f"-web.listen-address=127.0.0.1:{ports['valkey']}",
+                f"-redis.addr={settings.valkey_url}"),
+        prometheus(
+            binary, tmp_path,
+            targets | {name: [f"127.0.0.1:{port}"] for name, port in ports.items()},
+        ) as found,
+    ):  # fmt: skip
+        await shop.sell()
+        yield found, [f"http://{address}/metrics" for one in targets.values() for address in one]
+
+
+async def live(addresses):
+    """What processes tell, by name, as each declares it."""
+    async with aiohttp.ClientSession() as session:
+        told = [await (await session.get(address)).text() for address in addresses]
+    found = {name for text in told for name in re.findall(r"^# TYPE (\S+)", text, re.MULTILINE)}
+    return found | {f"{name}{end}" for name in found for end in ("_bucket", "_sum", "_count")}
+
+
+async def test_no_panel_is_empty_and_every_metric_exists(scraped):
+    found, addresses = scraped
+    asked = [*shown(), *((one.name, Scale(0.01, 1).expr(one.expr)) for one in alerts.ALERTS)]
+    asked += [(name, expr) for name, expr in recording.RECORDED]
+    names = {name for _, expr in asked for name in NAME.findall(re.sub(r"\{.*?\}", "", expr))}
+    missing = names - await live(addresses) - EXPORTED - OF_PROMETHEUS
+    assert {name for name in missing if not ELSEWHERE.fullmatch(name)} == set()
+
+    for name in EXPORTED:
+        assert await found.ask(name), f"{name}: the exporter does not tell it"
+    empty = []
+
+    async def look():
+        empty[:] = [(where, expr) for where, expr in shown() if not _told(await found.ask(expr))]
+        assert not empty
+
+    await eventually(look, within_s=10)
+    for _, expr in asked:
+        await found.ask(expr)
+
+
+def _told(result):
+    return any(one["value"][1] != "NaN" for one in result)
