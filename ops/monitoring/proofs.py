@@ -9,7 +9,7 @@ from scaling import seconds
 
 _EXPRESSIONS: Final = dict(RECORDED)
 _SLACK: Final = 4  # steps
-_STEPS: Final = {15: 60, 60: 3_600}  # seconds between samples: for spans of at most
+_STEPS: Final = {15: 60, 60: 900, 150: 3_600}  # seconds between samples: for spans of at most
 
 
 def _window_s(expr: str) -> int:
@@ -153,6 +153,7 @@ def documents() -> dict[str, dict[str, Any]]:
     return {
         "quick.yml": _file(15),
         "slow.yml": _file(60),
-        "budgets.yml": _file(300),
+        "budgets.yml": _file(150),
+        "long-budgets.yml": _file(300),
         "recording.yml": _rates(),
     }
