@@ -116,7 +116,9 @@ def configured() -> list[str]:
     asked = [sys.executable, "-m", "pip", "config", "list"]
     told = subprocess.run(asked, capture_output=True, text=True, check=True).stdout  # noqa: S603
     named = re.findall(r"(?:file://)?(/[\w./-]+)", told)
-    files = ["/etc/pip.conf", str(Path.home() / ".config/pip"), *named]
+    # An index in a folder: its pages are in `simple`, what they name may lie beside that.
+    folders = [str(Path(path).parent) if Path(path).name == "simple" else path for path in named]
+    files = ["/etc/pip.conf", str(Path.home() / ".config/pip"), *folders]
     return sorted({path for path in files if Path(path).exists()})
 
 

@@ -70,11 +70,10 @@ def document(uid: str, title: str, told: str, panels: Sequence[Panel]) -> dict[s
         "timepicker": {},
         "annotations": {"list": [_firing()]},
         "links": [
-            {
-                "title": "Tidegate", "type": "dashboards", "tags": ["tidegate"], "asDropdown": True,
-                "icon": "external link", "includeVars": True, "keepTime": True,
-                "targetBlank": False, "tooltip": "The other dashboards", "url": "",
-            }
+            _link(
+                "Tidegate", type="dashboards", tags=["tidegate"], asDropdown=True,
+                includeVars=True, keepTime=True,
+            )
         ],
         "templating": {
             "list": [
@@ -89,14 +88,25 @@ def document(uid: str, title: str, told: str, panels: Sequence[Panel]) -> dict[s
     }  # fmt: skip
 
 
+def _link(title: str, url: str = "", **more: Any) -> dict[str, Any]:
+    return {
+        "title": title, "url": url, "type": "link", "tags": [], "icon": "external link",
+        "tooltip": "", "asDropdown": False, "includeVars": False, "keepTime": False,
+        "targetBlank": False,
+    } | more  # fmt: skip
+
+
 def _firing() -> dict[str, Any]:
     return {
         "name": "Alerts",
         "datasource": _DS,
         "enable": True,
         "iconColor": _RED,
-        "expr": 'ALERTS{alertstate="firing",severity="page"}',
-        "titleFormat": "{{alertname}}",
+        "target": {
+            "refId": "Anno",
+            "expr": 'ALERTS{alertstate="firing",severity="page"}',
+            "legendFormat": "{{alertname}}",
+        },
     }
 
 
@@ -132,11 +142,7 @@ def _panel(one: Panel, number: int, at: dict[str, int]) -> dict[str, Any]:
         "fieldConfig": {"defaults": _field(one), "overrides": []},
         "options": _options(one),
         "links": [
-            {
-                "title": f"Runbook {name}",
-                "url": f"{RUNBOOKS}/{name}.md",
-                "targetBlank": True,
-            }
+            _link(f"Runbook {name}", f"{RUNBOOKS}/{name}.md", targetBlank=True)
             for name in one.runbooks
         ],
     }
