@@ -6,6 +6,7 @@ value.
 """
 
 import math
+import re
 import sys
 import time
 import urllib.parse
@@ -19,8 +20,11 @@ import dashboards
 import orjson
 
 FOLDER: Final = Path(__file__).parents[1] / "grafana" / "pictures"
-COLUMN, ROW, GAP = 52, 40, 8
+COLUMN, ROW, GAP = 52, 36, 8
 HEAD: Final = 40
+NONE: Final = "none"  # the zero that stands where nothing of a kind was counted yet
+_ROUND: Final = 100  # from here on without a fraction
+_LETTER: Final = 6.4  # pixels of one, about
 STEPS_MAX: Final = 120
 INK, FAINT, PAPER, CARD = "#1f2430", "#8a90a0", "#eef0f4", "#ffffff"
 COLOURS: Final = {"green": "#2f9e5b", "orange": "#d9822b", "red": "#c9363c"}
@@ -57,13 +61,17 @@ class Source(NamedTuple):
     start: float
     end: float
 
+    @property
+    def step(self) -> int:
+        """Seconds between two points."""
+        return max(1, math.ceil((self.end - self.start) / STEPS_MAX))
+
     def series(self, target: dict[str, Any]) -> Iterator[Series]:
         """Return the lines of a panel's query."""
-        step = max(1, math.ceil((self.end - self.start) / STEPS_MAX))
         asked = urllib.parse.urlencode(
             {
                 "query": target["expr"].replace("$__rate_interval", "5s"),
-                "start": self.start, "end": self.end, "step": step,
+                "start": self.start, "end": self.end, "step": self.step,
             }
         )  # fmt: skip
         address = f"{self.address}/api/v1/query_range?{asked}"
@@ -75,7 +83,7 @@ class Source(NamedTuple):
                 name = name.replace(f"{{{{{label}}}}}", value)
             points = [(at, float(value)) for at, value in one["values"] if value != "NaN"]
             if points:
-                yield Series(name.strip(), points)
+                yield Series(re.sub(r"\{\{.*?\}\}", "", name).strip() or NONE, points)
 
 
 def shown(value: float, unit: str) -> str:
@@ -85,14 +93,28 @@ def shown(value: float, unit: str) -> str:
     scales = _UNITS.get(unit, _UNITS["short"])
     factor, word = next((one for one in scales if abs(value) >= one[0]), scales[-1])
     scaled = value / factor
-    digits = 0 if abs(scaled) >= 100 or scaled == round(scaled) else 1  # noqa: PLR2004
-    return f"{scaled:,.{digits}f}{word if word[:1] in 'kM%/' else f' {word}'}".strip()
+    told = f"{scaled:,.0f}" if abs(scaled) >= _ROUND else f"{scaled:.3g}"
+    return f"{told}{word if word[:1] in 'kM%/' else f' {word}'}".strip()
 
 
-def nice(top: float) -> float:
-    """Return where an axis ends: the next 1, 2, 2.5 or 5 of a power of ten."""
-    power = 10.0 ** math.floor(math.log10(top)) if top > 0 else 1.0
-    return next(power * step for step in (1, 2, 2.5, 5, 10) if power * step >= top)
+def nice(top: float, unit: str) -> float:
+    """Return where an axis ends: the next 1, 2, 4 or 8 of a power of ten of its unit."""
+    whole = 1 << 20 if unit == "bytes" else 1
+    power = 10.0 ** math.floor(math.log10(top / whole)) * whole
+    return next(power * step for step in (1, 2, 4, 8, 10) if power * step >= top)
+
+
+def pieces(
+    points: Sequence[tuple[float, float]], step: float
+) -> Iterator[list[tuple[float, float]]]:
+    """Cut a line where nothing was measured for a while."""
+    piece: list[tuple[float, float]] = []
+    for point in points:
+        if piece and point[0] - piece[-1][0] > 2 * step:
+            yield piece
+            piece = []
+        piece.append(point)
+    yield piece
 
 
 def text(x: float, y: float, words: str, size: int = 12, **more: str) -> str:
@@ -140,7 +162,8 @@ def graph(panel: dict[str, Any], box: Box, lines: Sequence[Series], source: Sour
     legend = math.ceil(len(shown_lines) / 2) * 16
     left, top = box.x + 58, box.y + 34
     wide, high = box.w - 74, box.h - 34 - 26 - legend
-    highest = nice(max((v for one in shown_lines for _, v in one.points), default=1.0) or 1.0)
+    tallest = max((v for one in shown_lines for _, v in one.points), default=1.0)
+    highest = nice(tallest or 1.0, unit)
 
     def at(moment: float, value: float) -> str:
         x = left + wide * (moment - source.start) / (source.end - source.start)
@@ -161,13 +184,15 @@ def graph(panel: dict[str, Any], box: Box, lines: Sequence[Series], source: Sour
         parts.append(text(x, top + high + 14, f"{seconds:.0f} s", 10, fill=FAINT,
                           text_anchor="middle"))  # fmt: skip
     for n, one in enumerate(shown_lines):
-        drawn = " ".join(at(*point) for point in one.points)
-        parts.append(
-            f'<polyline points="{drawn}" fill="none" stroke="{LINES[n]}" stroke-width="1.8"/>'
+        way = "M".join(
+            "L".join(at(*point) for point in piece) for piece in pieces(one.points, source.step)
         )
+        parts.append(f'<path d="M{way}" fill="none" stroke="{LINES[n]}" stroke-width="1.8"/>')
         x, y = box.x + 14 + (n % 2) * (box.w / 2), top + high + 34 + (n // 2) * 16
         highest_of = max(v for _, v in one.points)
-        words = f"{one.name}   {shown(one.points[-1][1], unit)}, at most {shown(highest_of, unit)}"
+        told = f" {shown(one.points[-1][1], unit)}, at most {shown(highest_of, unit)}"
+        room = int((box.w / 2 - 36) / _LETTER) - len(told)
+        words = (one.name if len(one.name) <= room else f"{one.name[: room - 1]}…") + " " + told
         parts.append(f'<rect x="{x}" y="{y - 8:.1f}" width="10" height="3" fill="{LINES[n]}"/>')
         parts.append(text(x + 16, y - 3, words, 11))
     return "".join(parts)
@@ -184,6 +209,7 @@ def drawn(board: dict[str, Any], source: Source) -> str:
         box = Box(GAP + at["x"] * COLUMN, HEAD + at["y"] * ROW, at["w"] * COLUMN - GAP,
                   at["h"] * ROW - GAP)  # fmt: skip
         lines = [line for target in panel["targets"] for line in source.series(target)]
+        lines = [line for line in lines if line.name != NONE] or lines
         if panel["type"] == "stat":
             parts.append(card(panel, box, lines[0].points[-1][1] if lines else None))
         else:

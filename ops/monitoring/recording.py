@@ -61,7 +61,7 @@ RECORDED: Final = (
     ("tidegate:order_seconds:p99_5m", _ORDER_P99),
     _p99("queue_wait_seconds", "verb"),
     _p99("cell_call_seconds", "script"),
-    _p99("pool_wait_seconds", "process"),
+    _p99("pool_wait_seconds", "job, instance, process"),
     (
         "tidegate:channel_lag_seconds:p90_10m",
         quantile(0.9, "tidegate_channel_lag_seconds", "10m", "channel"),
