@@ -240,7 +240,7 @@ ALERTS: Final = (
                ""),
     ),
     Alert(
-        "CertificateOld", "ticket", "max(tidegate_certificate_age_seconds) > <15m>", "1m",
+        "CertificateOld", "ticket", "max(tidegate_certificate_age_seconds) > <15m|90s>", "1m",
         "Nobody has compared cell and Postgres lately",
         "The last certificate is {{ $value | humanizeDuration }} old.",
         _level("tidegate_certificate_age_seconds", "899", "960",

@@ -1,6 +1,7 @@
 """Durations in rules: shrunk by a drill's factor, so that an alert comes in seconds and not hours.
 
-In an expression `[5m]` is a window and `<30s>` an age to compare with. Neither name nor label of
+In an expression `[5m]` is a window and `<30s>` an age to compare with, `<15m|90s>` one that is never
+less than 90 s, because what it judges comes round once a minute in a drill, too. Neither name nor label of
 a rule is touched: `…:rate5m` of a drill is over less than five minutes, and says so nowhere else.
 """
 
@@ -9,7 +10,7 @@ from typing import Final, NamedTuple
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _WINDOW: Final = re.compile(r"\[(\d+[smhd])\]")
-_AGE: Final = re.compile(r"<(\d+[smhd])>")
+_AGE: Final = re.compile(r"<(\d+[smhd])(?:\|(\d+[smhd]))?>")
 WINDOW_SCRAPES_MIN: Final = 3  # a rate needs two samples, and one may come late
 
 
@@ -27,7 +28,7 @@ class Scale(NamedTuple):
     def expr(self, told: str) -> str:
         """Return an expression as Prometheus reads it."""
         windowed = _WINDOW.sub(lambda found: f"[{self._window(found[1])}]", told)
-        return _AGE.sub(lambda found: self._age(found[1]), windowed)
+        return _AGE.sub(lambda found: self._age(found[1], found[2] or "2s"), windowed)
 
     def held(self, told: str) -> str:
         """Return a `for:`; one that is not 0 lasts at least two evaluations."""
@@ -40,5 +41,5 @@ class Scale(NamedTuple):
             return told
         return f"{max(WINDOW_SCRAPES_MIN * self.interval_s, round(seconds(told) * self.factor))}s"
 
-    def _age(self, told: str) -> str:
-        return f"{max(seconds(told) * self.factor, min(2, seconds(told))):g}"
+    def _age(self, told: str, least: str) -> str:
+        return f"{max(seconds(told) * self.factor, min(seconds(least), seconds(told))):g}"

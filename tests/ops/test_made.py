@@ -123,6 +123,7 @@ def test_a_window_stays_long_enough_to_see_a_rate():
         for window in re.findall(r"\[(\w+)\]", DRILL.expr(told)):
             assert seconds(window) >= 3 * DRILL.interval_s
     assert DRILL.expr("x[5m] > <4h>") == "x[3s] > 14.4"
+    assert DRILL.expr("x > <15m|90s>") == "x > 90"
     assert Scale(0.05, 1).expr("x[1h] > <30s>") == "x[180s] > 2"
     assert (DRILL.held("0s"), DRILL.held("5m"), Scale().held("5m")) == ("0s", "2s", "5m")
 
