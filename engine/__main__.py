@@ -274,6 +274,49 @@ def drill_lose_cell(
     raise typer.Exit(run(_settings(), options, as_json=as_json))
 
 
+@drills.command("run")
+def drill_run(  # noqa: PLR0913 - each is an option
+    scenario: Annotated[str, typer.Argument(help="A name of loadtest/scenarios.toml.")],
+    *,
+    short: Annotated[bool, typer.Option("--short", help="Seconds of load, as CI runs it.")] = False,
+    seconds: Annotated[
+        float | None, typer.Option(min=1, max=86_400, help="Stretch it over so long.")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=1, help="The highest rate, orders a second.")
+    ] = None,
+    target: Annotated[
+        str, typer.Option(help="Not servers of its own, but the instance at this URL.")
+    ] = "",
+    orders: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="For replay: order lines, CSV.")
+    ] = None,
+    speed: Annotated[
+        float, typer.Option(min=0.01, max=100_000, help="For replay: so many times faster.")
+    ] = 1.0,
+    runs: Annotated[
+        Path, typer.Option(file_okay=False, help="Where the papers of all drills are.")
+    ] = Path("runs"),
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Let the servers run afterwards, until Ctrl-C.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Rehearse a sale, or a failure in the middle of one, with a pass or a fail.
+
+    Exit 99 if a threshold is breached, or anything that must hold does not: nothing is sold twice,
+    no order lost, no repeat answered otherwise, no 5xx unexplained, the certificate.
+    """
+    import importlib.util
+
+    if not all(map(importlib.util.find_spec, ("locust", "hdrh"))):
+        raise NotInstalled("drills need Locust: install tidegate[drill]")
+    from engine.simulation.drill.run import Options, run
+
+    options = Options(scenario, short, seconds, rate, target, orders, speed, keep, runs)
+    raise typer.Exit(run(_settings(), options, as_json=as_json))
+
+
 @app.command()
 def doctor(*, as_json: Json = False) -> None:
     """Say what this machine, its servers and its settings lack, and how to mend it.

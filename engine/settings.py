@@ -118,6 +118,7 @@ class Settings:
     log_level: LogLevel = _setting("info", _one_of("debug", "info", "warning", "error"))
     tenant: str = _setting("main", _name)
     valkey_maxmemory_mb: int = _setting(1_024, _whole(16, 1_048_576))
+    drill_hosts: str = _setting("", _hosts)
     process_name: str | None = _setting(None, _name)
 
 

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Final
 
 import uvloop
-from redis.exceptions import RedisError
 
 from engine.assurance import rules
 from engine.assurance.verify import certify
-from engine.infra import cell, keys, postgres, queries
+from engine.infra import cell, postgres
 from engine.infra.cell import Cell
 from engine.infra.migrate import migrate
 from engine.infra.postgres import Pool
@@ -25,12 +24,13 @@ from engine.kernel.errors import Closed, OutcomeUnknown
 from engine.kernel.types import CellId
 from engine.settings import Settings
 from engine.simulation.drill import show
+from engine.simulation.drill.places import is_open
 from engine.simulation.drill.selling import CHANNEL, SKUS, Selling
+from engine.simulation.drill.statements import SQL
 from engine.simulation.drill.types import LOST_LISTED_MAX, Options, Report
 from engine.simulation.http import LoadClient
 from engine.simulation.progress import Progress
 
-SQL: Final = queries.load("engine.simulation.drill")
 PASSED: Final = 0
 BREACHED: Final = 99
 
@@ -177,19 +177,7 @@ class _Drill:
         self._lost_at = self._clock.monotonic()
 
     async def _is_open(self) -> bool:
-        redis = cell.client(self._settings.valkey_url or "", connections=1)
-        try:
-            one = Cell(redis, CellId(self._settings.cell), self._clock)
-            state = await one.refresh()
-            opened_for = await one.ask("HGET", keys.of(one.id, "cell"), "run_id")
-            server = await redis.info("server")
-        except (OutcomeUnknown, RedisError):
-            return False
-        else:
-            ours = str(server["run_id"]).encode() == opened_for
-            return ours and state is not None and state.phase == "open"
-        finally:
-            await redis.aclose()
+        return await is_open(self._settings, self._clock)
 
     async def _tell(self, selling: Selling) -> None:
         while True:

@@ -1,0 +1,95 @@
+"""Harm that is done in the middle of a drill, and when it is over."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from engine.infra.servers.supervisor import Supervisor
+from engine.infra.servers.valkey import NAME as VALKEY
+from engine.kernel.clock import Clock
+from engine.settings import Settings
+from engine.simulation.drill.losing import Now, kill_valkey_and_delete_its_data
+from engine.simulation.drill.observe import Lag
+from engine.simulation.drill.places import is_open
+from engine.simulation.drill.scenarios import Harm
+from engine.simulation.drill.summary import Fault
+
+Over = Callable[[], Awaitable[bool]]
+
+WORKER: Final = "worker-0"
+
+_POLL_S: Final = 0.02
+_OVER_WITHIN_S: Final = 60.0
+_LAG_OVER_S: Final = 0.5  # what is recorded within this is recorded as always
+
+
+class Harming:
+    """One fault; `fault` is None until it is done."""
+
+    def __init__(self, supervisor: Supervisor, harm: Harm, lag: Lag, clock: Clock) -> None:
+        """Take whom it is done to; `lag` asks how far the recorder is behind."""
+        self._supervisor = supervisor
+        self._settings: Settings = supervisor.settings
+        self._harm = harm
+        self._lag = lag
+        self._clock = clock
+        self._done_at, self._done_ms = 0.0, 0
+        self.fault: Fault | None = None
+
+    async def run(self, began: float, seconds: float) -> None:
+        """Do the harm at its time and wait until it is over, or has lasted too long."""
+        await asyncio.sleep(max(0.0, began + seconds * self._harm.at - self._clock.monotonic()))
+        do, over = self._ways()[self._harm.name]
+        self._note()
+        at_s = self._done_at - began
+        self.fault = Fault(self._harm.name, round(at_s, 3), None)
+        await asyncio.to_thread(do, self._note)
+        until = self._clock.monotonic() + _OVER_WITHIN_S
+        while not await over():
+            if self._clock.monotonic() > until:
+                return
+            await asyncio.sleep(_POLL_S)
+        ended = self._clock.monotonic() - began
+        self.fault = Fault(self._harm.name, round(self._done_at - began, 3), round(ended, 3))
+
+    def _ways(self) -> dict[str, tuple[Callable[[Now], None], Over]]:
+        return {
+            "kill-worker": (self._kill_worker, self._recorded),
+            "kill-valkey": (self._kill_valkey, self._open),
+            "stop-valkey": (self._stop_valkey, self._open),
+            "lose-cell": (self._lose_cell, self._open),
+        }
+
+    def _kill_worker(self, now: Now) -> None:
+        now()
+        pid = self._supervisor.kill(WORKER)
+        self._supervisor.wait_replaced(WORKER, pid, within_s=30.0)
+
+    def _kill_valkey(self, now: Now) -> None:
+        now()
+        pid = self._supervisor.kill(VALKEY)
+        self._supervisor.wait_replaced(VALKEY, pid, within_s=30.0)
+
+    def _stop_valkey(self, now: Now) -> None:
+        """Nothing is lost and nothing answers: what a full disk or a long fork looks like."""
+        now()
+        self._supervisor.kill(VALKEY, signal.SIGSTOP)
+        time.sleep(self._harm.seconds)
+        self._supervisor.kill(VALKEY, signal.SIGCONT)
+
+    def _lose_cell(self, now: Now) -> None:
+        kill_valkey_and_delete_its_data(self._supervisor, now)
+
+    def _note(self) -> None:
+        self._done_at, self._done_ms = self._clock.monotonic(), self._clock.now_ms()
+
+    async def _open(self) -> bool:
+        return await is_open(self._settings, self._clock)
+
+    async def _recorded(self) -> bool:
+        """Whether orders of after the harm are recorded, as fast as always; or there are none."""
+        lag = await self._lag.ask()
+        past = self._lag.recorded_ms >= self._done_ms
+        return lag == 0 or (lag is not None and past and lag <= _LAG_OVER_S)
