@@ -139,8 +139,10 @@ class Load:
             if answer.status in TAKEN:
                 order_id: str = orjson.loads(answer.body)["order_id"]
                 self._tally.accepted(at_s, now, answer.seconds)
-                # a repeat may be the first answer of an order whose first answer was lost
-                self._tally.seen.repeated += answer.status == HTTPStatus.OK
+                repeat = answer.status == HTTPStatus.OK
+                self._tally.seen.repeated += repeat
+                if repeat and not unsure:  # who was told nothing, or that nothing was taken
+                    self._tell(n, "differs", f"known at attempt {attempt + 1}, before: {code!r}")
                 self._tell(n, "taken", order_id)
                 return order_id
             code = self._refusal(answer, now)

@@ -1,10 +1,11 @@
 """Harm that is done in the middle of a drill, and when it is over."""
 
 import asyncio
-import signal
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
+
+from redis import Redis
 
 from engine.infra.servers.supervisor import Supervisor
 from engine.infra.servers.valkey import NAME as VALKEY
@@ -21,6 +22,7 @@ Over = Callable[[], Awaitable[bool]]
 WORKER: Final = "worker-0"
 
 _POLL_S: Final = 0.02
+_CUT_EVERY_S: Final = 0.01
 _OVER_WITHIN_S: Final = 60.0
 _LAG_OVER_S: Final = 0.5  # what is recorded within this is recorded as always
 
@@ -58,7 +60,7 @@ class Harming:
         return {
             "kill-worker": (self._kill_worker, self._recorded),
             "kill-valkey": (self._kill_valkey, self._open),
-            "stop-valkey": (self._stop_valkey, self._open),
+            "cut-links": (self._cut_links, self._open),
             "lose-cell": (self._lose_cell, self._open),
         }
 
@@ -72,12 +74,14 @@ class Harming:
         pid = self._supervisor.kill(VALKEY)
         self._supervisor.wait_replaced(VALKEY, pid, within_s=30.0)
 
-    def _stop_valkey(self, now: Now) -> None:
-        """Nothing is lost and nothing answers: what a full disk or a long fork looks like."""
+    def _cut_links(self, now: Now) -> None:
+        """Close every connection to the cell again and again: calls are done, and not answered."""
         now()
-        self._supervisor.kill(VALKEY, signal.SIGSTOP)
-        time.sleep(self._harm.seconds)
-        self._supervisor.kill(VALKEY, signal.SIGCONT)
+        until = self._clock.monotonic() + self._harm.seconds
+        with Redis.from_url(self._settings.valkey_url or "", protocol=2) as redis:
+            while self._clock.monotonic() < until:
+                redis.client_kill_filter(_type="normal", skipme=True)
+                time.sleep(_CUT_EVERY_S)
 
     def _lose_cell(self, now: Now) -> None:
         kill_valkey_and_delete_its_data(self._supervisor, now)
