@@ -1,6 +1,7 @@
 """Harm that is done in the middle of a drill, and when it is over."""
 
 import asyncio
+import signal
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -14,15 +15,17 @@ from engine.settings import Settings
 from engine.simulation.drill.losing import Now, kill_valkey_and_delete_its_data
 from engine.simulation.drill.observe import Lag
 from engine.simulation.drill.places import is_open
+from engine.simulation.drill.power import Watch
 from engine.simulation.drill.scenarios import Harm
 from engine.simulation.drill.summary import Fault
 
 Over = Callable[[], Awaitable[bool]]
 
 WORKER: Final = "worker-0"
+CUT_POWER: Final = "cut-power"
 
 _POLL_S: Final = 0.02
-_CUT_EVERY_S: Final = 0.01
+_CUT_EVERY_S: Final = 0.004
 _OVER_WITHIN_S: Final = 60.0
 _LAG_OVER_S: Final = 0.5  # what is recorded within this is recorded as always
 
@@ -61,6 +64,7 @@ class Harming:
             "kill-worker": (self._kill_worker, self._recorded),
             "kill-valkey": (self._kill_valkey, self._open),
             "cut-links": (self._cut_links, self._open),
+            CUT_POWER: (self._cut_power, self._open),
             "lose-cell": (self._lose_cell, self._open),
         }
 
@@ -82,6 +86,22 @@ class Harming:
             while self._clock.monotonic() < until:
                 redis.client_kill_filter(_type="normal", skipme=True)
                 time.sleep(_CUT_EVERY_S)
+
+    def _cut_power(self, now: Now) -> None:
+        """The machine of cell and API loses its power, while recording is some seconds behind."""
+        supervisor = self._supervisor
+        others = [name for name in supervisor.names() if name.startswith("api-")]
+        supervisor.kill(WORKER, signal.SIGSTOP)
+        watch = Watch(supervisor.pid_of(VALKEY) or 0, supervisor.home.path / "calls")
+        time.sleep(self._harm.seconds)
+        now()
+        for name in (VALKEY, *others):
+            supervisor.kill(name, restart=False)
+        watch.cut()
+        for name in (VALKEY, *others):
+            supervisor.start_again(name)
+        supervisor.kill(WORKER, signal.SIGCONT)
+        supervisor.wait_ready()
 
     def _lose_cell(self, now: Now) -> None:
         kill_valkey_and_delete_its_data(self._supervisor, now)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from engine.infra import cell, postgres
 from engine.infra.postgres import Pool
@@ -189,8 +190,8 @@ class Rehearsal:
             await proving.replayed(tools.client, answers, self._document(answers)),
             judge.unexplained(gathering.failures_by_second(seen), faults),
         ]
-        with suppress(OSError):
-            found.append(await proving.on_disk(tools.redis, self._place.settings, self._clock))
+        with suppress(OSError, RedisError):
+            found.append(await proving.on_disk(tools.redis, self._place.settings))
         found.append(Invariant("certificate", words == proving.HOLDS, words))
         return words, found
 

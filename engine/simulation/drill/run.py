@@ -27,7 +27,7 @@ from engine.kernel.clock import SystemClock
 from engine.kernel.ids import token
 from engine.settings import Settings
 from engine.simulation import orderfile
-from engine.simulation.drill import judge, replaying, scenarios
+from engine.simulation.drill import faults, judge, power, replaying, scenarios
 from engine.simulation.drill.generating import Generator
 from engine.simulation.drill.places import Place, Refused, attached
 from engine.simulation.drill.rehearsal import Drill, Rehearsal
@@ -86,6 +86,7 @@ def prepared(options: Options) -> Drill:
     Raises:
         Refused: there is no such scenario, or the options do not fit it.
         MalformedFile: the file of a replay cannot be read.
+        Missing: what its fault is done with is not installed.
     """
     name = options.scenario
     if name not in scenarios.names():
@@ -98,6 +99,8 @@ def prepared(options: Options) -> Drill:
         raise Refused(
             f"{name} kills servers: it is held on an instance of its own, without --target"
         )
+    if scenario.fault and scenario.fault.name == faults.CUT_POWER:
+        power.require()
     scenario = scenarios.scaled(scenario, rate=options.rate, seconds=options.seconds)
     mark, now = token(4), datetime.now(UTC)
     run_id = f"{now:%Y%m%d-%H%M%S}-{name}-{mark[:4]}"
