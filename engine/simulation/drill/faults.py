@@ -25,7 +25,7 @@ WORKER: Final = "worker-0"
 CUT_POWER: Final = "cut-power"
 
 _POLL_S: Final = 0.02
-_CUT_EVERY_S: Final = 0.004
+_CUT_EVERY_S: Final = 0.02
 _OVER_WITHIN_S: Final = 60.0
 _LAG_OVER_S: Final = 0.5  # what is recorded within this is recorded as always
 
@@ -93,7 +93,7 @@ class Harming:
         others = [name for name in supervisor.names() if name.startswith("api-")]
         supervisor.kill(WORKER, signal.SIGSTOP)
         watch = Watch(supervisor.pid_of(VALKEY) or 0, supervisor.home.path / "calls")
-        time.sleep(self._harm.seconds)
+        watch.wait_worst(self._harm.seconds)
         now()
         for name in (VALKEY, *others):
             supervisor.kill(name, restart=False)

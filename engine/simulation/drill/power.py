@@ -7,6 +7,7 @@ syncs of the append-only file, and after the kill the file is cut to its last sy
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,8 @@ _CALL: Final = re.compile(r"^(?P<pid>\d+) +(?P<name>write|fdatasync|fsync)\((?P<
 _RESUMED: Final = re.compile(r"^(?P<pid>\d+) +<\.\.\. (?P<name>write|fdatasync|fsync) resumed>")
 _RESULT: Final = re.compile(r"= (?P<result>-?\d+)")
 _ENDS_WITHIN_S: Final = 20
+_UNSYNCED_S: Final = 0.6
+_POLL_S: Final = 0.02
 
 
 class CannotWatch(EngineError):
@@ -61,6 +64,15 @@ class Watch:
         if "attached" not in told:
             raise CannotWatch(f"strace cannot follow the cell's server: {told.strip()}")
         self._before = self._file.stat().st_size
+
+    def wait_worst(self, within_s: float) -> None:
+        """Wait until nothing was synced for a while; syncing before each answer, there is none."""
+        ends, count = time.monotonic() + within_s, -1
+        since = ends
+        while (now := time.monotonic()) < ends and now - since < _UNSYNCED_S:
+            if (found := self._out.read_bytes().count(b"sync(")) != count:
+                count, since = found, now
+            time.sleep(_POLL_S)
 
     def cut(self) -> int:
         """Once the server is dead: cut its file to what was on the disk; return the bytes lost."""

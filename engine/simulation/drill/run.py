@@ -69,8 +69,9 @@ def run(settings: Settings, options: Options, *, as_json: bool) -> int:
     """
     progress = Progress(SystemClock().monotonic)
     try:
-        drill = prepared(options)
+        chosen(options)
         place = attached(settings, options.target) if options.target else None
+        drill = prepared(options)
     except (Refused, orderfile.MalformedFile) as refusal:
         sys.stderr.write(f"{refusal}\n")
         return USAGE
@@ -80,12 +81,11 @@ def run(settings: Settings, options: Options, *, as_json: bool) -> int:
     return PASSED if summary.passed else BREACHED
 
 
-def prepared(options: Options) -> Drill:
-    """Return what is to be held, its folder made.
+def chosen(options: Options) -> Scenario:
+    """Return the scenario as it was asked for.
 
     Raises:
         Refused: there is no such scenario, or the options do not fit it.
-        MalformedFile: the file of a replay cannot be read.
         Missing: what its fault is done with is not installed.
     """
     name = options.scenario
@@ -101,7 +101,17 @@ def prepared(options: Options) -> Drill:
         )
     if scenario.fault and scenario.fault.name == faults.CUT_POWER:
         power.require()
-    scenario = scenarios.scaled(scenario, rate=options.rate, seconds=options.seconds)
+    return scenarios.scaled(scenario, rate=options.rate, seconds=options.seconds)
+
+
+def prepared(options: Options) -> Drill:
+    """Return what is to be held, its folder made.
+
+    Raises:
+        Refused, Missing: as `chosen` does.
+        MalformedFile: the file of a replay cannot be read.
+    """
+    name, scenario = options.scenario, chosen(options)
     mark, now = token(4), datetime.now(UTC)
     run_id = f"{now:%Y%m%d-%H%M%S}-{name}-{mark[:4]}"
     folder = options.runs / run_id
