@@ -17,7 +17,9 @@ KEY = "drill-admin-key-01"
 @pytest.fixture(scope="session")
 def place() -> Iterator[Place]:
     """A whole instance, with the servers that faults are done to."""
-    settings = replace(settings_of.load(), ephemeral=True, http_port=0, admin_key=KEY)
+    settings = replace(
+        settings_of.load(), ephemeral=True, http_port=0, admin_key=KEY, drain_seconds=1
+    )
     with Supervisor(settings, ephemeral=True, api_processes=1) as supervisor:
         asyncio.run(migrate(supervisor.settings.database_url or ""))
         supervisor.start_engine()

@@ -1,6 +1,5 @@
 """Every scenario in its short form: passed, and its papers are there."""
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,17 +10,18 @@ import pytest
 from engine import settings as settings_of
 from engine.kernel.clock import SystemClock
 from engine.simulation.drill import run, scenarios
-from engine.simulation.drill.faults import CUT_POWER
 from engine.simulation.drill.generating import Generator
 from engine.simulation.drill.places import Place
 from engine.simulation.drill.run import Options
 from engine.simulation.drill.summary import Summary
 from engine.simulation.progress import Progress
 
-# `spike` is held from the command line below, `sold-out` in test_broken.py
-SHARED = [name for name in scenarios.names() if name not in {"spike", "sold-out", "replay"}]
+# `spike` is held from the command line below, `sold-out` and `power-loss` in test_broken.py
+SHARED = [
+    name for name in scenarios.names() if name not in {"spike", "sold-out", "replay", "power-loss"}
+]
 ORDERS = """\
-order_id,placed_at,buyer_id,sku,quantity,unit_price
+order_no,placed_at,buyer_id,sku,quantity,unit_price,name,country
 {rows}"""
 
 
@@ -35,8 +35,6 @@ def hold(place: Place, options: Options) -> Summary:
 @pytest.mark.parametrize("name", SHARED)
 def test_a_scenario_is_passed(name: str, place: Place, tmp_path: Path) -> None:
     harm = scenarios.load(name, short=True).fault
-    if harm and harm.name == CUT_POWER and shutil.which("strace") is None:
-        pytest.skip("strace is not installed: it tells what was synced")
     summary = hold(place, Options(name, short=True, runs=tmp_path))
     assert summary.failures == []
     assert summary.passed
@@ -78,7 +76,7 @@ def test_from_the_command_line_at_an_instance_that_runs(place: Place, tmp_path: 
 
 def test_a_sale_that_was_comes_again_as_fast_as_asked(place: Place, tmp_path: Path) -> None:
     rows = [
-        f"T{n},2025-11-11T00:{n // 3 % 3:02d}:{n % 60:02d}Z,B{n % 40},TEA-{n % 5},1,99.00"
+        f"T{n},2025-11-11T00:{n // 3 % 3:02d}:{n % 60:02d}Z,B{n % 40},TEA-{n % 5},1,99.00,Tea,China"
         for n in range(300)
     ]
     file = tmp_path / "sale.csv"
