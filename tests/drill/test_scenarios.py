@@ -17,9 +17,8 @@ from engine.simulation.drill.summary import Summary
 from engine.simulation.progress import Progress
 
 # `spike` is held from the command line below, `sold-out` and `power-loss` in test_broken.py
-SHARED = [
-    name for name in scenarios.names() if name not in {"spike", "sold-out", "replay", "power-loss"}
-]
+ELSEWHERE = {"spike", "sold-out", "replay", "power-loss"}
+SHARED = [name for name in scenarios.names() if name not in ELSEWHERE]
 ORDERS = """\
 order_no,placed_at,buyer_id,sku,quantity,unit_price,name,country
 {rows}"""
