@@ -5,8 +5,12 @@ r"""A peak for Locust: buyers who order, some of them again, and most of them pa
         --headless -u 200 -r 50 -t 60s -H http://127.0.0.1:8080
     .venv/bin/tidegate verify                                              # nothing sold twice
 
-Locust shows how an engine feels to people who wait for their answers. It costs more CPU a request
-than the engine does; for what the engine costs there is `tidegate bench`.
+With LOCUST_CURVE=spike the number of users follows the curve of that scenario (scenarios.toml), an
+order a second and user; -u, -r and -t are then not needed, and LOCUST_SECONDS says how long it is.
+
+Locust shows how an engine feels to people who wait for their answers: its users are a closed loop,
+and a stalled engine is sent less. Where orders must come whoever waits, with a fault in the middle
+and a verdict at the end, there is `tidegate drill run`; for what it costs, `tidegate bench`.
 """
 
 import os
@@ -15,8 +19,10 @@ import uuid
 from http import HTTPStatus
 from typing import Any
 
-from locust import FastHttpUser, constant_pacing, events, task
+from locust import FastHttpUser, LoadTestShape, constant_pacing, events, task
 from locust.env import Environment
+
+from engine.simulation.drill import scenarios
 
 SALE = f"locust-{uuid.uuid4().hex[:8]}"
 SKUS = [f"LOCUST-{n}" for n in range(20)]
@@ -80,3 +86,22 @@ class Buyer(FastHttpUser):
             if answer.status_code == HTTPStatus.CONFLICT:
                 answer.success()
             return None
+
+
+if curve_of := os.environ.get("LOCUST_CURVE"):
+    SCENARIO = scenarios.scaled(
+        scenarios.load(curve_of),
+        rate=None,
+        seconds=float(os.environ.get("LOCUST_SECONDS", "0")) or None,
+    )
+
+    class Curved(LoadTestShape):
+        """As many users as orders a second are due; Locust asks once a second."""
+
+        def tick(self) -> tuple[int, float] | None:
+            """Return how many users there should be now, and how fast to start them."""
+            now = self.get_run_time()
+            if now > SCENARIO.seconds:
+                return None
+            users = max(1, round(SCENARIO.curve.rate(now)))
+            return users, float(max(10, users))

@@ -14,12 +14,17 @@ from engine.simulation.drill.places import Place
 KEY = "drill-admin-key-01"
 
 
+@pytest.fixture
+def asked_for_soak(request: pytest.FixtureRequest) -> None:
+    """Skip unless the run asks for it: pytest -m soak tests/drill."""
+    if "soak" not in request.config.option.markexpr:
+        pytest.skip("the long form: pytest -m soak tests/drill")
+
+
 @pytest.fixture(scope="session")
 def place() -> Iterator[Place]:
     """A whole instance, with the servers that faults are done to."""
-    settings = replace(
-        settings_of.load(), ephemeral=True, http_port=0, admin_key=KEY, drain_seconds=1
-    )
+    settings = replace(settings_of.load(), http_port=0, admin_key=KEY, drain_seconds=1)
     with Supervisor(settings, ephemeral=True, api_processes=1) as supervisor:
         asyncio.run(migrate(supervisor.settings.database_url or ""))
         supervisor.start_engine()
