@@ -11,6 +11,7 @@ from redis import Redis
 from engine.infra.servers.supervisor import Supervisor
 from engine.infra.servers.valkey import NAME as VALKEY
 from engine.kernel.clock import Clock
+from engine.kernel.errors import Misconfigured
 from engine.settings import Settings
 from engine.simulation.drill.losing import Now, kill_valkey_and_delete_its_data
 from engine.simulation.drill.observe import Lag
@@ -50,7 +51,10 @@ class Harming:
         self._note()
         at_s = self._done_at - began
         self.fault = Fault(self._harm.name, round(at_s, 3), None)
-        await asyncio.to_thread(do, self._note)
+        try:
+            await asyncio.to_thread(do, self._note)
+        except (Misconfigured, TimeoutError):
+            return  # it did not come back: the fault is not over
         until = self._clock.monotonic() + _OVER_WITHIN_S
         while not await over():
             if self._clock.monotonic() > until:

@@ -77,7 +77,7 @@ class Observer:
             now, then = self._read(), self._clock.monotonic()
             missed = int(then - began) - len(self.lag_s)
             for _ in range(max(1, missed)):
-                self.lag_s.append(lag)
+                self.lag_s.append(None if lag is None else round(lag, 3))
                 for kind in now:
                     used = now[kind] - before.get(kind, 0.0)
                     # less than before: a process was replaced, and took its time along

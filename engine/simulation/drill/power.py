@@ -63,7 +63,6 @@ class Watch:
         told = self._strace.stderr.readline()
         if "attached" not in told:
             raise CannotWatch(f"strace cannot follow the cell's server: {told.strip()}")
-        self._before = self._file.stat().st_size
 
     def wait_worst(self, within_s: float) -> None:
         """Wait until nothing was synced for a while; syncing before each answer, there is none."""
@@ -77,13 +76,14 @@ class Watch:
     def cut(self) -> int:
         """Once the server is dead: cut its file to what was on the disk; return the bytes lost."""
         self._strace.communicate(timeout=_ENDS_WITHIN_S)
-        size, synced = self._file.stat().st_size, self._synced()
+        lost = self._unsynced()
         with self._file.open("r+b") as file:
-            file.truncate(synced)
-        return size - synced
+            file.truncate(self._file.stat().st_size - lost)
+        return lost
 
-    def _synced(self) -> int:
-        written = synced = self._before
+    def _unsynced(self) -> int:
+        """Return the bytes written after the last sync that ended had begun."""
+        written = synced = 0
         begun: dict[str, int] = {}  # how much was written when a thread's sync began
         for thread, name, result in self._calls():
             if name == "write":
@@ -92,7 +92,7 @@ class Watch:
                 begun[thread] = written
             elif result == 0:
                 synced = max(synced, begun.pop(thread, written))
-        return synced
+        return written - synced
 
     def _calls(self) -> Iterator[tuple[str, str, int | None]]:
         """Yield (thread, call, result) on our file; of one that was interrupted the start first."""

@@ -188,6 +188,10 @@ def _replay(options: Options, mark: str, folder: Path) -> Replay:
 
 
 def _keep_logs(place: Place, folder: Path) -> None:
+    """Keep what the servers wrote, and not what passed between us and the generator."""
+    for passed in ("go", "ready-*", "progress-*"):
+        for path in folder.glob(passed):
+            path.unlink()
     if place.supervisor:
         logs = place.supervisor.home.path / "log"
         shutil.copytree(logs, folder / "logs", dirs_exist_ok=True)
