@@ -1,8 +1,8 @@
 """Durations in rules: shrunk by a drill's factor, so that an alert comes in seconds and not hours.
 
-In an expression `[5m]` is a window and `<30s>` an age to compare with, `<15m|90s>` one that is never
-less than 90 s, because what it judges comes round once a minute in a drill, too. Neither name nor label of
-a rule is touched: `…:rate5m` of a drill is over less than five minutes, and says so nowhere else.
+In an expression `[5m]` is a window, `<30s>` an age to compare with, and `<15m|90s>` one that is
+never less than 90 s, because what it judges comes round once a minute in a drill, too. Neither
+name nor label of a rule is touched: `…:rate5m` of a drill is over less than five minutes.
 """
 
 import re

@@ -1,4 +1,4 @@
--- Everything that waits for a person, as one list (engine/desk; ops/adr/0032-the-desk-reads-a-view.md).
+-- Everything that waits for a person, as one list (engine/desk; ops/adr/0031-the-desk-reads-a-view.md).
 SET LOCAL lock_timeout = '5s';
 SET LOCAL statement_timeout = '600s';        -- it reads the orders there are, once; recorders wait for it
 

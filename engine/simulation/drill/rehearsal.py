@@ -10,13 +10,14 @@ from typing import Final, NamedTuple
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from engine.client import Client
 from engine.infra import cell, postgres
 from engine.infra.postgres import Pool
 from engine.kernel import codec
 from engine.kernel.clock import Clock, rfc3339
 from engine.kernel.types import CellId
 from engine.simulation.bench import machine
-from engine.simulation.calls import Calls
+from engine.simulation.calls import PATIENT, Calls
 from engine.simulation.drill import gathering, generating, judge, opening, proving, replaying, told
 from engine.simulation.drill import plan as plans
 from engine.simulation.drill.faults import Harming
@@ -92,9 +93,10 @@ class Rehearsal:
         async with self._tools() as tools:
             self._machine = await _machine(tools)
             markets = [plans.market(n) for n in range(self._scenario.work.markets)]
-            await opening.put(
-                Calls(tools.client), self._drill.mark, self._units, markets, self._clock
-            )
+            async with Client(self._place.address, self._place.key, retry=PATIENT) as operator:
+                await opening.put(
+                    Calls(operator), self._drill.mark, self._units, markets, self._clock
+                )
             await self._generator.prepare(self._plan(), self._clock)
             self._progress.say(f"{self._drill.name}: {self._scenario.about}")
             observer = Observer(
