@@ -113,7 +113,7 @@ def paused(monkeypatch):
     async def slow(*args, **kwargs):
         begun.set()
         await go_on.wait()
-        await save(*args, **kwargs)
+        return await save(*args, **kwargs)
 
     monkeypatch.setattr(orders, "save", slow)
     return begun, go_on
