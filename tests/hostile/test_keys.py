@@ -41,7 +41,7 @@ MARK = "OTHERS-SECRET"
 SHARED = {"GET /v1/skus", "GET /v1/skus/{sku}"}
 # Time passes, and processes renew what is theirs.
 MOVING = {"cells", "leases", "duties", "event_cursors", "reference_versions", "checkpoints",
-          "checkpoint_pools", "schema_migrations", "migrations"}  # fmt: skip
+          "certificates", "checkpoint_pools", "schema_migrations", "migrations"}  # fmt: skip
 SHIPMENT = """
 INSERT INTO shipments (
   shipment_id, tenant, order_id, node, attempt, consignment_id, mode, lines, state, state_at,

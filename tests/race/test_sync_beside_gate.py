@@ -14,7 +14,7 @@ from tests.lua.marketplace import CLOSED, PAID_FOR, SHIPPED, UNPAID, snap, tmall
 from tests.race.test_no_oversell import race
 
 UNITS, GATE, SOLD = 100, 300, 120
-LINES = 17  # where a snapshot goes on after a claim's fields
+LINES = 18  # where a snapshot goes on after a claim's fields
 
 
 def life(n: int) -> list[Any]:

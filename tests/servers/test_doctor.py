@@ -178,6 +178,12 @@ def test_a_port_is_taken_by_somebody_with_a_name(tmp_path):
     assert f"(pid {os.getpid()})" in port["told"]
 
 
+@pytest.fixture(autouse=True)
+def _no_name_of_the_tests(monkeypatch):
+    """What only tests read is no setting, and to the doctor a mistyped one."""
+    monkeypatch.delenv("TIDEGATE_TEST_DATA", raising=False)
+
+
 def test_over_servers_it_tells_their_versions_clocks_and_schema(
     database_url, server_settings, tmp_path
 ):
