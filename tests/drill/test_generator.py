@@ -30,9 +30,16 @@ KEY = "k" * 16
 class Stalling(asyncio.Protocol):
     """Answers whatever comes, unless everything stands still."""
 
+    def __init__(self, open_: set[asyncio.BaseTransport]) -> None:
+        self._open = open_
+
     def connection_made(self, transport):
+        self._open.add(transport)
         self._transport = transport
         self._rest = b""
+
+    def connection_lost(self, _exc):
+        self._open.discard(self._transport)
 
     def data_received(self, data):
         self._rest += data
@@ -50,6 +57,7 @@ def stalling() -> Iterator[str]:
     """The address of the server; its thread's loop stands still in each second."""
     loop, ready, ended = asyncio.new_event_loop(), threading.Event(), threading.Event()
     found: list[int] = []
+    open_: set[asyncio.BaseTransport] = set()
 
     def stall() -> None:
         time.sleep(STALL_S)
@@ -57,13 +65,17 @@ def stalling() -> Iterator[str]:
             loop.call_later(EVERY_S - STALL_S, stall)
 
     async def serve() -> None:
-        server = await loop.create_server(Stalling, "127.0.0.1", 0)
+        server = await loop.create_server(lambda: Stalling(open_), "127.0.0.1", 0)
         found.append(server.sockets[0].getsockname()[1])
         loop.call_later(EVERY_S - STALL_S, stall)
         ready.set()
         while not ended.is_set():  # noqa: ASYNC110 - it is set by another thread
             await asyncio.sleep(0.02)
         server.close()
+        for transport in open_:
+            transport.close()
+        while open_:  # noqa: ASYNC110 - each says so when it is lost
+            await asyncio.sleep(0.02)
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
     thread.start()

@@ -7,13 +7,10 @@ length. The recorder is held back, so that the file is all there is.
 
 import asyncio
 import random
-import re
 import shutil
 import signal
-import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 
 import asyncpg
@@ -22,67 +19,14 @@ import pytest
 from engine import settings as settings_of
 from engine.infra.migrate import migrate
 from engine.infra.servers.supervisor import Supervisor
+from engine.simulation.drill.power import CannotWatch, Watch
 from tests.fault.buyers import Buyers
 from tests.fault.engines import ADMIN
 from tests.fault.loop import Loop
 
 PUT_BACK_S = 10.0
-LOAD_S = 2.5  # longer than the second in which `everysec` syncs
-
-_CALL = re.compile(r"^(?P<pid>\d+) +(?P<name>write|fdatasync|fsync)\((?P<fd>\d+)")
-_RESUMED = re.compile(r"^(?P<pid>\d+) +<\.\.\. (?P<name>write|fdatasync|fsync) resumed>")
-_RESULT = re.compile(r"= (?P<result>-?\d+)")
-
-
-class Watch:
-    """Follows one server's append-only file by its system calls."""
-
-    def __init__(self, pid: int, out: Path) -> None:
-        self._out = out
-        links = Path(f"/proc/{pid}/fd").iterdir()
-        self.fd, self.file = next(
-            (int(link.name), link.resolve())
-            for link in links
-            if str(link.resolve()).endswith(".aof")
-        )
-        self._strace = subprocess.Popen(
-            ["strace", "-f", "-s0", "-etrace=write,fdatasync,fsync", f"-p{pid}", "-o", str(out)],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        told = self._strace.stderr.readline()
-        if "attached" not in told:
-            pytest.skip(f"strace cannot attach here: {told}")
-        self._before = self.file.stat().st_size
-
-    def synced(self) -> int:
-        """The length that was on the disk when the server died."""
-        self._strace.communicate(timeout=20)
-        written = synced = self._before
-        begun: dict[str, int] = {}  # how much was written when a thread's sync began
-        for thread, name, result in self._calls():
-            if name == "write":
-                written += max(0, result or 0)
-            elif result is None:
-                begun[thread] = written
-            elif result == 0:
-                synced = max(synced, begun.pop(thread, written))
-        return synced
-
-    def _calls(self) -> Iterator[tuple[str, str, int | None]]:
-        """Yield (thread, call, result) on our file; of one that was interrupted the start first."""
-        waiting: dict[str, str] = {}
-        for line in self._out.read_text(errors="replace").splitlines():
-            call, resumed = _CALL.match(line), _RESUMED.match(line)
-            result = _RESULT.search(line.rpartition(")")[2])
-            value = int(result["result"]) if result else None
-            if call and int(call["fd"]) == self.fd:
-                if "<unfinished" in line:
-                    waiting[call["pid"]] = call["name"]
-                    value = None
-                yield call["pid"], call["name"], value
-            elif resumed and resumed["pid"] in waiting:
-                yield resumed["pid"], waiting.pop(resumed["pid"]), value
+LOAD_S = 1.5  # longer than the second in which `everysec` syncs
+WORST_S = 2.5  # and until it has not synced for long
 
 
 async def lose_power(
@@ -115,21 +59,25 @@ async def _cut(
     loop = Loop(supervisor, random.Random(11), stop_s=0)
     await loop.open_sale()
     supervisor.kill("worker-0", signal.SIGSTOP)
-    watch = Watch(supervisor.pid_of("valkey"), out)
+    try:
+        watch = Watch(supervisor.pid_of("valkey"), out)
+    except CannotWatch as error:
+        pytest.skip(str(error))
     # a cancel that the cell forgets is nowhere else: its units may have been sold again, and then
     # the cell rightly stays closed when both orders are put back
     cancels = len(victims) > 1
     buyers = Buyers(supervisor.address, random.Random(12), prefix="o", cancels=cancels)
-    with suppress(TimeoutError):
-        async with asyncio.timeout(LOAD_S):
-            await buyers.run(20)
+    load = asyncio.create_task(buyers.run(20))
+    await asyncio.wait([load], timeout=LOAD_S)
+    await asyncio.to_thread(watch.wait_worst, WORST_S)
+    load.cancel()
+    await asyncio.wait([load])
+    assert load.cancelled()
     for name in victims:
         supervisor.kill(name, restart=False)
     acknowledged = {number for number, one in buyers.bought.items() if one.accepted}
     acknowledged |= {f"paid {number}" for number, one in buyers.bought.items() if one.paid}
-    synced, size = await asyncio.to_thread(watch.synced), watch.file.stat().st_size
-    with watch.file.open("r+b") as file:
-        file.truncate(synced)
+    cut = await asyncio.to_thread(watch.cut)
     for name in victims:
         await asyncio.to_thread(supervisor.start_again, name)
     supervisor.kill("worker-0", signal.SIGCONT)
@@ -141,7 +89,7 @@ async def _cut(
     while True:  # what is booked again after the opening is recorded a moment later
         recorded = await _recorded(supervisor.settings.database_url)
         if acknowledged <= recorded or time.monotonic() > deadline:
-            return acknowledged, recorded, size - synced
+            return acknowledged, recorded, cut
         await asyncio.sleep(0.1)
 
 
