@@ -374,14 +374,20 @@ def key_create(
     *,
     scope: Annotated[list[str], typer.Option(help="For example orders:write; again for more.")],
     channel: Annotated[str | None, typer.Option(help="Bind the key to one channel.")] = None,
+    rate: Annotated[
+        int, typer.Option(min=0, max=1_000_000, help="Requests a second, in each API process.")
+    ] = 0,
+    burst: Annotated[int, typer.Option(min=0, max=10_000_000, help="As many at once.")] = 0,
 ) -> None:
     """Make a key and print it once; only its hash is kept."""
     settings = _attached(valkey=False)
     import asyncio
 
     from engine.app import keys_create
+    from engine.infra.http.keys import NewKey
 
-    typer.echo(asyncio.run(keys_create(settings, name, scope, channel)))
+    new = NewKey(name, scope, channel or "", rate, burst)
+    typer.echo(asyncio.run(keys_create(settings, new)))
 
 
 @key.command("revoke")

@@ -53,6 +53,7 @@ from engine.explanations.waterfall import waterfall
 from engine.infra import cell, logs, metrics, migrate, postgres, preflight
 from engine.infra.cell import Cell
 from engine.infra.http import fast, health, keys, openapi, ready, server, tracing
+from engine.infra.http.admission import ADMISSION, Admission
 from engine.infra.http.auth import ADMIN, Directory, Principal, ensure_admin_key
 from engine.infra.http.openapi import Operation
 from engine.infra.http.request import Request
@@ -332,11 +333,10 @@ def openapi_document() -> bytes:
     return codec.encode_pretty(document())
 
 
-async def keys_create(settings: Settings, name: str, scopes: list[str], channel: str | None) -> str:
+async def keys_create(settings: Settings, new: keys.NewKey) -> str:
     """Make a key and return its text, which is never shown again."""
     async with _pool(settings) as pool:
-        made = await keys.create(pool, Tenant(settings.tenant), name, scopes, channel or "")
-        return made.key
+        return (await keys.create(pool, Tenant(settings.tenant), new)).key
 
 
 async def keys_revoke(settings: Settings, key_id: str) -> None:
@@ -436,6 +436,8 @@ async def _api(settings: Settings) -> int:
             await site.start()
             _logger.info("api_up", port=settings.http_port)
             await stopped.wait()
+            application[ADMISSION].end()
+            await runner.drain()
             await runner.cleanup()
             await restorer.end()
 
@@ -456,7 +458,9 @@ def _put_in_front(runner: web.AppRunner, application: web.Application) -> None:
 
     spans, ordinary = application[RUNTIME].spans, serving.request_handler
     first = order if spans is None else tracing.traced(spans, "POST /v1/orders", order)
-    serving.request_handler = fast.Front("POST", "/v1/orders", first, ordinary, {"payments": pay})
+    serving.request_handler = fast.Front(
+        "POST", "/v1/orders", first, ordinary, {"payments": pay}, application[ADMISSION]
+    )
 
 
 async def build_api(process: Runtime) -> tuple[web.Application, list[Loop], Restorer]:
@@ -467,7 +471,8 @@ async def build_api(process: Runtime) -> tuple[web.Application, list[Loop], Rest
         async with pool.acquire() as connection:
             await ensure_admin_key(connection, settings.admin_key, Tenant(settings.tenant))
     directory, registry = Directory(pool, clock), Registry(pool, clock)
-    reservations = Reservations(one)
+    admission = Admission()
+    reservations = Reservations(one, admission.sent)
     recorded = Recorded(reservations.kept, lambda: _passed(reservations, pool, settings.cell))
     restorer = Restorer(one, pool, reservations, clock, process.process)
     routes = [route for each in _SLICES for route in each.routes()]
@@ -480,6 +485,7 @@ async def build_api(process: Runtime) -> tuple[web.Application, list[Loop], Rest
             "cell": lambda: ready.cell_missing(one, pool),
             "postgres": lambda: ready.postgres_missing(pool),
             "batches": lambda: ready.batches_missing(reservations.batchers),
+            "process": admission.missing,
         },
         {
             "documents": lambda: planning.noted(process),
@@ -490,6 +496,7 @@ async def build_api(process: Runtime) -> tuple[web.Application, list[Loop], Rest
     if process.spans is not None:
         application.middlewares.append(tracing.middleware(process.spans))
     application[_MEASURED] = measured
+    application[ADMISSION] = admission
     application[reservation.RESERVATIONS] = reservations
     application[reservation.REGISTRY] = registry
     application[LISTINGS] = mapped = Listings(pool, clock)

@@ -111,6 +111,7 @@ class Settings:
     router_batch: int = _setting(500, _whole(1, 5_000))
     queue_alarm_seconds: int = _setting(900, _whole(1, 2_592_000))
     decisions_keep_days: int = _setting(30, _whole(1, 3_650))
+    buyer_orders_per_minute: int = _setting(0, _whole(0, 60_000))
     metrics_port: int = _setting(0, _whole(0, PORT_MAX))
     otlp_url: str | None = _setting(None, _text)
     metrics_socket: Path | None = _setting(None, _path)

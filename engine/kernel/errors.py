@@ -196,6 +196,23 @@ class AlreadyRedeemed(EngineError):
     code, status = "already_redeemed", 409
 
 
+class RateLimited(EngineError):
+    """Too many requests; try again after the time in Retry-After."""
+
+    code, status, retryable = "rate_limited", 429, True
+
+    def __init__(self, detail: str = "", retry_after_s: int = 1) -> None:
+        """Take when there is room again."""
+        super().__init__(detail)
+        self.retry_after_s = max(retry_after_s, 1)
+
+
+class DeadlinePassed(EngineError):
+    """It waited for longer than its client does; nothing was taken."""
+
+    code, status, retryable = "deadline_passed", 503, True
+
+
 class Overloaded(EngineError):
     """A bound was reached; try again after the time in Retry-After."""
 

@@ -32,12 +32,23 @@ BATCH_DEADLINE_MS: Final = 5_000  # a batch that the cell meets later than this 
 CELL_CALL_TIMEOUT_S: Final = 3.0
 QUEUE_MAX: Final = 20_000  # claims that wait for the next batch, per process
 KEPT_CLAIMS_MAX: Final = 200_000  # accepted claims kept until the recorder has passed them
+# Single orders under way at once: never more than the first, whatever they wait for; and when the
+# wait for the cell says overload, as many as wait no longer than the target, but some.
+IN_FLIGHT_MAX: Final = 512
+IN_FLIGHT_MIN: Final = 96  # calls of fewer cost more each, and wait for the disk all the same
+QUEUE_WAIT_MAX_S: Final = 0.05  # longer, even at best: overload
+QUEUE_WAIT_TARGET_S: Final = 0.005
+# A refusal on a connection that is held and read again costs half an order, so these a twentieth of
+# what is served; and some whatever is sent.
+REFUSALS_PER_ORDER: Final = 0.1
+REFUSALS_PER_SECOND: Final = 200
 WAITERS_MAX: Final = 1_000  # `Prefer: wait` requests at once, per process
 WAIT_SECONDS_MAX: Final = 30
 LISTEN_BACKLOG: Final = 4_096
 CONNECTIONS_MAX: Final = 16_384  # per process; fewer where it may not open that many files
 HEADERS_WITHIN_S: Final = 15  # from the first byte of a request to the end of its head
 BODY_WITHIN_S: Final = 30  # from the end of the head to the end of the body
+DRAIN_IDLE_S: Final = 0.5  # for clients that keep a connection, to be told that it ends
 ANSWER_READ_WITHIN_S: Final = 60  # a client that leaves bytes unread so long is cut off
 
 # Holds.

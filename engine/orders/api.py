@@ -111,7 +111,7 @@ async def post_payment(request: web.Request) -> web.Response:
 
 async def pay(app: web.Application, order_id: OrderId, request: Request) -> Answer:
     """Book a payment; 202 when the cell is closed and it waits for the opening."""
-    principal = await caller(app, request.headers, _WRITE)
+    principal = await caller(app, request, _WRITE, limited=False)
     payment = _decode_payment(await raw_body(request, limits.ORDER_BYTES_MAX))
     codec.identifier(payment.payment_id, "/payment_id")
     codec.plain_text(payment.method, "/method", limits.IDENTIFIER_LENGTH_MAX)

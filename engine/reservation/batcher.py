@@ -19,13 +19,17 @@ I = TypeVar("I")  # noqa: E741 - item
 R = TypeVar("R")
 
 
+Sent = Callable[[int, float, float], None]
+
+
 class Batcher(Generic[I, R]):
     """Turns single submissions into calls of `send`, one in flight at a time.
 
     `send` returns one result an item, in order; a result that is an exception is raised to that
     item's caller, an exception raised by `send` to all of them. `weigh` says how many lines an item
     has, against the bound of lines in one call. Nothing is sent while items of `after` wait. How
-    long items waited is counted under `verb`.
+    long items waited is counted under `verb`; `sent` is told of each call: how many items, what the
+    oldest had waited, and the time (monotonic).
     """
 
     def __init__(
@@ -35,6 +39,7 @@ class Batcher(Generic[I, R]):
         after: "Batcher[Any, Any] | None" = None,
         *,
         verb: str = "other",
+        sent: Sent | None = None,
     ) -> None:
         """Bind to a sender; nothing runs until `run`."""
         self._send = send
@@ -43,6 +48,7 @@ class Batcher(Generic[I, R]):
         self._waits = metrics.QUEUE_WAIT.of(verb)
         self._wake = asyncio.Event()
         self._after = after
+        self._sent = sent
         self._drained = asyncio.Event()
         self._drained.set()
         self._running = False
@@ -55,6 +61,7 @@ class Batcher(Generic[I, R]):
             Overloaded: the queue is full; nothing was queued.
         """
         if len(self._queue) >= limits.QUEUE_MAX:
+            metrics.SHED.add("queue_full")
             raise Overloaded("too many orders wait for the cell")
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._queue.append((item, future, time.monotonic()))
@@ -135,5 +142,7 @@ class Batcher(Generic[I, R]):
         if not self._queue:
             self._drained.set()
         now = time.monotonic()
+        if self._sent is not None:
+            self._sent(len(batch), now - batch[0][2], now)
         self._waits.add_falling([now - since for _, _, since in batch])
         return batch

@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 
 from engine.infra.cell import Cell
 from engine.infra.log import position
+from engine.infra.metrics import SHED
 from engine.kernel import limits
 from engine.kernel.errors import Closed, Overloaded
 from engine.reservation import store
@@ -79,6 +80,7 @@ class Kept:
             Overloaded: the bound is reached.
         """
         if len(self) >= limits.KEPT_CLAIMS_MAX:
+            SHED.add("kept_full")
             raise Overloaded("recording is behind; nothing was taken")
 
     def claim(self, held: Held, claim: Claim, payload: bytes, accepted_at: int) -> None:

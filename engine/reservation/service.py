@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from time import monotonic
 from typing import Any, Final, NamedTuple, TypeVar
 
 from engine.infra import metrics
 from engine.infra.cell import Cell
 from engine.kernel import limits
 from engine.kernel.errors import (
+    DeadlinePassed,
     EngineError,
     IdempotencyConflict,
     OutcomeUnknown,
@@ -17,7 +19,7 @@ from engine.kernel.errors import (
 )
 from engine.kernel.types import OrderId
 from engine.reservation import store
-from engine.reservation.batcher import Batcher
+from engine.reservation.batcher import Batcher, Sent
 from engine.reservation.kept import Kept
 from engine.reservation.soldout import SoldOutFlags
 from engine.reservation.types import (
@@ -45,22 +47,28 @@ _REFUND_REASONS: Final[Mapping[str, str]] = {
 class _Submission(NamedTuple):
     claim: Claim
     payload: bytes
+    by: float | None = None  # monotonic seconds
 
 
 class Reservations:
     """One process' way into the cell: a batcher for each verb, what is kept, and the flags."""
 
-    def __init__(self, cell: Cell) -> None:
-        """Bind to an API process' cell; nothing runs until `run`."""
+    def __init__(self, cell: Cell, sent: Sent | None = None) -> None:
+        """Bind to an API process' cell; nothing runs until `run`.
+
+        `sent` is told of the calls that take orders, as a `Batcher` tells it.
+        """
         self.cell = cell
         self.kept = Kept()
         self.flags = SoldOutFlags(cell)
         self._asking: set[OrderId] = set()
+        self._timed = 0  # queued claims that have a deadline
         # what is sold already comes first: nobody else can be told that it is sold out
         self._sync = Batcher(self._send_snapshots, lambda one: one.claim.weight, verb="sync")
         self._reserve = Batcher(
-            self._send_claims, lambda one: len(one.claim.lines), self._sync, verb="reserve"
-        )
+            self._send_claims, lambda one: len(one.claim.lines), self._sync, verb="reserve",
+            sent=sent,
+        )  # fmt: skip
         self._confirm = Batcher(self._send_payments, verb="confirm")
         self._release = Batcher(self._send_releases, verb="release")
         self._look = Batcher(self._look_up, verb="look")
@@ -98,13 +106,15 @@ class Reservations:
             for batcher in self.batchers.values():
                 tasks.create_task(batcher.run())
 
-    async def reserve(self, claim: Claim, payload: bytes) -> Held:
+    async def reserve(self, claim: Claim, payload: bytes, by: float | None = None) -> Held:
         """Hold stock for a claim; a repeat of the same claim gives the same hold.
+
+        One that is still queued when its client has left, `by` that time, is not sent.
 
         Raises:
             SoldOut, LimitReached, NotStarted, Ended, Paused, UnknownSku: nothing was taken.
             IdempotencyConflict: this order came before and said something else.
-            Closed, Overloaded: nothing was taken; try again.
+            Closed, Overloaded, DeadlinePassed: nothing was taken; try again.
             OutcomeUnknown: no answer came; send it again and it is done at most once.
         """
         if (
@@ -113,13 +123,10 @@ class Reservations:
             and (no := self._flagged(claim))
         ):
             raise no
-        self.kept.require_room()
-        held = self._reserve.submit(_Submission(claim, payload))
-        self._asking.add(claim.order_id)
-        return await held
+        return await self._queue(_Submission(claim, payload, by))
 
     async def reserve_all(
-        self, claims: Sequence[Claim], payloads: Sequence[bytes]
+        self, claims: Sequence[Claim], payloads: Sequence[bytes], by: float | None = None
     ) -> list[Held | EngineError]:
         """Hold stock for many claims; each result is what `reserve` would give or raise for it."""
         concerned = any(self.flags.concern(claim) for claim in claims)
@@ -127,16 +134,21 @@ class Reservations:
         results: list[asyncio.Future[Held] | EngineError] = []
         for claim, payload in zip(claims, payloads, strict=True):
             refusal = self._flagged(claim) if usable else None
-            results.append(refusal or self._submit(claim, payload))
+            results.append(refusal or self._submit(_Submission(claim, payload, by)))
         return await _outcomes(results)
 
-    def _submit(self, claim: Claim, payload: bytes) -> "asyncio.Future[Held] | Overloaded":
+    def _submit(self, one: _Submission) -> "asyncio.Future[Held] | Overloaded":
         try:
-            self.kept.require_room()
-            held = self._reserve.submit(_Submission(claim, payload))
+            return self._queue(one)
         except Overloaded as full:
             return full
-        self._asking.add(claim.order_id)
+
+    def _queue(self, one: _Submission) -> "asyncio.Future[Held]":
+        self.kept.require_room()
+        held = self._reserve.submit(one)
+        self._asking.add(one.claim.order_id)
+        if one.by is not None:
+            self._timed += 1
         return held
 
     async def sync_all(self, snapshots: Sequence[Snapshot]) -> list[Synced | EngineError]:
@@ -225,6 +237,23 @@ class Reservations:
         return refused
 
     async def _send_claims(self, batch: Sequence[_Submission]) -> list[Held | EngineError]:
+        return await (self._send_timely(batch) if self._timed else self._send_all(batch))
+
+    async def _send_timely(self, batch: Sequence[_Submission]) -> list[Held | EngineError]:
+        """Send what somebody still waits for."""
+        now = monotonic()
+        self._timed -= sum(one.by is not None for one in batch)
+        timely = [one for one in batch if one.by is None or one.by > now]
+        late = [one.claim.order_id for one in batch if one.by is not None and one.by <= now]
+        self._asking.difference_update(late)
+        metrics.SHED.add("deadline", len(late))
+        results = iter(await self._send_all(timely) if timely else [])
+        return [
+            DeadlinePassed() if one.by is not None and one.by <= now else next(results)
+            for one in batch
+        ]
+
+    async def _send_all(self, batch: Sequence[_Submission]) -> list[Held | EngineError]:
         claims = [one.claim for one in batch]
         try:
             results = await store.reserve(self.cell, claims, [one.payload for one in batch])

@@ -7,7 +7,7 @@ second, so that a request never waits for Postgres and a revoked key ends within
 import asyncio
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +15,9 @@ import structlog
 from aiohttp import web
 
 from engine.infra import queries
+from engine.infra.http.rates import Buckets, Rate, per_second
+from engine.infra.http.rates import require as take
+from engine.infra.http.request import Request
 from engine.infra.postgres import UNAVAILABLE, Connection, Pool
 from engine.infra.tasks import sleep
 from engine.kernel.clock import Clock
@@ -28,6 +31,7 @@ ADMIN: Final = "admin"
 SCOPES: Final = frozenset(
     {"orders:write", "orders:sync", "orders:read", "stock:write", "stock:read", ADMIN}
 )
+_SOLD_ELSEWHERE: Final = "orders:sync"  # what was sold is to be known, whoever tells it
 SETTINGS_KEY_ID: Final = "admin"  # the key given in the settings; it may be any text
 
 REFRESH_SECONDS: Final = 1.0
@@ -41,12 +45,13 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The holder of a key. An empty `channel` means: not bound to one."""
+    """The holder of a key. An empty `channel` means: not bound to one; no `rate`: not limited."""
 
     key_id: str
     tenant: Tenant
     scopes: frozenset[str]
     channel: str = ""
+    rate: Rate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,7 @@ class Directory:
         self._loaded = False
         self._refreshed_at = float("-inf")
         self._one = asyncio.Lock()
+        self.buckets: Final = Buckets()  # of limited keys, in this process
 
     def known(self, header: str) -> Principal | None:
         """Return whose key stands in an Authorization header; no wait, no I/O."""
@@ -112,6 +118,7 @@ class Directory:
                     Tenant(row["tenant"]),
                     frozenset(row["scopes"]),
                     row["channel"],
+                    _rate(row["rate_per_s"], row["burst"]),
                 ),
             )
             for row in rows
@@ -162,8 +169,9 @@ async def principal_of(request: web.Request, scope: str) -> Principal:
     Raises:
         Unauthorised: no live key.
         Forbidden: the key lacks the scope.
+        RateLimited: the key's limit is reached.
     """
-    return await caller(request.app, request.headers, scope)
+    return await caller(request.app, request, scope)
 
 
 async def unbound_of(request: web.Request, scope: str) -> Principal:
@@ -178,13 +186,20 @@ async def unbound_of(request: web.Request, scope: str) -> Principal:
     return principal
 
 
-async def caller(app: web.Application, headers: Mapping[str, str], scope: str) -> Principal:
-    """Return who calls, as `principal_of`, for routes that no application leads to."""
-    directory, header = app[DIRECTORY], headers.get("Authorization")
+async def caller(
+    app: web.Application, request: Request, scope: str, *, limited: bool = True
+) -> Principal:
+    """Return who calls, as `principal_of`, for routes that no application leads to.
+
+    A call that must not be put off, of money or of what was sold elsewhere, is not `limited`.
+    """
+    directory, header = app[DIRECTORY], request.headers.get("Authorization")
     principal = directory.known(header) if header else None
     if principal is None:
         principal = await directory.authenticate(header)
     require(principal, scope)
+    if principal.rate is not None and limited and scope != _SOLD_ELSEWHERE:
+        take(directory.buckets, (principal.tenant, principal.key_id), principal.rate, request)
     return principal
 
 
@@ -236,6 +251,10 @@ async def ensure_admin_key(connection: Connection, secret: str, tenant: Tenant) 
 def unknown_scopes(scopes: Iterable[str]) -> list[str]:
     """Return the scopes that do not exist."""
     return sorted(set(scopes) - SCOPES)
+
+
+def _rate(per_s: int, burst: int) -> Rate | None:
+    return per_second(per_s, burst) if per_s else None
 
 
 def _key_id(text: str) -> str:

@@ -10,12 +10,15 @@ from asyncio import BaseTransport, Transport
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from http import HTTPStatus
+from itertools import cycle
 from typing import Final, NamedTuple, cast
 
 from aiohttp import HttpVersion, web
 from aiohttp.abc import AbstractStreamWriter
 
 from engine.infra.http import problem
+from engine.infra.http.admission import Admission
+from engine.infra.http.rates import told
 from engine.infra.http.request import Request, Whole
 from engine.infra.http.sampling import SAMPLE
 from engine.infra.http.server import (
@@ -26,11 +29,12 @@ from engine.infra.http.server import (
 )
 from engine.infra.http.traffic import Traffic
 from engine.kernel import traces
-from engine.kernel.errors import EngineError, PayloadTooLarge
+from engine.kernel.errors import EngineError, Overloaded, PayloadTooLarge
 from engine.kernel.limits import IDENTIFIER_LENGTH_MAX
 
 _JSON: Final = "application/json"
 _HTTP_1_1: Final = (1, 1)
+_TOO_MANY: Final = "more orders come than are served in time; nothing was taken"
 
 
 class Answer(NamedTuple):
@@ -86,15 +90,17 @@ class Front:
         handler: Handler,
         ordinary: Ordinary,
         below: Mapping[str, NamedHandler] | None = None,
+        admission: Admission | None = None,
     ) -> None:
         """Bind; `ordinary` is the handler that the server would have called.
 
         `below` answer `path/NAME/KEY`, by key, for names of letters and digits; they are counted
-        as `path/{order_id}/KEY`.
+        as `path/{order_id}/KEY`. `admission` limits what `handler` is asked at once, nothing else.
         """
         self._method = method
         self._path = path
-        self._handler = handler
+        self.handler = handler
+        self.admission = admission or Admission()
         self._ordinary = ordinary
         self._below = below or {}
         self._traffic = Traffic(path)
@@ -104,16 +110,30 @@ class Front:
         self._next_id = request_ids()
         self._date = _Date()
         self._heads: dict[tuple[int, str], bytes] = {}
+        self._refusals = cycle(_refusals())
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request that aiohttp made; the server calls this for each."""
         path = request.rel_url.raw_path
         handler = self.handler_of(request.method, request.version, path, request.headers)
         if handler is None:
-            return await self._ordinary(request)
-        stays = request.keep_alive
-        status, raw = await self.answer(handler, request, keep_alive=stays)
-        return RawResponse(status, raw, keep_alive=stays)
+            response = await self._ordinary(request)
+            if self.admission.draining:
+                response.force_close()
+            return response
+        stays, gate = request.keep_alive, self.admission
+        if handler is not self.handler:
+            status, raw = await self.answer(handler, request, keep_alive=stays)
+        elif gate.in_flight >= gate.limit:
+            gate.may_refuse(time.monotonic())  # it is read already: to answer is the least
+            status, raw = await self.answer(_turn_away, request, keep_alive=stays)
+        else:
+            gate.in_flight += 1
+            try:
+                status, raw = await self.answer(handler, request, keep_alive=stays)
+            finally:
+                gate.in_flight -= 1
+        return RawResponse(status, raw, keep_alive=stays and not gate.draining)
 
     def handler_of(
         self, method: str, version: HttpVersion, path: str, headers: Mapping[str, str]
@@ -122,7 +142,7 @@ class Front:
         if method != self._method or version != _HTTP_1_1 or "Expect" in headers:
             return None
         if path == self._path:
-            return self._handler
+            return self.handler
         return self._below_of(path) if path.startswith(self._path + "/") else None
 
     async def answer(
@@ -148,7 +168,9 @@ class Front:
             answer = Answer(*problem.http_bytes(error))
         except Exception as error:  # noqa: BLE001 - as at the edge: it has to become an answer
             answer = Answer(*problem.problem_bytes(unexpected(error, request, request_id)))
-        raw = self._raw(request.headers, request_id, answer, keep_alive=keep_alive)
+        answer = _with_limit(answer, told(request))
+        stays = keep_alive and not self.admission.draining
+        raw = self._raw(request.headers, request_id, answer, keep_alive=stays)
         traffic = self._traffic
         if isinstance(handler, partial):
             traffic = self._traffic_below[handler.func]
@@ -156,9 +178,20 @@ class Front:
         traffic.add(answer.status, seconds)
         if SAMPLE.hit():
             order = handler.args[0] if isinstance(handler, partial) else _order_of(answer)
-            told = {"route": traffic.route, "status": answer.status, "ms": round(seconds * 1e3, 2)}
-            SAMPLE.tell(request, told, request_id, order)
+            shown = {"route": traffic.route, "status": answer.status, "ms": round(seconds * 1e3, 2)}
+            SAMPLE.tell(request, shown, request_id, order)
         return answer.status, raw
+
+    def refusal(self, headers: Mapping[str, str]) -> bytes:
+        """Return all bytes of the answer to an order that is not even looked at."""
+        given = headers.get("X-Request-Id")
+        request_id = given if given and sane_request_id(given) else self._next_id()
+        answer, tail = next(self._refusals)
+        self._traffic.add(answer.status, 0.0)
+        if "traceparent" in headers:
+            return self._raw(headers, request_id, answer, keep_alive=True)
+        head = self._head(answer.status, problem.PROBLEM_JSON)
+        return b"".join((head, self._date(), b"X-Request-Id: ", request_id.encode(), tail))
 
     def _below_of(self, path: str) -> Handler | None:
         name, _, key = path[len(self._path) + 1 :].partition("/")
@@ -190,6 +223,25 @@ class Front:
             made = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{lines}".encode()
             self._heads[status, kind] = made
         return made
+
+
+async def _turn_away(_request: Request) -> Answer:
+    raise Overloaded(_TOO_MANY)
+
+
+def _refusals() -> list[tuple[Answer, bytes]]:
+    """Return the refusals there are, with all that follows their request id."""
+    status, headers, body = problem.problem_bytes(Overloaded(_TOO_MANY))
+    found = []
+    for seconds in problem.RETRY_AFTER_S:
+        own = headers | {"Retry-After": str(seconds)}
+        tail = f"\r\nContent-Length: {len(body)}\r\nRetry-After: {seconds}\r\n\r\n"
+        found.append((Answer(status, own, body), tail.encode() + body))
+    return found
+
+
+def _with_limit(answer: Answer, limit: Mapping[str, str] | None) -> Answer:
+    return answer._replace(headers={**answer.headers, **limit}) if limit else answer
 
 
 def _order_of(answer: Answer) -> str:

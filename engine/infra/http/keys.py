@@ -30,13 +30,22 @@ from engine.kernel.types import Tenant
 # Statements here stand alone, so a pool serves as well as a connection.
 AnyConnection: TypeAlias = "Pool | Connection"
 
+_RATE_MAX: Final = 1_000_000
+_BURST_MAX: Final = 10_000_000
+
 
 class NewKey(codec.Wire, frozen=True):
-    """A key to be made; with a channel it sees only that channel."""
+    """A key to be made; with a channel it sees only that channel.
+
+    `rate_per_s` limits its requests, in each API process, except payments and orders:sync; `burst`,
+    not less than it, is how many may come at once. 0 is no limit, and as many at once as a second.
+    """
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
     scopes: Annotated[list[str], msgspec.Meta(min_length=1, max_length=len(SCOPES))]
     channel: Annotated[str, msgspec.Meta(max_length=128)] = ""
+    rate_per_s: Annotated[int, msgspec.Meta(ge=0, le=_RATE_MAX)] = 0
+    burst: Annotated[int, msgspec.Meta(ge=0, le=_BURST_MAX)] = 0
 
 
 class KeyView(codec.Answer, frozen=True):
@@ -46,6 +55,8 @@ class KeyView(codec.Answer, frozen=True):
     name: str
     scopes: list[str]
     channel: str
+    rate_per_s: int
+    burst: int
     created_at: str
     revoked_at: str | None
 
@@ -66,26 +77,24 @@ class KeyPage(codec.Answer, frozen=True):
 _decode: Final = codec.Decoder(NewKey)
 
 
-async def create(
-    db: AnyConnection, tenant: Tenant, name: str, scopes: list[str], channel: str = ""
-) -> MadeKey:
+async def create(db: AnyConnection, tenant: Tenant, new: NewKey) -> MadeKey:
     """Make a key; the only moment at which its text exists on our side.
 
     Raises:
-        ValidationFailed: a scope that does not exist, or text that cannot be kept.
+        ValidationFailed: a scope that does not exist, text that cannot be kept, an odd limit.
     """
-    if unknown := unknown_scopes(scopes):
+    if unknown := unknown_scopes(new.scopes):
         codec.refuse("/scopes", f"no such scope: {', '.join(unknown)[:128]}")
-    codec.identifier(name, "/name")
-    if channel:
-        codec.identifier(channel, "/channel")
-        if ADMIN in scopes:
+    codec.identifier(new.name, "/name")
+    if new.channel:
+        codec.identifier(new.channel, "/channel")
+        if ADMIN in new.scopes:
             codec.refuse("/scopes", "a key that is bound to a channel cannot be admin")
     key_id, key = make_key()
-    chosen = sorted(set(scopes))
     row = await db.fetchrow(
-        SQL["insert_key"], key_id, name, digest_of(key), tenant, chosen, channel
-    )
+        SQL["insert_key"], key_id, new.name, digest_of(key), tenant, sorted(set(new.scopes)),
+        new.channel, new.rate_per_s, _burst(new),
+    )  # fmt: skip
     assert row is not None, "an INSERT without a conflict clause returns its row"
     return MadeKey(**_fields(dict(row)), key=key)
 
@@ -114,7 +123,7 @@ async def post_key(request: web.Request) -> web.Response:
     principal = await principal_of(request, ADMIN)
     new = await body_of(request, _decode)
     pool = request.app[RUNTIME].pool
-    made = await create(pool, principal.tenant, new.name, new.scopes, new.channel)
+    made = await create(pool, principal.tenant, new)
     await request.app[DIRECTORY].refresh()
     return json_response(made, 201, {"Location": f"/v1/keys/{made.key_id}"})
 
@@ -164,6 +173,14 @@ OPERATIONS: Final[list[Operation]] = [
         problems=[NotFound, InConflict],
     ),
 ]
+
+
+def _burst(new: NewKey) -> int:
+    if new.burst and new.burst < new.rate_per_s:
+        codec.refuse("/burst", "must not be less than rate_per_s")
+    if new.burst and not new.rate_per_s:
+        codec.refuse("/burst", "needs a rate_per_s")
+    return new.burst or new.rate_per_s
 
 
 def _fields(row: dict[str, Any]) -> dict[str, Any]:

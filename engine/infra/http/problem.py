@@ -15,6 +15,7 @@ from engine.kernel.errors import (
     NotFound,
     Overloaded,
     PayloadTooLarge,
+    RateLimited,
     UnsupportedMediaType,
     ValidationFailed,
 )
@@ -24,8 +25,7 @@ PROBLEM_JSON: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:tidegate:problem:"
 
 # Clients that were turned away together must not come back together.
-_RETRY_AFTER_MIN_S: Final = 1
-_RETRY_AFTER_SPREAD_S: Final = 3
+RETRY_AFTER_S: Final = (1, 2, 3)
 
 _KNOWN: Final[dict[int, type[EngineError]]] = {
     404: NotFound,
@@ -52,8 +52,8 @@ def problem_bytes(error: EngineError) -> tuple[int, dict[str, str], bytes]:
     """Return status, headers and body; a hot route answers with them without any middleware."""
     headers = {"Content-Type": PROBLEM_JSON}
     if error.retryable:
-        seconds = _RETRY_AFTER_MIN_S + secrets.randbelow(_RETRY_AFTER_SPREAD_S)
-        headers["Retry-After"] = str(seconds)
+        known = error.retry_after_s if isinstance(error, RateLimited) else 0
+        headers["Retry-After"] = str(known or secrets.choice(RETRY_AFTER_S))
     elif error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return error.status, headers, _body(error)

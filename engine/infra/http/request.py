@@ -10,7 +10,7 @@ from aiohttp.http import RawRequestMessage
 class Whole:
     """A request that came in one piece, as a hot handler sees it."""
 
-    __slots__ = ("_body", "_message", "content_length", "headers", "trace")
+    __slots__ = ("_body", "_message", "content_length", "headers", "told", "trace")
 
     transport: Final = None  # what is here already cannot break
 
@@ -20,6 +20,7 @@ class Whole:
         self._body = body
         self.headers: Mapping[str, str] = message.headers
         self.content_length = len(body)
+        self.told: Mapping[str, str] | None = None  # of its key's limit
         self.trace = ""  # of the span around it, once there is one
 
     @property

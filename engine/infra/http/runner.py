@@ -9,8 +9,11 @@ and a request that comes whole costs nothing for it.
 """
 
 import asyncio
+import os
 import resource
+import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple, cast
 
@@ -29,6 +32,7 @@ from engine.kernel.errors import EngineError, Overloaded, ValidationFailed
 from engine.kernel.types import Fault
 
 _LOOKED_AT_ONCE: Final = 1_000  # connections; between two such looks the loop does other work
+_DRAIN_LOOK_S: Final = 0.01
 _MOST_ANSWERS_S: Final = 0.05
 _OTHER_DESCRIPTORS: Final = 256  # the servers, files, and what the libraries keep open
 
@@ -65,6 +69,41 @@ class Runner(web.AppRunner):
             request_factory=plain.request_factory,
             **self._kwargs,
         )
+
+    async def drain(self, idle_s: float = limits.DRAIN_IDLE_S) -> None:
+        """Accept nobody any longer; let those who are here send what they were about to send.
+
+        Their next answer tells them to go. What the kernel had accepted for a listener would be
+        reset with it, so it is taken over first.
+        """
+        server = self.server
+        assert isinstance(server, _Server), "it was set up"
+        listening = [socket.socket(fileno=os.dup(one)) for one in self._listeners()]
+        for site in list(self.sites):
+            await site.stop()
+        for one in listening:
+            await _take_over(one, server)
+        for _ in range(round(idle_s / _DRAIN_LOOK_S)):
+            if not server.connections:
+                break
+            await asyncio.sleep(_DRAIN_LOOK_S)
+
+    def _listeners(self) -> list[int]:
+        servers = [getattr(site, "_server", None) for site in self.sites]
+        return [one.fileno() for server in servers if server is not None for one in server.sockets]
+
+
+async def _take_over(listening: socket.socket, server: "_Server") -> None:
+    loop = asyncio.get_running_loop()
+    listening.settimeout(0)
+    taken = []
+    with listening, suppress(OSError):  # there is no more, or no descriptor for one
+        while True:
+            taken.append(listening.accept()[0])
+    for one in taken:
+        one.settimeout(0)
+        with suppress(OSError):
+            await loop.connect_accepted_socket(server, one)
 
 
 class _Server(web.Server):

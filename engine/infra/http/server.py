@@ -15,6 +15,7 @@ from aiohttp.typedefs import Handler, Middleware
 from engine.infra.http import health, problem
 from engine.infra.http.auth import DIRECTORY, Directory
 from engine.infra.http.query import refuse_query
+from engine.infra.http.rates import BUYERS, Buckets, told
 from engine.infra.http.request import Request, Whole
 from engine.infra.http.sampling import SAMPLE
 from engine.infra.http.traffic import OTHER, Traffic
@@ -62,6 +63,7 @@ def build(
     app = web.Application(middlewares=[edge()], client_max_size=BODY_BYTES_MAX)
     app[RUNTIME] = runtime
     app[DIRECTORY] = directory
+    app[BUYERS] = Buckets()
     app.add_routes([*health.routes(checks, notes, measured), *routes])
     return app
 
@@ -105,6 +107,8 @@ def stamp(request: web.BaseRequest, response: web.StreamResponse, request_id: st
     """Put the headers of every answer on one; a handler's own Cache-Control stays."""
     headers = response.headers
     headers["X-Request-Id"] = request_id
+    if limit := told(request):
+        headers.update(limit)
     for name, value in SAFE_HEADERS.items():
         if name not in headers:
             headers[name] = value

@@ -78,15 +78,18 @@ async def post_orders(request: web.Request) -> web.Response:
         )
         return None if again is None else _Asked(*again, one.raw)
 
+    headers = request.headers
+    by = single.deadline_of(headers) if single.DEADLINE in headers else None
     asked = await items.decoded(raws, decode)
     items.require_lines(sum(len(one.claim.lines) for one in asked if isinstance(one, _Asked)))
-    return items.answer(await _place(request.app, asked, decode_again))
+    return items.answer(await _place(request.app, asked, decode_again, by))
 
 
 async def _place(
     app: web.Application,
     asked: Sequence[_Asked | EngineError],
     again: Callable[[_Asked], Awaitable[_Asked | None]],
+    by: float | None,
 ) -> list[dict[str, object] | EngineError]:
     """Answer each, in order; all that the cell is asked goes there together."""
     answers: dict[int, dict[str, object] | EngineError] = {}
@@ -98,7 +101,7 @@ async def _place(
             fresh[n] = one
         else:
             answers[n] = found
-    outcomes = await _ask(app, fresh)
+    outcomes = await _ask(app, fresh, by)
     if any(isinstance(outcome, UnknownSku) for outcome in outcomes.values()):
         outcomes |= await _ask_again(app, fresh, outcomes, again)
     for n, one in fresh.items():
@@ -123,9 +126,11 @@ def _count(answers: Iterable[dict[str, object] | EngineError]) -> None:
             )
 
 
-async def _ask(app: web.Application, fresh: Mapping[int, _Asked]) -> dict[int, Held | EngineError]:
+async def _ask(
+    app: web.Application, fresh: Mapping[int, _Asked], by: float | None = None
+) -> dict[int, Held | EngineError]:
     outcomes = await app[RESERVATIONS].reserve_all(
-        [one.claim for one in fresh.values()], [one.payload for one in fresh.values()]
+        [one.claim for one in fresh.values()], [one.payload for one in fresh.values()], by
     )
     return dict(zip(fresh, outcomes, strict=True))
 
@@ -199,5 +204,6 @@ OPERATIONS: Final[list[Operation]] = [
         request=OrdersIn,
         responses={200: Placings},
         problems=[PayloadTooLarge],
+        headers=[single.DEADLINE],
     ),
 ]

@@ -1,8 +1,9 @@
 """`POST /v1/orders`: the one call of a flash sale, and the parts that a batch shares with it."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from time import monotonic
 from typing import Final
 
 import msgspec
@@ -11,7 +12,7 @@ from aiohttp import web
 from engine.catalogue.registry import BUNDLES
 from engine.channels.registry import Registry
 from engine.infra import metrics
-from engine.infra.http import fast
+from engine.infra.http import fast, rates
 from engine.infra.http.auth import Principal, caller, require_channel
 from engine.infra.http.fast import Answer
 from engine.infra.http.openapi import Operation, operation
@@ -24,6 +25,7 @@ from engine.kernel import codec, limits
 from engine.kernel.clock import rfc3339
 from engine.kernel.errors import (
     Closed,
+    DeadlinePassed,
     Ended,
     EngineError,
     IdempotencyConflict,
@@ -34,11 +36,14 @@ from engine.kernel.errors import (
     Overloaded,
     Paused,
     PayloadTooLarge,
+    RateLimited,
     SoldOut,
     UnknownSku,
+    ValidationFailed,
     WrongCall,
 )
 from engine.kernel.ids import line_id
+from engine.kernel.types import Fault
 from engine.reservation import bundles, rules, stages
 from engine.reservation.facts import payload_of
 from engine.reservation.recorded import Recorded
@@ -54,6 +59,8 @@ RECORDED: Final = web.AppKey("recorded", Recorded)
 Recall = Callable[[Claim], Awaitable[tuple[Held, str] | None]]
 RECALL: Final[web.AppKey[Recall]] = web.AppKey("recall")
 
+DEADLINE: Final = "Tidegate-Deadline-Ms"
+_WITHIN_MS: Final = re.compile(r"[1-9][0-9]{0,6}")
 _WAIT: Final = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])")
 _STATUS: Final = {"P": "pending_payment", "C": "paid", "R": "cancelled", "E": "expired"}
 _SCOPE: Final = "orders:write"
@@ -106,18 +113,19 @@ async def order(app: web.Application, request: Request) -> Answer:
     """Hold stock for an order; 202, because Postgres learns of it a moment later."""
     headers = request.headers
     try:
-        principal = await caller(app, headers, _SCOPE)
+        by = deadline_of(headers) if DEADLINE in headers else None
+        principal = await caller(app, request, _SCOPE)
         raw = await raw_body(request, limits.ORDER_BYTES_MAX)
         trace = carried(request)
         claim, payload = await claim_of(app, principal, raw, trace)
         try:
-            held, word = await _reserve(app, claim, payload)
+            held, word = await _reserve(app, claim, payload, by)
         except UnknownSku:
             again = await with_new_bundles(app, principal, raw, trace, claim)
             if again is None:
                 raise
             claim, payload = again
-            held, word = await _reserve(app, claim, payload)
+            held, word = await _reserve(app, claim, payload, by)
     except EngineError as refusal:
         count(refusal)
         raise
@@ -143,7 +151,9 @@ def count(outcome: Held | EngineError) -> None:
         place[0] += 1
 
 
-async def _reserve(app: web.Application, claim: Claim, payload: bytes) -> tuple[Held, str]:
+async def _reserve(
+    app: web.Application, claim: Claim, payload: bytes, by: float | None
+) -> tuple[Held, str]:
     """Ask the cell; of what is long past, and of what came after a hold, Postgres knows more.
 
     An ended campaign's orders leave the cell some days later, and so does an order that says it
@@ -152,7 +162,7 @@ async def _reserve(app: web.Application, claim: Claim, payload: bytes) -> tuple[
     if is_old(app, claim) and (known := await app[RECALL](claim)) is not None:
         return known
     try:
-        held = await app[RESERVATIONS].reserve(claim, payload)
+        held = await app[RESERVATIONS].reserve(claim, payload, by)
     except Ended as refusal:
         return await recalled(app, claim, refusal)
     return held, await word_of(app, claim, held)
@@ -185,6 +195,19 @@ async def as_accepted(app: web.Application, claim: Claim, held: Held) -> Claim:
     if not parts and not bundles.have_parts(claim.lines):
         return claim
     return claim._replace(lines=bundles.as_accepted(claim.lines, parts or []))
+
+
+def deadline_of(headers: Mapping[str, str]) -> float:
+    """Return until when a client that says so waits for its answer (monotonic seconds).
+
+    Raises:
+        ValidationFailed: what it says is no such time.
+    """
+    given = headers[DEADLINE]
+    if not _WITHIN_MS.fullmatch(given):
+        told = f"{DEADLINE}: must be a whole number of milliseconds, 1 to 9999999"
+        raise ValidationFailed([Fault("", told)])
+    return monotonic() + int(given) / 1_000
 
 
 def is_old(app: web.Application, claim: Claim) -> bool:
@@ -248,6 +271,7 @@ async def claim_of(
     Raises:
         ValidationFailed: which field, and what is accepted there.
         WrongCall: the channel's orders come by orders:sync.
+        RateLimited: this buyer sent too many in the last minute.
     """
     order = decode_order(raw)
     kept = codec.storable(raw, order.extensions)
@@ -261,6 +285,11 @@ async def claim_of(
         now_ms=now_ms,
         known=app[BUNDLES].of(principal.tenant),
     )
+    per_minute = app[RUNTIME].settings.buyer_orders_per_minute
+    if per_minute and claim.buyer:
+        rates.require_buyer(
+            app[rates.BUYERS], principal.tenant, claim.buyer, rates.per_minute(per_minute)
+        )
     return claim, payload_of(order, claim, kept, trace)
 
 
@@ -349,8 +378,9 @@ OPERATIONS: Final[list[Operation]] = [
         responses={202: Accepted, 201: Accepted, 200: Accepted},
         problems=[
             SoldOut, LimitReached, NotStarted, Ended, Paused, InConflict, IdempotencyConflict,
-            UnknownSku, WrongCall, PayloadTooLarge, Overloaded, Closed, OutcomeUnknown,
+            UnknownSku, WrongCall, PayloadTooLarge, RateLimited, Overloaded, Closed, OutcomeUnknown,
+            DeadlinePassed,
         ],
-        headers=["Idempotency-Key", "Prefer"],
+        headers=["Idempotency-Key", "Prefer", DEADLINE],
     ),
 ]  # fmt: skip
