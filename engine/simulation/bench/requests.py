@@ -48,6 +48,18 @@ def chains(job: Job) -> list[Chain]:
     ]
 
 
+def an_order(channel: str, campaign: str, number: str) -> dict[str, Any]:
+    """Return an order of one unit, of a buyer of its own."""
+    return {
+        "channel": channel,
+        "channel_order_id": number,
+        "campaign": campaign,
+        "buyer_id": number,
+        "lines": [{"sku": SKU.format(0), "quantity": 1, "unit_price": PRICE}],
+        "ship_to": _SHIP_TO,
+    }
+
+
 def bodies(job: Job) -> list[bytes]:
     """Return the orders of a job alone, as they would be posted one by one."""
     return [codec.encode(order) for _, order in _orders(job)]

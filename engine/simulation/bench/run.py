@@ -2,17 +2,19 @@
 
 import signal
 import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import msgspec
 import uvloop
 
 from engine.infra.migrate import migrate
 from engine.infra.servers.supervisor import Supervisor
 from engine.kernel.clock import SystemClock
 from engine.settings import Settings
-from engine.simulation.bench import baseline, machine, scenarios, show
+from engine.simulation.bench import baseline, machine, overload, scenarios, show
 from engine.simulation.bench.bench import Bench
 from engine.simulation.bench.plan import Plan
 from engine.simulation.bench.report import Report
@@ -24,6 +26,10 @@ FAILED: Final = 1
 USAGE: Final = 2
 SLOWER: Final = 99
 
+OVERLOAD: Final = "overload"
+_OVERLOAD_ORDERS: Final = 2_000_000
+_SECONDS: Final = 60.0
+_SECONDS_BRIEF: Final = 8.0
 _AGAIN_PAIRS: Final = 15
 _PAIRS: Final = 7  # their smallest and largest enclose the median with 98.4 %
 # Nothing pairs filled with empty, so it takes more measurements: short ones, because each then lies
@@ -62,6 +68,8 @@ def run(settings: Settings, options: Options, *, as_json: bool) -> int:
     Raises:
         CannotStart: nothing is left running.
     """
+    if options.only == (OVERLOAD,):
+        return _overload(_roomy(settings, _OVERLOAD_ORDERS), options, as_json=as_json)
     try:
         plan = _plan(settings, options)
     except _Unfit as refusal:
@@ -80,6 +88,26 @@ def run(settings: Settings, options: Options, *, as_json: bool) -> int:
     if _worse(report):
         sys.stderr.write(_WHEN_SLOWER.format(against=options.against))
         return SLOWER
+    return DONE
+
+
+def _overload(settings: Settings, options: Options, *, as_json: bool) -> int:
+    """Measure what is left when far more orders come than can be taken."""
+    clock = SystemClock()
+    progress = Progress(clock.monotonic)
+    own, seconds = replace(settings, http_port=0), _SECONDS_BRIEF if options.quick else _SECONDS
+    with ExitStack() as stack:
+        stack.callback(progress.end)
+        with overload.on_one_core() as apart:
+            supervisor = stack.enter_context(Supervisor(own, tell=progress.say))
+            uvloop.run(migrate(supervisor.settings.database_url or ""))
+            supervisor.start_engine()
+        supervisor.wait_ready()
+        steps = uvloop.run(overload.measure(supervisor, clock, seconds, progress))
+    if not apart:
+        sys.stderr.write("there is one core only: the generator had a part of it\n")
+    text = msgspec.json.encode(steps).decode() if as_json else "\n".join(overload.lines(steps))
+    sys.stdout.write(text + "\n")
     return DONE
 
 
