@@ -10,6 +10,7 @@ import gc
 import os
 import sys
 from array import array
+from collections import deque
 from itertools import pairwise
 from time import monotonic, process_time  # uvloop's own clock counts whole milliseconds
 from typing import Final, cast
@@ -79,13 +80,13 @@ class Flood:
         self._target = target
         self._parts = [part.encode() for part in target.parts]
         self._links: list[_Link] = []
-        self._idle: list[_Link] = []
+        self._idle: deque[_Link] = deque()
         self._number = 0
         self._closed = False  # each answer is followed by the next order
         self._clear()
 
     async def open(self) -> None:
-        """Open every connection."""
+        """Open every connection that is not open."""
         loop, target = asyncio.get_running_loop(), self._target
         while len(self._links) < target.connections:
             async with asyncio.TaskGroup() as opening:
@@ -95,17 +96,19 @@ class Flood:
                     )
                     for _ in range(min(_OPENED_AT_ONCE, target.connections - len(self._links)))
                 ]
-            self._links += [one.result()[1] for one in made]
-        self._idle = list(self._links)
+            opened = [one.result()[1] for one in made]
+            self._links += opened
+            self._idle += opened
 
     async def run(self, phase: Phase) -> Seen:
         """Let them come, wait for the last answers, and return what was seen."""
+        await self.open()  # what was idle for too long was closed
         self._clear()
         self._closed = not phase.rate
         cpu, began = process_time(), monotonic()
         if self._closed:
             for _ in range(min(phase.busy, len(self._idle))):
-                self._idle.pop().send(self._next(), monotonic())
+                self._idle.popleft().send(self._next(), monotonic())
         while (now := monotonic()) < began + phase.seconds:
             while self._offered < (now - began) * phase.rate:
                 self._arrive(began + self._offered / phase.rate)
@@ -143,7 +146,7 @@ class Flood:
     def _arrive(self, instant: float) -> None:
         self._offered += 1
         if self._idle:
-            self._idle.pop().send(self._next(), instant)
+            self._idle.popleft().send(self._next(), instant)
         else:
             self._dropped += 1
 

@@ -132,7 +132,7 @@ async def measure(
 
     async with storm(supervisor.settings, clock, pids) as one:
         await one.phase(min(seconds, 5.0))  # warm
-        seen = await one.phase(min(seconds, 20.0))
+        seen = await one.phase(seconds)
         progress.say(f"peak {seen.goodput:,.0f}/s")
         for times in PLAN:
             seen = await one.phase(seconds, times)
