@@ -329,11 +329,14 @@ def doctor(*, as_json: Json = False) -> None:
 
 
 @app.command()
-def openapi() -> None:
+def openapi(
+    *,
+    asyncapi: Annotated[bool, typer.Option(help="What webhooks are told, as AsyncAPI.")] = False,
+) -> None:
     """Write the OpenAPI document of the API."""
-    from engine.app import openapi_document as document
+    from engine.app import asyncapi_document, openapi_document
 
-    sys.stdout.buffer.write(document())
+    sys.stdout.buffer.write(asyncapi_document() if asyncapi else openapi_document())
 
 
 @config.command("show")

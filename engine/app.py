@@ -98,6 +98,9 @@ from engine.routing.service.reading import whole as routed
 from engine.settings import Settings
 from engine.shipments import api as shipments
 from engine.snapshots import api as snapshots
+from engine.webhooks import api as webhooks
+from engine.webhooks.service import describing
+from engine.webhooks.service import measuring as webhook_measures
 from engine.wms import api as wms
 from engine.wms.service import measuring as wms_measures
 from engine.worker import Loop
@@ -133,6 +136,7 @@ _SLICES: Final = (
     routing_waiting,
     logistics,
     wms,
+    webhooks,
     assurance,
     desk,
     keys,
@@ -319,18 +323,23 @@ def exceptions_remedy(settings: Settings, asked: RemedyIn, *, as_json: bool) -> 
 
 def document() -> dict[str, object]:
     """Return the API's OpenAPI document."""
-    return openapi.document(OPERATIONS, version("tidegate"))
+    return openapi.document(OPERATIONS, version("tidegate"), webhooks.TOLD)
 
 
 @cache
 def _description() -> list[web.RouteDef]:
     """Return what shows the document, made once a process."""
-    return openapi.routes(OPERATIONS, version("tidegate"))
+    return openapi.routes(OPERATIONS, version("tidegate"), webhooks.TOLD)
 
 
 def openapi_document() -> bytes:
     """Return the OpenAPI document as it stands in the tree."""
     return codec.encode_pretty(document())
+
+
+def asyncapi_document() -> bytes:
+    """Return the AsyncAPI document of what webhooks are told."""
+    return codec.encode_pretty(describing.document(version("tidegate")))
 
 
 async def keys_create(settings: Settings, new: keys.NewKey) -> str:
@@ -522,6 +531,7 @@ def _readings(process: Runtime, one: Cell) -> list[Reading]:
         lambda pool: routing_measures.read(pool, tenant),
         lambda pool: logistics_measures.read(pool, tenant),
         lambda pool: wms_measures.read(pool, tenant),
+        lambda pool: webhook_measures.read(pool, tenant),
         lambda _: cell_measures.of_cell(one),
         lambda pool: cell_measures.of_log(pool, one),
         lambda pool: cell_measures.of_pools(pool, tenant),

@@ -112,6 +112,10 @@ class Settings:
     queue_alarm_seconds: int = _setting(900, _whole(1, 2_592_000))
     decisions_keep_days: int = _setting(30, _whole(1, 3_650))
     buyer_orders_per_minute: int = _setting(0, _whole(0, 60_000))
+    webhook_timeout_seconds: int = _setting(10, _whole(1, 60))
+    webhook_concurrency: int = _setting(16, _whole(1, 256))
+    webhook_keep_days: int = _setting(14, _whole(4, 3_650))  # longer than anything is tried again
+    webhook_private_hosts: str = _setting("", _hosts)
     metrics_port: int = _setting(0, _whole(0, PORT_MAX))
     otlp_url: str | None = _setting(None, _text)
     metrics_socket: Path | None = _setting(None, _path)

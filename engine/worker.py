@@ -16,6 +16,7 @@ router     decides which node sends what is due in the queue, and binds it
 tracker    follows parcels: where carriers say they are, clocks that run out, channels that do not
            answer
 shipper    tells warehouses what to send and what not to
+notifier   tells webhooks what happened; of several, each endpoint is told by one
 """
 
 import asyncio
@@ -55,6 +56,7 @@ from engine.routing.service.intake import Desk
 from engine.routing.service.router import router
 from engine.routing.service.shadowing import Shadows
 from engine.shipments.types.stops import Stop
+from engine.webhooks.consumer import Notifier
 from engine.wms.consumer import Shipper
 from engine.wms.service import callbacks
 
@@ -98,6 +100,7 @@ def loops(process: Runtime, roles: Sequence[str]) -> list[Loop]:
         "router": lambda: router(process, plans.active, shadows=shadows),
         "tracker": lambda: tracker(process),
         "shipper": Shipper(process).run,
+        "notifier": Notifier(process).run,
     }
     if unknown := sorted(set(roles) - set(known)):
         raise Misconfigured(f"no such role: {', '.join(unknown)}; there are {', '.join(known)}")

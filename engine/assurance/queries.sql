@@ -410,4 +410,10 @@ GROUP BY state, channel;
 -- $1 cell, $2 tenant
 SELECT
   (SELECT count(*) FROM dead_letters WHERE cell = $1 AND resolved_at IS NULL) AS cell,
-  (SELECT count(*) FROM jobs WHERE tenant = $2 AND state = 'dead') AS job;
+  (SELECT count(*) FROM jobs WHERE tenant = $2 AND state = 'dead') AS job,
+  (
+    SELECT count(*)
+    FROM webhook_endpoints AS e
+    JOIN webhook_waiting AS w ON w.endpoint_id = e.endpoint_id AND w.state = 'dead'
+    WHERE e.tenant = $2
+  ) AS webhook;

@@ -76,6 +76,8 @@ REMEDIES: Final[dict[Name, Remedy]] = {
         ("needs_attention", "dead_entry", "payment_waiting"), "GET /v1/orders/{order_id}"
     ),
     "look_at_shipment": Remedy(("ship_by_missed",), "GET /v1/shipments/{subject}"),
+    "enable_webhook": Remedy(("webhook_failed",), "POST /v1/webhooks/{subject}/enable"),
+    "replay_webhook": Remedy(("webhook_failed",), "POST /v1/webhooks/{subject}/replay"),
 }  # fmt: skip
 
 

@@ -22,12 +22,12 @@ Code = Literal[
     "refund_requested", "unmapped_sku", "short", "price", "presale",
     "needs_attention", "refund_due", "unfillable", "backorder", "rejected", "route_by_hand",
     "broken_promise", "ship_by_missed", "ack_failed", "dead_job", "dead_entry", "payment_waiting",
-    "unmapped_listing", "stock_short",
+    "unmapped_listing", "stock_short", "webhook_failed",
 ]  # fmt: skip
 Name = Literal[
     "approve", "lift_block", "send_to_manual", "route_again", "cancel_order", "cancel_latest",
     "retry_letter", "retry_ack", "book_refund", "map_listing", "count_stock", "open_cell",
-    "look_at_order", "look_at_shipment",
+    "look_at_order", "look_at_shipment", "enable_webhook", "replay_webhook",
 ]  # fmt: skip
 # `skipped`: it is not so any more, or the call it makes refused; nothing of it was changed.
 # `failed` may be tried again, `left` was not come to.
@@ -45,10 +45,10 @@ class RemedyView(codec.Answer, frozen=True):
 class ItemView(codec.Answer, frozen=True):
     """Something that waits for a person; the most urgent is the one that has to leave first.
 
-    `subject` is the shipment, parcel, call, log entry, payment, link or group of nodes that it is
-    about besides. `at_risk` is what the line asks for where one is named, of a shipment what its
-    order asks for of its units, where money is to go back that money, else what the whole order
-    asks for; null where nobody can say. No address and no name of a person.
+    `subject` is the shipment, parcel, call, log entry, payment, link, group of nodes or webhook
+    that it is about besides. `at_risk` is what the line asks for where one is named, of a shipment
+    what its order asks for of its units, where money is to go back that money, else what the whole
+    order asks for; null where nobody can say. No address and no name of a person.
     """
 
     id: str

@@ -101,6 +101,12 @@ WMS_CALLS: Final = Counts(
 STOPS: Final = Counts(
     "tidegate_stops", "Requests that something be stopped, by the one answer of each", "answer"
 )
+WEBHOOK_DELIVERIES: Final = Counts(
+    "tidegate_webhook_deliveries",
+    "Tries to tell endpoints something, by what came of it",
+    "outcome",
+)
+WEBHOOK_SECONDS: Final = Histogram("tidegate_webhook_seconds", "What a try took")
 
 # What every process counts, and what a supervisor does.
 POOL_WAIT: Final = Histogram(
@@ -117,7 +123,8 @@ COUNTED: Final[tuple[Counts | Histogram | Times, ...]] = (
     HTTP_REQUESTS, HTTP_SECONDS, ORDERS, SHED, BATCH_CLAIMS, QUEUE_WAIT, CELL_CALL,
     RECORDER_BATCHES, RECORDER_ENTRIES, RECORDER_RETRIES, RECORDER_SECONDS, ORDERS_RECORDED,
     PAYMENTS_RECORDED, HOLDS_EXPIRED, CHANNEL_LAG, ROUTE_SECONDS, ROUTED, LEGS_BREACHED,
-    SHADOW_DIFFERENCES, RULE_FAULTS, WMS_CALLS, STOPS, POOL_WAIT, PROCESS_RESTARTS, METRICS_SKIPPED,
+    SHADOW_DIFFERENCES, RULE_FAULTS, WMS_CALLS, STOPS,
+    WEBHOOK_DELIVERIES, WEBHOOK_SECONDS, POOL_WAIT, PROCESS_RESTARTS, METRICS_SKIPPED,
 )  # fmt: skip
 
 # What one process is at, read when somebody asks.
@@ -221,11 +228,23 @@ WMS_BREAKER_OPEN: Final = Measure(
 EXCEPTIONS: Final = Measure(
     "tidegate_exceptions", "What waits for a person, by code, each counted up to 10000", ("code",)
 )
+WEBHOOK_BACKLOG: Final = Measure(
+    "tidegate_webhook_backlog",
+    "What endpoints are still to be told (those that are told nothing: what failed), and dead",
+    ("state",),
+)
+WEBHOOK_OLDEST: Final = Measure(
+    "tidegate_webhook_oldest_seconds", "How long ago the oldest happened that waits to be told"
+)
+WEBHOOK_ENDPOINTS: Final = Measure(
+    "tidegate_webhook_endpoints", "Endpoints of webhooks", ("state",)
+)
 MEASURED: Final = (
     CELL_OPEN, CELL_MEMORY, CELL_MEMORY_MAX, LOG_LAG, LOG_ENTRIES, UNRECORDED_ORDERS, HOLDS_OPEN,
     POOLS, OWED_UNITS, OVERSOLD_UNITS, CERTIFICATE_HOLDS, CERTIFICATE_AGE, DEAD_LETTERS, BLOCKS,
     BLOCKS_OLDEST, SHIP_BY_DUE, PAYMENTS_WAITING, ROUTE_QUEUE, ROUTE_QUEUE_OLDEST, BROKEN_PROMISES,
     ACKS, JOBS, WMS_BREAKER_OPEN, EXCEPTIONS,
+    WEBHOOK_BACKLOG, WEBHOOK_OLDEST, WEBHOOK_ENDPOINTS,
 )  # fmt: skip
 
 Values = Mapping[Measure, Mapping[Labels, float]]

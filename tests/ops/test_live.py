@@ -35,8 +35,6 @@ EXPORTED = {
 }  # fmt: skip
 OF_PROMETHEUS = {"up"}
 NAME = re.compile(r"\b(?:tidegate|pg|redis|process)_\w+|\bup\b")
-# Told by processes that this test does not start: the notifier.
-ELSEWHERE = re.compile(r"tidegate_webhook_\w+")
 
 
 @asynccontextmanager
@@ -215,7 +213,7 @@ async def test_no_panel_is_empty_and_every_metric_exists(scraped):
     async def known():
         left.clear()
         left.update(names - await live(addresses) - EXPORTED - OF_PROMETHEUS)
-        assert {name for name in left if not ELSEWHERE.fullmatch(name)} == set()
+        assert left == set()
         return True
 
     await eventually(known, within_s=30)  # the first certificate comes after 10 s

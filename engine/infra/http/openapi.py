@@ -70,6 +70,28 @@ PAGED: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One type of message that we send; `headers` are (name, description)."""
+
+    name: str
+    told: str
+    payload: type[msgspec.Struct]
+    headers: tuple[tuple[str, str], ...]
+
+    def envelope(self, references: Mapping[type, Schema]) -> Schema:
+        """Return the schema of its body."""
+        return {
+            "type": "object",
+            "required": ["type", "timestamp", "data"],
+            "properties": {
+                "type": {"const": self.name},
+                "timestamp": {"type": "string", "format": "date-time"},
+                "data": references[self.payload],
+            },
+        }
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """One call as its callers see it."""
@@ -119,10 +141,11 @@ def operation(  # noqa: PLR0913 - a call has that many facts, all but four of th
     )
 
 
-def document(operations: Iterable[Operation], version: str) -> Schema:
+def document(operations: Iterable[Operation], version: str, told: Sequence[Told] = ()) -> Schema:
     """Return the whole description; the same operations give the same bytes."""
     ordered = sorted(operations, key=lambda one: (one.path, one.method))
     structs = {kind for one in ordered for kind in _structs(one)} | {Problem}
+    structs |= {one.payload for one in told}
     by_name = sorted(structs, key=lambda kind: kind.__name__)
     schemas, components = msgspec.json.schema_components(by_name, ref_template=_REFERENCE)
     references = dict(zip(by_name, map(_plain, schemas), strict=True))
@@ -141,6 +164,7 @@ def document(operations: Iterable[Operation], version: str) -> Schema:
         "security": [{"key": []}],
         "tags": [{"name": name} for name in sorted({one.tag for one in ordered})],
         "paths": paths,
+        "webhooks": {one.name: {"post": _told(one, references)} for one in told},
         "components": {
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
             "schemas": _named(components),
@@ -148,9 +172,11 @@ def document(operations: Iterable[Operation], version: str) -> Schema:
     }
 
 
-def routes(operations: Iterable[Operation], version: str) -> list[web.RouteDef]:
+def routes(
+    operations: Iterable[Operation], version: str, told: Sequence[Told] = ()
+) -> list[web.RouteDef]:
     """Return /openapi.json and /docs; both are made once and need no key."""
-    body = codec.encode(document(operations, version))
+    body = codec.encode(document(operations, version, told))
 
     async def openapi(_request: web.Request) -> web.Response:
         return web.Response(body=body, content_type="application/json")
@@ -242,6 +268,27 @@ def _operation(one: Operation, references: Mapping[type, Schema]) -> Schema:
         content = {"application/json": {"schema": references[one.request]}}
         described["requestBody"] = {"required": True, "content": content}
     return described
+
+
+def _told(one: Told, references: Mapping[type, Schema]) -> Schema:
+    return {
+        "operationId": f"told_{one.name.replace('.', '_')}",
+        "summary": one.told,
+        "tags": ["webhooks"],
+        "security": [],
+        "parameters": [
+            {**_header(name), "required": True, "description": described}
+            for name, described in one.headers
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": one.envelope(references)}},
+        },
+        "responses": {
+            "2XX": {"description": "Taken; anything else is sent again"},
+            "410": {"description": "Gone: the webhook is disabled"},
+        },
+    }
 
 
 def _operation_id(one: Operation) -> str:

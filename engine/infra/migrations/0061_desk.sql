@@ -238,7 +238,20 @@ SELECT
   s.tenant, 'stock_short', 'short:' || s.id, '', '', '', '', s.sku, s.node_group, s.since, NULL,
   NULL, '', s.lacking || ' units are sold and are not there'
 FROM stock_shorts AS s
-WHERE s.until IS NULL;
+WHERE s.until IS NULL
+UNION ALL
+SELECT
+  e.tenant, 'webhook_failed', 'webhook:' || e.endpoint_id, '', '', '', '', '', e.endpoint_id,
+  coalesce(e.failing_since, e.updated_at), NULL, NULL, '',
+  CASE WHEN e.state = 'disabled' THEN 'it is told nothing: ' || e.cause ELSE 'messages were given up' END
+  || CASE WHEN d.letters > 0 THEN ', ' || d.letters || ' dead letters' ELSE '' END
+FROM webhook_endpoints AS e
+CROSS JOIN LATERAL (
+  SELECT count(*) AS letters
+  FROM webhook_waiting AS w
+  WHERE w.endpoint_id = e.endpoint_id AND w.state = 'dead'
+) AS d
+WHERE d.letters > 0 OR (e.state = 'disabled' AND e.cause <> 'by_hand');
 
 -- What was done in bulk: whom it was to touch is written before the first is touched, what became of
 -- them after the last.

@@ -129,3 +129,35 @@ async def test_what_needs_a_person_is_kept_from_whoever_writes_an_order(
     assert len(await cares(pg)) == 2 * len(kept)
     await pg.execute(change, "refunded", "")
     assert await cares(pg) == []
+
+
+async def webhook(pg, name, state="active", cause="", dead=0):
+    await pg.execute(
+        "INSERT INTO webhook_endpoints (endpoint_id, tenant, url, description, types, patterns,"
+        " channels, actor, cursor, state, cause)"
+        " VALUES ($1, 'main', 'https://a.example', '', '{}', '{}', '{}', '', 0, $2, $3)",
+        name, state, cause,
+    )  # fmt: skip
+    await pg.execute(
+        "INSERT INTO webhook_waiting (endpoint_id, seq, key, state)"
+        " SELECT $1, n, '', CASE WHEN n <= $2 THEN 'dead' ELSE 'waiting' END"
+        " FROM generate_series(1, $2 + 1) AS n", name, dead,
+    )  # fmt: skip
+
+
+async def test_a_webhook_waits_for_a_person_once_something_was_given_up_or_it_was_disabled(
+    pool, pg
+):
+    await webhook(pg, "whe_well")
+    await webhook(pg, "whe_by_hand", "disabled", "by_hand")
+    await webhook(pg, "whe_gone", "disabled", "gone")
+    await webhook(pg, "whe_dead", dead=2)
+    found = {one.subject: one for one in await store.listed(pool, Wanted(MAIN), NOW, 9)}
+    assert {one.code for one in found.values()} == {"webhook_failed"}
+    assert {name: one.reason for name, one in found.items()} == {
+        "whe_gone": "it is told nothing: gone",
+        "whe_dead": "messages were given up, 2 dead letters",
+    }
+    assert await ids(pool, channel="mall") == []
+    calls = [one.call for one in rules.remedies_of(found["whe_dead"])]
+    assert calls == ["POST /v1/webhooks/whe_dead/enable", "POST /v1/webhooks/whe_dead/replay"]
