@@ -86,6 +86,14 @@ def _eventually() -> Callable[..., Awaitable[object]]:
     return eventually
 
 
+@pytest.fixture
+def asked_for_soak(request: pytest.FixtureRequest) -> None:
+    """Skip a long form unless the run asks for such."""
+    if "soak" not in request.config.option.markexpr:
+        path = request.path.relative_to(request.config.rootpath)
+        pytest.skip(f"the long form: pytest -m soak {path}")
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Supervisor]:
     """One Valkey and one Postgres for the session, with the settings of production."""

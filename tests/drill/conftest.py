@@ -14,13 +14,6 @@ from engine.simulation.drill.places import Place
 KEY = "drill-admin-key-01"
 
 
-@pytest.fixture
-def asked_for_soak(request: pytest.FixtureRequest) -> None:
-    """Skip unless the run asks for it: pytest -m soak tests/drill."""
-    if "soak" not in request.config.option.markexpr:
-        pytest.skip("the long form: pytest -m soak tests/drill")
-
-
 @pytest.fixture(scope="session")
 def place() -> Iterator[Place]:
     """A whole instance, with the servers that faults are done to."""

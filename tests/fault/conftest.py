@@ -6,13 +6,6 @@ from tests.fault.engines import house
 
 
 @pytest.fixture
-def asked_for_soak(request: pytest.FixtureRequest) -> None:
-    """Skip unless the run asks for it: pytest -m soak tests/fault."""
-    if "soak" not in request.config.option.markexpr:
-        pytest.skip("the long form: pytest -m soak tests/fault")
-
-
-@pytest.fixture
 async def house_of_two(settings):
     """Two API processes, a recorder that can be stopped alone, and a worker for all else."""
     async with house(settings) as here:

@@ -1,6 +1,6 @@
 """`kill -9` of who tells webhooks: each event at least once, of a key in order, its id the same.
 
-The long form is also what the speed is measured by; see ops/adr/0031.
+The long form is also what the speed is measured by; see ops/adr/0037.
 """
 
 import asyncio

@@ -44,12 +44,6 @@ BEGIN = 25  # units of each SKU at each node
 NOT_OFFERED = {("cup", "west"), ("pot", "west")}  # no policy stands over them
 
 
-@pytest.fixture
-def asked_for_soak(request):
-    if "soak" not in request.config.option.markexpr:
-        pytest.skip("the long form: pytest -m soak tests/flow/test_living_stock.py")
-
-
 class Life:
     """All of it: who acts, and who looks."""
 

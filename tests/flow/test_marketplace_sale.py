@@ -26,12 +26,6 @@ BUYERS = 3
 LISTED = Rates(listed=0.3, unmapped=0.0, refund=0.2)
 
 
-@pytest.fixture
-def asked_for_soak(request):
-    if "soak" not in request.config.option.markexpr:
-        pytest.skip("the long form: pytest -m soak tests/flow/test_marketplace_sale.py")
-
-
 @dataclass
 class Sale:
     """Two API processes, a marketplace's feed, and buyers of the mall."""

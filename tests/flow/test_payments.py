@@ -32,12 +32,6 @@ async def two_cells(settings):
         await client.aclose()
 
 
-@pytest.fixture
-def asked_for_soak(request):
-    if "soak" not in request.config.option.markexpr:
-        pytest.skip("the long form: pytest -m soak tests/flow/test_payments.py")
-
-
 def claim_for(number):
     body = codec.encode(an_order(number))
     order = decode_order(body)

@@ -256,12 +256,6 @@ async def test_in_whatever_order_it_is_told_all_is_as_it_was(settings, database_
     await walk(settings, database_url, pg, seed)
 
 
-@pytest.fixture
-def asked_for_soak(request):
-    if "soak" not in request.config.option.markexpr:
-        pytest.skip("the long form: pytest -m soak tests/flow/test_qimen.py")
-
-
 @pytest.mark.soak
 @pytest.mark.usefixtures("asked_for_soak")
 @pytest.mark.parametrize("seed", range(100, 140))

@@ -20,12 +20,6 @@ from tests.fault.engines import house
 pytestmark = [pytest.mark.soak, pytest.mark.usefixtures("asked_for_soak")]
 
 
-@pytest.fixture
-def asked_for_soak(request):
-    if "soak" not in request.config.option.markexpr:
-        pytest.skip("the long form: pytest -m soak tests/flow/test_reconcile_size.py")
-
-
 CELL = CellId("1")
 SKUS, CHANNELS, HOLDS = 10_000, 10, 100_000
 STEADY_S = 60

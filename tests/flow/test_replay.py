@@ -19,8 +19,11 @@ pytestmark = pytest.mark.skipif(
     "`tidegate demo --orders`) to replay them",
 )
 
+LATER = [pytest.mark.soak, pytest.mark.usefixtures("asked_for_soak")]
+CASES = [pytest.param(one, id=one.stem, marks=LATER if n else ()) for n, one in enumerate(FILES)]
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+
+@pytest.mark.parametrize("path", CASES)
 def test_real_orders_are_sold_up_to_the_shelf_and_never_beyond(path):
     demand = orderfile.read(path)
     settings = replace(settings_of.load(), ephemeral=True, http_port=0)

@@ -20,10 +20,3 @@ def engine(
     with running(server_settings, template_database, name, tmp_path_factory.mktemp(name)) as one:
         yield one
         one.alive()
-
-
-@pytest.fixture
-def asked_for_soak(request: pytest.FixtureRequest) -> None:
-    """Skip unless the run asks for it: pytest -m soak tests/hostile."""
-    if "soak" not in request.config.option.markexpr:
-        pytest.skip("the long form: pytest -m soak tests/hostile")

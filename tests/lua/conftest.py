@@ -56,10 +56,3 @@ async def presale(stocked: World) -> World:
     await stocked.call("rule", [campaign()[0], 2, [2, *body[1:]]])
     await stocked.call("rule", offer("A", "p", deposit=30, version=2))
     return stocked
-
-
-@pytest.fixture
-def asked_for_soak(request: pytest.FixtureRequest) -> None:
-    """The long form of a loop runs by name only."""
-    if "soak" not in request.config.option.markexpr:
-        pytest.skip("the long form: pytest -m soak tests/lua")

@@ -29,13 +29,6 @@ async def worlds(valkey_url: str) -> AsyncIterator[list[World]]:
             await redis.aclose()
 
 
-@pytest.fixture
-def asked_for_soak(request: pytest.FixtureRequest) -> None:
-    """The long form of a loop runs by name only."""
-    if "soak" not in request.config.option.markexpr:
-        pytest.skip("the long form: pytest -m soak tests/race")
-
-
 def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], object]]:
     """Let routers and stops race on the loop that processes run on: it costs a fifth less."""
     many = item.path.name in {"test_routers.py", "test_stop.py"}

@@ -29,7 +29,7 @@ from tests.race.stopping import (
 )
 from tests.race.test_physical import waits
 
-CI, LONG, PARTS = 300, 10_000, 4
+CI, FEWER, LONG, PARTS = 300, 160, 10_000, 4
 TOTALS = """
 SELECT coalesce(sum(committed), 0) AS committed, coalesce(sum(handed_over), 0) AS handed_over,
   coalesce(sum(shipped), 0) AS shipped
@@ -189,7 +189,7 @@ async def test_every_stop_has_one_answer_and_nothing_leaves_after_stopped(db):
 
 async def test_what_lacks_and_is_sent_again_leaves_once_or_is_told_of(db):
     """Confirms of parts are lost, and come when what lacks was given to another shipment."""
-    counts = await race_all(db, range(CI), settles=True)
+    counts = await race_all(db, range(FEWER), settles=True)
     assert counts["recalled"] > counts["twice"] > 0, "both ways must be raced for"
     assert await service.shipped_after_stop(db) == 0
     assert 0 < await service.shipped_twice(db) <= counts["twice"]
@@ -228,7 +228,7 @@ def rejecting(*, has_system):
 
 async def test_what_a_person_rejects_meanwhile_does_not_leave_after_stopped_either(db):
     states, gone = Counter(), 0
-    for seed in range(CI):
+    for seed in range(FEWER):
         race = await Race(db, seed, others=[rejecting(has_system=True)]).run()
         await check(db, race)
         states.update(race.by_hand.values())
@@ -237,7 +237,7 @@ async def test_what_a_person_rejects_meanwhile_does_not_leave_after_stopped_eith
             for code, state in race.by_hand.items()
             if state == "asked" and code in race.house.books
         )
-    assert min(states["rejected"], states["asked"]) > CI / 10
+    assert min(states["rejected"], states["asked"]) > FEWER / 10
     assert gone, "some house let go of it"
     assert await service.shipped_after_stop(db) == 0
 

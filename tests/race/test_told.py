@@ -21,7 +21,7 @@ from engine.shipments.service.addresses import note_told, to_ask
 from engine.wms.store import facts
 from tests.race.stopping import Race
 
-CI = 150
+CI, LONG = 90, 3_000
 SPEED = 0.15
 PLACES = [
     {"region_code": region, "address": f"{n} Century Avenue"}
@@ -158,6 +158,13 @@ async def test_each_change_has_one_answer_and_what_was_stopped_goes_to_the_last(
     changes, elsewhere, stopped = await race_all(db, range(CI))
     assert await service.shipped_after_stop(db) == 0
     assert min(elsewhere, stopped, changes - stopped) > CI / 20, "they must be raced for"
+
+
+@pytest.mark.soak
+@pytest.mark.usefixtures("asked_for_soak")
+async def test_thousands_of_changes(db):
+    await race_all(db, range(CI, CI + LONG))
+    assert await service.shipped_after_stop(db) == 0
 
 
 async def test_control_what_is_planned_again_for_each_change_is_never_sent(db, monkeypatch):
