@@ -35,7 +35,7 @@ KEPT_CLAIMS_MAX: Final = 200_000  # accepted claims kept until the recorder has 
 # Single orders under way at once: never more than the first, whatever they wait for; and when the
 # wait for the cell says overload, as many as wait no longer than the target, but some.
 IN_FLIGHT_MAX: Final = 512
-IN_FLIGHT_MIN: Final = 160  # calls of fewer cost more each, and wait for the disk all the same
+IN_FLIGHT_MIN: Final = 96  # calls of fewer cost more each, and wait for the disk all the same
 QUEUE_WAIT_MAX_S: Final = 0.05  # longer, even at best: overload
 QUEUE_WAIT_TARGET_S: Final = 0.005
 # A refusal on a connection that is held and read again costs half an order, so these a twentieth of

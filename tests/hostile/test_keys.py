@@ -63,6 +63,11 @@ WITH broken AS (
 INSERT INTO routing_queue (order_id, tenant, queue, reason, facts, row_version)
 VALUES ($1, 'main', 'MANUAL', $2, '', '')
 """
+WEBHOOK = """
+INSERT INTO webhook_endpoints (
+  endpoint_id, tenant, url, description, types, patterns, channels, state, cause, actor, cursor
+) VALUES ($1, 'main', 'https://a.example', $2, '{}', '{}', '{}', 'disabled', 'by_hand', '', 0)
+"""
 MOMENT = re.compile(rb'"as_of":"[^"]*"')
 # Of one length each, so that two answers of the same kind are as long.
 OTHERS = {"channel": "app1", "channel_order_id": "b-order-1", "campaign": "b-sale-1",
@@ -70,7 +75,8 @@ OTHERS = {"channel": "app1", "channel_order_id": "b-order-1", "campaign": "b-sal
           "reference": "b-ref-1", "cursor": "", "item_id": "b-item-1",
           "sku_id": "b-isku-1", "move_id": "b-move-1", "service": "b-serv-1",
            "card": "b-card-1", "region": "b-regi-1", "plan": "b-plan-1",
-           "n": "1", "waybill": "b-wayb-1", "letter": "job-1"}  # fmt: skip
+           "n": "1", "endpoint_id": "b-endp-1", "waybill": "b-wayb-1",
+           "letter": "job-1"}  # fmt: skip
 UNKNOWN = {name: value and value[:-1] + "9" for name, value in OTHERS.items()}
 
 
@@ -138,6 +144,7 @@ def house(engine):
         await engine.sql(SHIPMENT, f"{order_id}-s1", order_id, OTHERS["node"], MARK)
         await engine.sql(PARCEL, f"{order_id}-s1", order_id, MARK, OTHERS["waybill"])
         await engine.sql(WAITING, order_id, MARK)
+        await engine.sql(WEBHOOK, OTHERS["endpoint_id"], MARK)
         made = {}
         for name, scopes, bound in [
             ("ours", SCOPES, "mall"), ("others", SCOPES, channel), ("revoked", ["admin"], ""),

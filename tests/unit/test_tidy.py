@@ -153,3 +153,5 @@ def test_each_flow_is_run_by_one_part_of_ops_test() -> None:
     left_out = [[fnmatch(str(path), part) for path in flows] for part in parts]
     assert all(sum(some) == 1 for some in zip(*left_out, strict=True))
     assert all(map(any, left_out)), "each part has some"
+    (whole,) = re.findall(r"whole='([^']+)'", words)
+    assert all(any((ROOT / one).glob("test_*.py")) for one in whole.split())

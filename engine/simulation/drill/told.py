@@ -8,7 +8,7 @@ from typing import Final
 # With these a client is told for certain that nothing was taken; of other 5xx nobody knows.
 CERTAIN: Final = frozenset({
     "sold_out", "limit_reached", "not_started", "ended", "paused", "unknown_sku", "closed",
-    "overloaded", "rate_limited", "validation_failed",
+    "overloaded", "rate_limited", "deadline_passed", "ticket_needed", "validation_failed",
 })  # fmt: skip
 TOLD_MAX: Final = 20
 
