@@ -41,6 +41,7 @@ _HEAD: Final = (
 _MEGABYTE: Final = 1_048_576
 _MORE_S: Final = 60.0
 _PEAK_S: Final = 20.0
+_CALM, _CALM_S = 0.1, 2.0  # of the peak
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,11 +142,18 @@ async def measure(
         await one.phase(min(seconds, 5.0))  # warm
         for times in PLAN:
             if not one.measured or times >= 1:
+                await _calm(one)
                 seen = await one.phase(min(seconds, _PEAK_S))
                 progress.say(f"peak {seen.goodput:,.0f}/s")
             seen = await one.phase(seconds, times)
             progress.say(f"{times:g} x: {seen.goodput:,.0f}/s, p99 {seen.p99_ms:.0f} ms")
         return one.steps[1:]
+
+
+async def _calm(one: Storm) -> None:
+    """Let what limits orders find out that it is over; what it answers meanwhile is not noted."""
+    await one.phase(_CALM_S, _CALM)
+    one.steps.pop()
 
 
 def lines(steps: Sequence[Step]) -> list[str]:
