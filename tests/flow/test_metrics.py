@@ -191,7 +191,7 @@ async def test_what_is_wrong_shows(here, pg):
 
     async def told():
         now = await scraped(api)
-        assert now["tidegate_log_entries", "1"] == 1
+        assert now["tidegate_log_entries", "1"] in {1, 2}  # a checkpoint may stand beside the order
         assert now["tidegate_log_lag_seconds", "1"] > 0
         assert now["tidegate_unrecorded_orders", "1"] == 1
         assert now["tidegate_kept_claims",] == 1
