@@ -68,6 +68,9 @@ INSERT INTO webhook_endpoints (
   endpoint_id, tenant, url, description, types, patterns, channels, state, cause, actor, cursor
 ) VALUES ($1, 'main', 'https://a.example', $2, '{}', '{}', '{}', 'disabled', 'by_hand', '', 0)
 """
+UNREAD = """
+SELECT c.reader FROM events AS e, event_cursors AS c WHERE (e.xid, e.id) > (c.xid, c.id)
+"""
 MOMENT = re.compile(rb'"as_of":"[^"]*"')
 # Of one length each, so that two answers of the same kind are as long.
 OTHERS = {"channel": "app1", "channel_order_id": "b-order-1", "campaign": "b-sale-1",
@@ -156,6 +159,11 @@ def house(engine):
             made[name] = key
         gone = made["revoked"]["key_id"]
         assert (await engine.call("DELETE", f"/v1/keys/{gone}"))[0] == 204
+
+        async def told():
+            return not await engine.sql(UNREAD)
+
+        await eventually(told, within_s=20)  # nothing here is still on its way to its readers
         return made
 
     return asyncio.run(furnish())
