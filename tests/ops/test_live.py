@@ -102,6 +102,7 @@ class Shop:
 
     def __init__(self, session, address):
         self._session, self._address = session, address
+        self._sold_on = 0
 
     async def call(self, method, path, body=None):
         answer = await self._session.request(
@@ -119,7 +120,7 @@ class Shop:
 
     async def sell(self):
         """Sell, to the end of the stock; a marketplace sells what there is and more."""
-        for path, body in campaign_of({"A": 20, "B": 5}):
+        for path, body in campaign_of({"A": 20, "B": 5, "D": 10_000}):
             assert (await self.call("PUT", path, body))[0] == 201
         await self.call("PUT", f"/v1/channels/{TMALL}", {"name": "T", "authority": "external"})
         await self.call("PUT", "/v1/skus/C", {"name": "C"})
@@ -136,6 +137,12 @@ class Shop:
         sold = [snapshot(f"t{n}", 1, "paid", line("C", 1)) for n in range(4)]
         unheard = snapshot("t9", 1, "paid", line("UNHEARD", 1))
         assert (await self.call("POST", "/v1/orders:sync", {"orders": [*sold, unheard]}))[0] == 200
+
+    async def sell_on(self):
+        """Sell one more of what does not end: a rate over seconds ends with the sale."""
+        self._sold_on += 1
+        order = an_order(f"on{self._sold_on}", ("D", 1))
+        assert (await self.call("POST", "/v1/orders", order))[0] == 202
 
     async def _first(self):
         return (await self.call("POST", "/v1/orders", an_order("first")))[0] in {200, 202}
@@ -172,7 +179,7 @@ def shown():
 
 @pytest.fixture
 async def scraped(settings, tool, tmp_path):
-    """Prometheus, after a sale, and where processes tell their metrics."""
+    """The shop after a sale, Prometheus, and where processes tell their metrics."""
     binary = tool("prometheus", "prometheus")
     exporters = {
         "postgres": tool("prometheus-postgres-exporter", "prometheus-postgres-exporter"),
@@ -192,7 +199,7 @@ async def scraped(settings, tool, tmp_path):
         ) as found,
     ):  # fmt: skip
         await shop.sell()
-        yield found, [f"http://{address}/metrics" for one in targets.values() for address in one]
+        yield shop, found, [f"http://{at}/metrics" for one in targets.values() for at in one]
 
 
 async def live(addresses):
@@ -204,7 +211,7 @@ async def live(addresses):
 
 
 async def test_no_panel_is_empty_and_every_metric_exists(scraped):
-    found, addresses = scraped
+    shop, found, addresses = scraped
     asked = [*shown(), *((one.name, Scale(0.01, 1).expr(one.expr)) for one in alerts.ALERTS)]
     asked += [(name, expr) for name, expr in recording.RECORDED]
     names = {name for _, expr in asked for name in NAME.findall(re.sub(r"\{.*?\}", "", expr))}
@@ -221,11 +228,12 @@ async def test_no_panel_is_empty_and_every_metric_exists(scraped):
         assert await found.ask(name), f"{name}: the exporter does not tell it"
 
     async def filled():
+        await shop.sell_on()
         empty = [(where, expr) for where, expr in shown() if not _told(await found.ask(expr))]
         assert empty == []
         return True
 
-    await eventually(filled, within_s=15)
+    await eventually(filled, within_s=30)
     for _, expr in asked:
         await found.ask(expr)
     # What `absent()` waits for is told by those alone whose absence it means.

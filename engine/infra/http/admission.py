@@ -1,9 +1,9 @@
 """How many orders a process takes on at once: no more than wait as briefly as they should.
 
 What an order waits in the queue before the cell is measured, the shortest wait of each interval:
-a queue that empties now and then is no overload. When even that one is long, a limit is set on the
-orders that are under way, lowered while they still wait, raised while some are turned away and the
-others do not wait, and taken away when nobody was turned away for a while.
+a queue that empties now and then is no overload. When even that one stays long, a limit is set on
+the orders that are under way, lowered while they still wait, raised while some are turned away and
+the others do not wait, and taken away when nobody was turned away for a while.
 
 To turn one away costs, too. So it is done a bounded number of times a second; a connection that
 was refused is not read for a while, and one that comes when the budget is used up is not even
@@ -27,6 +27,7 @@ UNLIMITED: Final = limits.IN_FLIGHT_MAX
 _LEAST: Final = limits.IN_FLIGHT_MIN
 _INTERVAL_S: Final = 0.1
 _CALLS: Final = 4  # one alone may have met a slow disk
+_LONG: Final = 5  # intervals in a row whose shortest wait was long: a disk that stalls is soon over
 _CALM_S: Final = 1.0  # without a refusal: it is over
 _TICK_S: Final = 0.01
 _IDLE_TICKS: Final = 20
@@ -50,6 +51,7 @@ class Admission:
         self.draining = False  # the process ends
         self._shortest_s, self._sum_s, self._calls = inf, 0.0, 0
         self._judged_at = -inf
+        self._long = 0  # intervals, to now
         self._refused_at = -inf
         self._refused = False  # somebody, in this interval
         self._held: deque[Held] = deque()
@@ -104,11 +106,12 @@ class Admission:
         self._shortest_s, self._sum_s, self._calls = inf, 0.0, 0
         refused, self._refused = self._refused, False
         self._judged_at, target = now, limits.QUEUE_WAIT_TARGET_S
+        self._long = self._long + 1 if shortest > limits.QUEUE_WAIT_MAX_S else 0
         if self.draining:
             pass
         elif self.limit < UNLIMITED:
             self.limit = self._next_limit(mean, now, refused=refused)
-        elif shortest > limits.QUEUE_WAIT_MAX_S or (refused and mean > target):
+        elif self._long >= _LONG or (refused and mean > target):
             self.limit = max(self.in_flight // 2, _LEAST)
         ADMISSION_LIMIT.value = self.limit
 

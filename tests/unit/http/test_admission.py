@@ -41,10 +41,17 @@ def test_one_call_that_met_a_slow_disk_is_no_overload():
     assert set(world.calls(1, TARGET)) == {UNLIMITED}
 
 
-def test_overload_is_met_within_a_quarter_of_a_second_and_lowers_the_limit():
+def test_a_disk_that_stalls_for_a_third_of_a_second_is_no_overload():
+    """A limit that it set would stay: clients that are refused come back at once."""
+    world = World()
+    for _ in range(10):
+        assert set(world.calls(0.35, MAX * 3) + world.calls(0.5, TARGET)) == {UNLIMITED}
+
+
+def test_overload_is_met_within_three_quarters_of_a_second_and_lowers_the_limit():
     world = World()
     world.calls(1, TARGET / 2)
-    seen = world.calls(0.25, MAX * 2)
+    seen = world.calls(0.75, MAX * 2)
     assert seen[-1] < UNLIMITED
     assert world.calls(3, TARGET * 3)[-1] == LEAST, "and no further"
 
