@@ -28,6 +28,7 @@ _TAKEN_AT_ONCE: Final = 32
 _DUTY: Final = "webhooks"
 _DUTY_EVERY_S: Final = 2.0
 _LOOK_S: Final = 0.2
+_NOBODY_S: Final = 1.0  # between looks while there is no endpoint
 _PRUNE_EVERY_S: Final = 60.0
 _CLOSE_S: Final = 2.0
 _AWAY: Final[tuple[type[Exception], ...]] = (EngineError, *UNAVAILABLE)
@@ -126,7 +127,8 @@ class Notifier:
         clock = self._runtime.clock
         mine, asked_at, prune_at = False, float("-inf"), clock.monotonic() + _PRUNE_EVERY_S
         while True:
-            found, now = 0, clock.monotonic()
+            found: int | None = 0
+            now = clock.monotonic()
             try:
                 if now - asked_at >= _DUTY_EVERY_S:
                     asked_at, mine = now, await self._has_duty()
@@ -140,7 +142,10 @@ class Notifier:
             if found:
                 for line, _ in list(self._lines.values()):
                     line.ring()
-            await sleep(0 if found == telling.AT_ONCE else _LOOK_S)
+            if found is None:
+                await sleep(_NOBODY_S)
+            else:
+                await sleep(0 if found == telling.AT_ONCE else _LOOK_S)
 
     async def _leave_duty(self) -> None:
         runtime = self._runtime

@@ -35,7 +35,7 @@ _NUMBER_MAX: Final = 2**62
 
 
 async def create(runtime: Runtime, tenant: Tenant, given: WebhookIn, actor: str) -> WebhookMade:
-    """Add an endpoint, which is told what happens from now on.
+    """Add an endpoint, which is told what happens from now on, and perhaps of the last moment.
 
     Raises:
         ValidationFailed: an address that may not be called, or a filter that lets nothing through.

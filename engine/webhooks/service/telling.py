@@ -20,15 +20,15 @@ AT_ONCE: Final = 1_000
 _PRUNED_AT_ONCE: Final = 5_000
 
 
-async def tell(runtime: Runtime) -> int:
-    """Take in the next events; return how many there were."""
+async def tell(runtime: Runtime) -> int | None:
+    """Take in the next events; return how many there were, None when nobody wants any."""
     tenant = Tenant(runtime.settings.tenant)
     async with runtime.pool.acquire() as tx, tx.transaction():
         end = await outbox.end(tx)
         wanted = await store.filters(tx, tenant)
         if not wanted:
             await outbox.pass_over(tx, READER, end)
-            return 0
+            return None
         found = await outbox.read(tx, READER, AT_ONCE)
         told = await _messages(tx, tenant, found)
         await store.add(tx, tenant, [one for one in told if _is_wanted(one, wanted)])
