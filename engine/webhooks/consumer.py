@@ -28,7 +28,8 @@ _TAKEN_AT_ONCE: Final = 32
 _DUTY: Final = "webhooks"
 _DUTY_EVERY_S: Final = 2.0
 _LOOK_S: Final = 0.2
-_NOBODY_S: Final = 1.0  # between looks while there is no endpoint
+# By what was found: there may be more; there is no endpoint.
+_REST_S: Final[dict[int | None, float]] = {telling.AT_ONCE: 0.0, None: 1.0}
 _PRUNE_EVERY_S: Final = 60.0
 _CLOSE_S: Final = 2.0
 _AWAY: Final[tuple[type[Exception], ...]] = (EngineError, *UNAVAILABLE)
@@ -142,10 +143,7 @@ class Notifier:
             if found:
                 for line, _ in list(self._lines.values()):
                     line.ring()
-            if found is None:
-                await sleep(_NOBODY_S)
-            else:
-                await sleep(0 if found == telling.AT_ONCE else _LOOK_S)
+            await sleep(_REST_S.get(found, _LOOK_S))
 
     async def _leave_duty(self) -> None:
         runtime = self._runtime

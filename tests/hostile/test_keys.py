@@ -105,6 +105,10 @@ class Ids(NamedTuple):
         return body
 
 
+async def all_is_read(engine):
+    return not await engine.sql(UNREAD)
+
+
 @pytest.fixture(scope="module")
 def house(engine):
     """Another channel with everything it can have, and keys to try."""
@@ -160,10 +164,9 @@ def house(engine):
         gone = made["revoked"]["key_id"]
         assert (await engine.call("DELETE", f"/v1/keys/{gone}"))[0] == 204
 
-        async def told():
-            return not await engine.sql(UNREAD)
-
-        await eventually(told, within_s=20)  # nothing here is still on its way to its readers
+        await eventually(
+            lambda: all_is_read(engine), within_s=20
+        )  # nothing here is still on its way to its readers
         return made
 
     return asyncio.run(furnish())

@@ -204,8 +204,8 @@ class Reconciler:
 def rest_of(work_s: float, last_s: float, left_s: float) -> float:
     """Return how long to rest after a step: `last_s` is what the whole last pass worked (0: none).
 
-    `left_s` is what the pass may still rest to take less than a minute; one that has more to do than
-    the last one rests less from there on, down to the least, and is late this once.
+    `left_s` is what the pass may still rest to take less than a minute; one that has more to do
+    than the last one rests less from there on, down to the least, and is late this once.
     """
     room = _WITHIN_S / last_s if last_s else _REST_AT_LEAST
     wanted = min(work_s * min(room, _REST_PER_WORK), left_s)

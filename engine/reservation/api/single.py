@@ -277,15 +277,15 @@ async def claim_of(
     kept = codec.storable(raw, order.extensions)
     require_channel(principal, order.channel)
     await _require_gate(app[REGISTRY], principal.tenant, order, asked_at)
-    now_ms = app[RUNTIME].clock.now_ms()
+    process = app[RUNTIME]
     claim = rules.claim_of(
         order,
         tenant=principal.tenant,
         actor=principal.key_id,
-        now_ms=now_ms,
+        now_ms=process.clock.now_ms(),
         known=app[BUNDLES].of(principal.tenant),
     )
-    per_minute = app[RUNTIME].settings.buyer_orders_per_minute
+    per_minute = process.settings.buyer_orders_per_minute
     if per_minute and claim.buyer:
         rates.require_buyer(
             app[rates.BUYERS], principal.tenant, claim.buyer, rates.per_minute(per_minute)

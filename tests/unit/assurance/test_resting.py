@@ -1,4 +1,4 @@
-"""How long the reconciler rests: a pass within a minute, and never more than a tenth of the time."""
+"""How long the reconciler rests: a pass takes a minute at most, and a tenth of the time."""
 
 import pytest
 
