@@ -33,8 +33,11 @@ class Measure(NamedTuple):
 _KINDS: Final = {"<=": "max", ">=": "min", "==": "equal"}
 _WORDS: Final = {"max": "at most", "min": "at least", "equal": "exactly"}
 _THIRD_MIN_S: Final = 1
-# An engine that is closed or overloaded says so with 503; these are explained by a fault alone.
-_EXPLAINED: Final = frozenset({"closed", "outcome_unknown", "overloaded"})
+# What an engine answers while something is broken on purpose; a fault alone explains these.
+_EXPLAINED: Final = frozenset({"closed", "outcome_unknown"})
+# What an engine answers that has more to do than it can: right as an answer. Whether a drill may
+# meet it at all is its threshold `shed_share`.
+_SHED: Final = "overloaded"
 _AFTER_S: Final = 2.0  # a client that was told just before the end counts it a second later
 
 
@@ -65,16 +68,18 @@ def sentence(threshold: Threshold) -> str:
 
 
 def unexplained(failed: Mapping[int, Counter[str]], faults: Sequence[Fault]) -> Invariant:
-    """Return whether every 5xx is one that a fault, at that time, explains."""
+    """Return whether every 5xx is explained: by shedding, or by a fault at that time."""
     strange: Counter[str] = Counter()
-    total = 0
+    total = shed = 0
     for second, codes in failed.items():
         during = any(_during(second, fault) for fault in faults)
         for code, count in codes.items():
             total += count
-            if not during or code not in _EXPLAINED:
+            if code == _SHED:
+                shed += count
+            elif not during or code not in _EXPLAINED:
                 strange[f"{code} in second {second}"] += count
-    told = f"{total} answers of 5xx, {strange.total()} of them unexplained"
+    told = f"{total} answers of 5xx, {shed} of them shed, {strange.total()} unexplained"
     if strange:
         told += ": " + ", ".join(f"{count} x {what}" for what, count in strange.most_common(5))
     return Invariant("no unexplained 5xx", not strange, told)
@@ -165,7 +170,10 @@ MEASURES: Final[dict[str, Measure]] = {
     "paid_share": _share(lambda one: one.totals.paid, lambda one: one.totals.accepted),
     "stale_share": _share(lambda one: one.snapshots.get("stale", 0), _told),
     "dropped": Measure("orders", lambda one: one.totals.dropped),
-    "failed": Measure("answers", lambda one: sum(one.totals.failed.values())),
+    "failed": Measure(
+        "answers", lambda one: sum(one.totals.failed.values()) - one.totals.failed.get(_SHED, 0)
+    ),
+    "shed_share": _share(lambda one: one.totals.failed.get(_SHED, 0), _sent),
     "lag_max_s": Measure("s", _lag_max),
     "drained_s": Measure("s", lambda one: one.drained_s),
     "back_s": Measure("s", _back),

@@ -92,12 +92,20 @@ def test_slower_by_and_by_is_a_drift() -> None:
         (2, "500", False),
         (0, "closed", False),
         (9, "closed", False),
+        (9, "overloaded", True),
     ],
 )
-def test_a_5xx_is_explained_by_a_fault_of_that_time(second: int, code: str, *, met: bool) -> None:
+def test_a_5xx_is_explained_by_shedding_or_by_a_fault(second: int, code: str, *, met: bool) -> None:
     found = judge.unexplained({second: Counter({code: 3})}, [Fault("kill-valkey", 2.1, 3.0)])
     assert found.met == met
     assert met or f"3 x {code} in second {second}" in found.told
+
+
+def test_what_was_shed_is_a_share_of_its_own_and_no_failure() -> None:
+    totals = msgspec.structs.replace(TOTALS, failed={"overloaded": 20, "500": 3})
+    some = measured(totals=totals)
+    assert judge.MEASURES["shed_share"].of(some) == 0.2
+    assert judge.MEASURES["failed"].of(some) == 3
 
 
 def row(order_id: str, version: str = "", paid: str = "unpaid") -> dict[str, str]:
