@@ -468,6 +468,21 @@ def dlq_retry(
     raise typer.Exit(retry_letters(settings, letter, queue, _say))
 
 
+@dlq.command("settle")
+def dlq_settle(
+    letter: Annotated[str, typer.Argument(help="An id of the list, cell-N.")],
+    *,
+    reason: Annotated[str, typer.Option(help="What was done.")],
+) -> None:
+    """Say that what an entry that Postgres refused was about is settled; exit 0 if it was open."""
+    if not reason.strip():
+        _fail("--reason: say what was done", USAGE)
+    settings = _attached(valkey=False)
+    from engine.app import settle_letter
+
+    raise typer.Exit(settle_letter(settings, letter, reason, _say))
+
+
 @elastic.command("simulate")
 def elastic_simulate(  # noqa: PLR0913 - each is an option
     file: Annotated[

@@ -296,6 +296,18 @@ def retry_letters(settings: Settings, letter: str, queue: str, say: Callable[[st
     return 0 if done else 1
 
 
+def settle_letter(settings: Settings, letter: str, reason: str, say: Callable[[str], None]) -> int:
+    """Note that one entry is settled, and return 0."""
+
+    async def settle() -> None:
+        async with _pool(settings) as pool:
+            await letters.settle(pool, settings.cell, letter, reason, "operator")
+
+    uvloop.run(settle())
+    say(f"settled: {letter}")
+    return 0
+
+
 def exceptions_list(settings: Settings, asked: desk_by_hand.Asked, *, as_json: bool) -> int:
     """Print what waits for a person, the most urgent first."""
     return _by_hand(settings, lambda process: desk_by_hand.listed(process, asked, as_json=as_json))

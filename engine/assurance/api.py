@@ -3,13 +3,14 @@
 Of the ledger a key that is bound to a channel sees its pools; of the others nothing.
 """
 
-from typing import Final, get_args
+from typing import Annotated, Final, get_args
 
+import msgspec
 from aiohttp import web
 
 from engine.assurance import ledger, letters
 from engine.assurance.ledger import PostingPage, SumPage, Wanted
-from engine.assurance.letters import LetterPage, LettersRetried
+from engine.assurance.letters import LetterPage, LetterSettled, LettersRetried
 from engine.assurance.reconciling import views
 from engine.assurance.reconciling.types import Kind
 from engine.assurance.reconciling.views import DriftPage
@@ -25,6 +26,7 @@ from engine.kernel.errors import InConflict, NotFound
 _KINDS: Final = get_args(Kind)
 _STATES: Final = ("open", "all")
 _INTEGER_MAX: Final = 2**31 - 1
+_REASON_LENGTH_MAX: Final = 512
 
 
 class QueueIn(codec.Wire, frozen=True):
@@ -33,7 +35,14 @@ class QueueIn(codec.Wire, frozen=True):
     queue: codec.Identifier
 
 
+class SettleIn(codec.Wire, frozen=True):
+    """What was done, for those who ask later."""
+
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=_REASON_LENGTH_MAX)]
+
+
 _decode_queue: Final = codec.Decoder(QueueIn)
+_decode_settle: Final = codec.Decoder(SettleIn)
 
 
 async def list_drifts(request: web.Request) -> web.Response:
@@ -90,6 +99,19 @@ async def retry_letter(request: web.Request) -> web.Response:
     return json_response(LettersRetried(done))
 
 
+async def settle_letter(request: web.Request) -> web.Response:
+    """Note that one of the cell is settled."""
+    principal = await unbound_of(request, "admin")
+    wanted, process = await body_of(request, _decode_settle), request.app[RUNTIME]
+    if not wanted.reason.strip():
+        codec.refuse("/reason", "must say what was done")
+    settled = await letters.settle(
+        process.pool, process.settings.cell, path_id(request, "letter"), wanted.reason,
+        principal.key_id,
+    )  # fmt: skip
+    return json_response(settled)
+
+
 async def retry_letters(request: web.Request) -> web.Response:
     """Try those of a queue again."""
     principal = await unbound_of(request, "admin")
@@ -113,6 +135,7 @@ def routes() -> list[web.RouteDef]:
     return [
         web.get("/v1/dead-letters", list_letters),
         web.post("/v1/dead-letters/{letter}/retry", retry_letter),
+        web.post("/v1/dead-letters/{letter}/settle", settle_letter),
         web.post("/v1/dead-letters:retry", retry_letters),
         web.get("/v1/drifts", list_drifts),
         web.get("/v1/ledger", list_postings),
@@ -147,6 +170,15 @@ OPERATIONS: Final[list[Operation]] = [
         "Try a call again that was given up",
         "admin",
         responses={200: LettersRetried},
+        problems=[NotFound, InConflict],
+    ),
+    operation(
+        "POST",
+        "/v1/dead-letters/{letter}/settle",
+        "Say that what an entry that Postgres refused was about is settled: it is listed no more",
+        "admin",
+        request=SettleIn,
+        responses={200: LetterSettled},
         problems=[NotFound, InConflict],
     ),
     operation(

@@ -3,7 +3,8 @@
 They are of two kinds. A call to a node's system that was refused each time it was made, or that
 nobody would answer otherwise: `job-<n>`; it is tried again once its cause is gone. An entry of the
 cell's log that Postgres refused: `cell-<n>`; it would be refused again, and the order it is about
-shows in `needs_attention`. Nothing here has an address or a name of a person.
+shows in `needs_attention`, so a person settles it and says that it is. Nothing here has an address
+or a name of a person.
 """
 
 from datetime import datetime
@@ -23,7 +24,9 @@ from engine.kernel.types import Tenant
 RETRIED_PER_CALL_MAX: Final = 1_000
 _JOB: Final = "job"
 _CELL: Final = "cell"
-_ACTOR_KIND: Final = "dead_letters.retried"
+_RETRIED: Final = "dead_letters.retried"
+_SETTLED: Final = "dead_letters.settled"
+_UNKNOWN: Final = "there is no dead letter of that id"
 _ID_MAX: Final = 2**63 - 1
 
 
@@ -58,6 +61,13 @@ class LettersRetried(codec.Answer, frozen=True):
     retried: int
 
 
+class LetterSettled(codec.Answer, frozen=True):
+    """One that is in no list any more."""
+
+    id: str
+    reason: str
+
+
 async def listed(  # noqa: PLR0913 - whose, which, from where, how many
     db: "Connection | Pool",
     tenant: Tenant,
@@ -88,16 +98,31 @@ async def retry(db: Pool, tenant: Tenant, letter_id: str, actor: str) -> int:
         NotFound: there is none of that id, or it is tried again already.
         InConflict: it is one of the cell.
     """
-    kind, _, number = letter_id.partition("-")
+    kind, number = _place(letter_id)
     if kind == _CELL:
-        raise InConflict("what Postgres refused would be refused again: correct the order by hand")
-    if kind != _JOB or not (number.isascii() and number.isdecimal() and int(number) <= _ID_MAX):
-        raise NotFound("there is no dead letter of that id")
+        raise InConflict("Postgres would refuse it again: settle its order by hand, then this")
     async with db.acquire() as tx, tx.transaction():
-        if not await jobs.revive(tx, tenant, int(number)):
-            raise NotFound("there is no dead letter of that id")
-        await _tell(tx, actor, {"id": letter_id, "retried": 1})
+        if not await jobs.revive(tx, tenant, number):
+            raise NotFound(_UNKNOWN)
+        await _tell(tx, _RETRIED, actor, {"id": letter_id, "retried": 1})
     return 1
+
+
+async def settle(db: Pool, cell: str, letter_id: str, reason: str, actor: str) -> LetterSettled:
+    """Note that a person has settled what an entry of the cell's log was about.
+
+    Raises:
+        NotFound: there is none of that id, or it is settled already.
+        InConflict: it is a call.
+    """
+    kind, number = _place(letter_id)
+    if kind == _JOB:
+        raise InConflict("a call ends by itself: try it again, or cancel what it is for")
+    async with db.acquire() as tx, tx.transaction():
+        if not await tx.fetchval(SQL["settle_letter"], cell, number):
+            raise NotFound(_UNKNOWN)
+        await _tell(tx, _SETTLED, actor, {"id": letter_id, "reason": reason})
+    return LetterSettled(letter_id, reason)
 
 
 async def retry_queue(db: Pool, tenant: Tenant, queue: str, actor: str) -> int:
@@ -105,14 +130,13 @@ async def retry_queue(db: Pool, tenant: Tenant, queue: str, actor: str) -> int:
     async with db.acquire() as tx, tx.transaction():
         done = await jobs.revive_queue(tx, tenant, queue, RETRIED_PER_CALL_MAX)
         if done:
-            await _tell(tx, actor, {"queue": queue, "retried": done})
+            await _tell(tx, _RETRIED, actor, {"queue": queue, "retried": done})
     return done
 
 
 def place_of(view: LetterView) -> tuple[str, int]:
     """Return the kind and number of a letter."""
-    kind, _, number = view.id.partition("-")
-    return kind, int(number)
+    return _place(view.id)
 
 
 def lines(found: list[LetterView]) -> list[str]:
@@ -143,5 +167,13 @@ def _since(at: datetime, now_ms: int) -> tuple[str, int]:
     return rfc3339(to_ms(at)), max(0, int((instant(now_ms) - at).total_seconds()))
 
 
-async def _tell(tx: Connection, actor: str, told: dict[str, object]) -> None:
-    await tx.execute(SQL["tell"], _ACTOR_KIND, actor, codec.encode(told).decode())
+def _place(letter_id: str) -> tuple[str, int]:
+    kind, _, number = letter_id.partition("-")
+    known = kind in {_CELL, _JOB} and number.isascii() and number.isdecimal()
+    if not known or int(number) > _ID_MAX:
+        raise NotFound(_UNKNOWN)
+    return kind, int(number)
+
+
+async def _tell(tx: Connection, kind: str, actor: str, told: dict[str, object]) -> None:
+    await tx.execute(SQL["tell"], kind, actor, codec.encode(told).decode())

@@ -201,6 +201,12 @@ WHERE cell = $1 AND id > $2 AND resolved_at IS NULL
 ORDER BY id
 LIMIT $3;
 
+-- name: settle_letter
+-- $1 cell, $2 which; true if it was open
+UPDATE dead_letters SET resolved_at = now()
+WHERE cell = $1 AND id = $2 AND resolved_at IS NULL
+RETURNING true;
+
 -- name: order_counts
 SELECT
   (SELECT count(*) FROM orders WHERE cell = $1) AS orders,

@@ -165,7 +165,7 @@ OPERATIONS: Final[list[Operation]] = [
     operation(
         "POST", _REMEDY,
         "Say how many a remedy touches, or do it of many: orders:write, of retry_ack orders:sync,"
-        " of retry_letter admin",
+        " of retry_letter and settle_letter admin",
         _READ, request=RemedyIn, responses={200: RemedyAnswer},
         problems=[InConflict, IdempotencyConflict],
     ),

@@ -54,6 +54,9 @@ REMEDIES: Final[dict[Name, Remedy]] = {
         (*_QUEUED, "broken_promise"), "POST /v1/routing-queue/{order_id}/retry", "orders:write"
     ),
     "retry_letter": Remedy(("dead_job",), "POST /v1/dead-letters/{letter}/retry", "admin"),
+    "settle_letter": Remedy(
+        ("dead_entry",), "POST /v1/dead-letters/{letter}/settle", "admin"
+    ),
     "retry_ack": Remedy(("ack_failed",), "POST /v1/exceptions:remedy", "orders:sync"),
     "cancel_latest": Remedy(("stock_short",), "POST /v1/exceptions:remedy", "orders:write"),
     "send_to_manual": Remedy(

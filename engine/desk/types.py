@@ -26,8 +26,8 @@ Code = Literal[
 ]  # fmt: skip
 Name = Literal[
     "approve", "lift_block", "send_to_manual", "route_again", "cancel_order", "cancel_latest",
-    "retry_letter", "retry_ack", "book_refund", "map_listing", "count_stock", "open_cell",
-    "look_at_order", "look_at_shipment", "enable_webhook", "replay_webhook",
+    "retry_letter", "settle_letter", "retry_ack", "book_refund", "map_listing", "count_stock",
+    "open_cell", "look_at_order", "look_at_shipment", "enable_webhook", "replay_webhook",
 ]  # fmt: skip
 # `skipped`: it is not so any more, or the call it makes refused; nothing of it was changed.
 # `failed` may be tried again, `left` was not come to.

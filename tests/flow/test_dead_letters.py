@@ -78,11 +78,31 @@ async def test_one_is_tried_again_or_all_of_a_queue(desk, pg):
     assert {one["queue"] for one in (await listed(desk))["items"]} == {"cell:1", "wms:M"}
 
 
+async def test_an_entry_of_the_cell_is_settled_once_by_saying_what_was_done(desk, pg):
+    letter = await pg.fetchval(LETTER)
+    await pg.execute(DEAD, "wms:N", 1)
+    path = f"/v1/dead-letters/cell-{letter}/settle"
+    for reason in ("", " "):
+        refused = await desk.call("POST", path, {"reason": reason}, 400)
+        assert refused["errors"][0]["pointer"] == "/reason"
+    done = {"reason": "sold again by hand"}
+    job = (await listed(desk, queue="wms:N"))["items"][0]["id"]
+    assert (await desk.call("POST", f"/v1/dead-letters/{job}/settle", done, 409))["code"]
+    for unknown in ("cell-x", "cell-9999999999999999999999", f"cell-{letter + 1}", "nothing"):
+        await desk.call("POST", f"/v1/dead-letters/{unknown}/settle", done, 404)
+    assert await desk.call("POST", path, done, 200) == {"id": f"cell-{letter}", **done}
+    assert [one["id"] for one in (await listed(desk))["items"]] == [job]
+    await desk.call("POST", path, done, 404)
+    (told,) = await pg.fetch("SELECT data FROM events WHERE kind = 'dead_letters.settled'")
+    assert msgspec.json.decode(told["data"]) == {"id": f"cell-{letter}", **done}
+
+
 async def test_only_an_admin_sees_them(desk):
     body = {"name": "k", "scopes": ["orders:read", "orders:write", "stock:write"]}
     key = (await desk.call("POST", "/v1/keys", body, 201))["key"]
     await desk.call("GET", "/v1/dead-letters", None, 403, key=key)
     await desk.call("POST", "/v1/dead-letters/job-1/retry", {}, 403, key=key)
+    await desk.call("POST", "/v1/dead-letters/cell-1/settle", {"reason": "x"}, 403, key=key)
     await desk.call("POST", "/v1/dead-letters:retry", {"queue": "wms:N"}, 403, key=key)
 
 
@@ -99,6 +119,9 @@ async def test_by_command(desk, pg):
     assert (await desk.command("dlq", "retry")).returncode == 2
     assert (await desk.command("dlq", "retry", "--queue", "wms:N")).returncode == 0
     assert await pg.fetchval("SELECT count(*) FROM jobs WHERE state = 'waiting'") == 2
+    letter = f"cell-{await pg.fetchval(LETTER)}"
+    assert (await desk.command("dlq", "settle", letter, "--reason", "done")).returncode == 0
+    assert await pg.fetchval("SELECT count(*) FROM dead_letters WHERE resolved_at IS NULL") == 0
 
 
 async def test_a_create_that_is_refused_each_time_is_given_up_seen_and_tried_again(

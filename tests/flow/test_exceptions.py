@@ -257,6 +257,8 @@ async def test_our_own_orders_their_blocks_and_their_money(api):  # noqa: PLR091
     assert found["needs_attention"]["reason"] == "return: UNKNOWN"
     await pool.execute(attention, mall_id("2"), "")
     await desk.there("dead_entry")
+    assert await desk.do("settle_letter", code="dead_entry") == [("done", mall_id("4"))]
+    assert await desk.none()
 
 
 @asynccontextmanager

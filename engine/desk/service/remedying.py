@@ -167,6 +167,10 @@ async def _do(hands: Hands, asked: RemedyIn, one: Target) -> tuple[Outcome, str]
             letter = one.id.removeprefix("letter:")
             tenant = hands.principal.tenant
             done = await letters.retry(hands.runtime.pool, tenant, letter, hands.actor) > 0
+        case "settle_letter":
+            letter, cell = one.id.removeprefix("letter:"), hands.runtime.settings.cell
+            await letters.settle(hands.runtime.pool, cell, letter, asked.reason, hands.actor)
+            done = True
         case "retry_ack":
             now = instant(hands.runtime.clock.now_ms())
             done = await acking.again(
