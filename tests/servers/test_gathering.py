@@ -4,6 +4,7 @@ import asyncio
 import platform
 import signal
 import socket
+import struct
 import tempfile
 import threading
 from contextlib import contextmanager
@@ -150,6 +151,29 @@ def test_one_that_does_not_answer_in_time_is_left_out_and_counted(folder, monkey
         with child(one.socket_of("api-1"), *[fact] * 2) as asked:
             assert read(text_of(one.port))["tidegate_f",] == 2
         assert sorted(asked) == [FACTS, OWN]
+
+
+def test_who_asks_and_goes_is_no_news(folder, monkeypatch, capsys):
+    monkeypatch.setattr("engine.infra.servers.gathering.POLL_SECONDS", 600)
+    asked, gone = threading.Event(), threading.Event()
+
+    def names():
+        asked.set()
+        gone.wait()
+        return []
+
+    one = Gatherer(folder, names, lambda _: 0, host="127.0.0.1", port=0)
+    with socket.create_connection(("127.0.0.1", one.port)) as link:
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        link.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        asked.wait()
+    answering = [each for each in threading.enumerate() if "process_request" in each.name]
+    gone.set()
+    for each in answering:
+        each.join()
+    one.close()
+    assert answering
+    assert capsys.readouterr().err == ""
 
 
 def test_what_cannot_be_listened_to_is_refused_with_what_to_set(folder):

@@ -8,6 +8,7 @@ it last told them.
 """
 
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -182,6 +183,11 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], gatherer: Gatherer) -> None:
         self.gatherer = gatherer
         super().__init__(address, _Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Tell of what went wrong, unless it is that who asked has gone."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
