@@ -2,8 +2,9 @@
 
 The engine with its servers has one core, the generator another one, so that neither measures the
 other. First the peak, each of some connections waiting for its answer; then arrivals on schedule,
-at parts and at multiples of it. Before each multiple the peak is measured again: what has been
-recorded meanwhile makes everything slower.
+at parts and at multiples of it. Before each multiple the peak is measured again, for as long: what
+has been recorded meanwhile makes everything slower, and the first seconds of a load are its best,
+before what they leave behind (recording, rewriting of the log, vacuum) has to be done, too.
 """
 
 import os
@@ -40,7 +41,6 @@ _HEAD: Final = (
 )
 _MEGABYTE: Final = 1_048_576
 _MORE_S: Final = 60.0
-_PEAK_S: Final = 20.0
 _CALM, _CALM_S = 0.1, 2.0  # of the peak
 
 
@@ -143,7 +143,7 @@ async def measure(
         for times in PLAN:
             if not one.measured or times >= 1:
                 await _calm(one)
-                seen = await one.phase(min(seconds, _PEAK_S))
+                seen = await one.phase(seconds)
                 progress.say(f"peak {seen.goodput:,.0f}/s")
             seen = await one.phase(seconds, times)
             progress.say(f"{times:g} x: {seen.goodput:,.0f}/s, p99 {seen.p99_ms:.0f} ms")
