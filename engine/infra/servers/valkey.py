@@ -16,6 +16,7 @@ NAME: Final = "valkey"
 
 # `save ""`: the append-only file is the one truth; a snapshot beside it would only cost a fork.
 # `aof-load-truncated yes`: a torn last write was never acknowledged.
+# `latency-monitor-threshold` (ms): with `appendfsync always` nothing else tells of a slow fsync.
 # `hash-max-listpack-entries`: a short hash is a list that is searched from its start, and a batch
 # asks for a hundred rules and pools at once, half of them (pauses) not there: 4 % of a claim's CPU.
 _CONFIGURATION: Final = """\
@@ -32,6 +33,7 @@ appendfsync {appendfsync}
 no-appendfsync-on-rewrite no
 aof-load-truncated yes
 save ""
+latency-monitor-threshold 100
 maxmemory {maxmemory_mb}mb
 maxmemory-policy noeviction
 hash-max-listpack-entries 32
