@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import aiohttp
 import msgspec
 from aiohttp.test_utils import TestClient, TestServer
 
@@ -43,25 +44,11 @@ class Answer:
         return str(self.document.get("code", ""))
 
 
-@dataclass
-class Api:
-    """One API process: its client, and its insides."""
-
-    client: TestClient[Any, Any]
-    process: Runtime
-    reservations: Reservations
-    registry: Registry
-
-    @property
-    def cell(self) -> Cell:
-        assert isinstance(self.process.cell, Cell)
-        return self.process.cell
+class Shop:
+    """What a shop asks of an API process, however that is reached."""
 
     async def call(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        named.setdefault("Authorization", f"Bearer {ADMIN}")
-        answer = await self.client.request(method, path, json=body, headers=named)
-        return Answer(answer.status, msgspec.json.decode(await answer.read()), answer.headers)
+        raise NotImplementedError
 
     async def buy(self, number: str, *lines: tuple[str, int], **fields: Any) -> Answer:
         return await self.call("POST", "/v1/orders", an_order(number, *lines, **fields))
@@ -75,6 +62,50 @@ class Api:
 
     async def order(self, order_id: str) -> Answer:
         return await self.call("GET", f"/v1/orders/{order_id}")
+
+
+def _named(headers: Mapping[str, str]) -> dict[str, str]:
+    return {"Authorization": f"Bearer {ADMIN}"} | {
+        name.replace("_", "-"): value for name, value in headers.items()
+    }
+
+
+@dataclass
+class Api(Shop):
+    """One API process: its client, and its insides."""
+
+    client: TestClient[Any, Any]
+    process: Runtime
+    reservations: Reservations
+    registry: Registry
+
+    @property
+    def cell(self) -> Cell:
+        assert isinstance(self.process.cell, Cell)
+        return self.process.cell
+
+    async def call(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
+        answer = await self.client.request(method, path, json=body, headers=_named(headers))
+        return Answer(answer.status, msgspec.json.decode(await answer.read()), answer.headers)
+
+
+@dataclass
+class Remote(Shop):
+    """One API process by its address alone."""
+
+    session: aiohttp.ClientSession
+    address: str
+
+    async def call(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
+        """Call it.
+
+        Raises:
+            OSError, aiohttp.ClientError: nobody answers, or not in time.
+        """
+        url, named = f"{self.address}{path}", _named(headers)
+        async with self.session.request(method, url, json=body, headers=named) as answer:
+            told = await answer.read()
+            return Answer(answer.status, msgspec.json.decode(told or b"null"), answer.headers)
 
 
 @dataclass

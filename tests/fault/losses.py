@@ -133,23 +133,23 @@ def postgres_put_back_by(seconds: float) -> Lose:
     def put_an_older_postgres_back(supervisor: Supervisor, now: Now) -> None:
         cluster = supervisor.home.path / POSTGRES
         earlier = supervisor.home.path / "earlier"
-        _stop_postgres(supervisor)
+        stop_postgres(supervisor)
         shutil.copytree(cluster, earlier, ignore=shutil.ignore_patterns(".s.PGSQL.*"))
-        _start_postgres(supervisor)
+        start_postgres(supervisor)
         time.sleep(seconds)
         now()
-        _stop_postgres(supervisor)
+        stop_postgres(supervisor)
         owner = cluster.stat()
         shutil.rmtree(cluster)
         earlier.rename(cluster)
         for path in (cluster, *cluster.rglob("*")):
             os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
-        _start_postgres(supervisor)
+        start_postgres(supervisor)
 
     return put_an_older_postgres_back
 
 
-def _stop_postgres(supervisor: Supervisor) -> None:
+def stop_postgres(supervisor: Supervisor) -> None:
     """As the machine would: it recovers from its own log when it is started."""
     supervisor.kill(POSTGRES, restart=False)
     assert process.until(lambda: supervisor.pid_of(POSTGRES) is None, within_s=10)
@@ -157,7 +157,7 @@ def _stop_postgres(supervisor: Supervisor) -> None:
     (supervisor.home.path / POSTGRES / "postmaster.pid").unlink(missing_ok=True)
 
 
-def _start_postgres(supervisor: Supervisor) -> None:
+def start_postgres(supervisor: Supervisor) -> None:
     supervisor.start_again(POSTGRES)
     url = supervisor.settings.database_url or ""
     assert process.until(lambda: ports.postgres_answers(url), within_s=20)

@@ -4,9 +4,7 @@ With its exporters, where they are installed; what they alone tell is in `EXPORT
 """
 
 import asyncio
-import os
 import re
-import subprocess
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,10 +12,8 @@ from pathlib import Path
 import aiohttp
 import alerts
 import dashboards
-import make
 import pytest
 import recording
-import scraping
 from scaling import Scale
 
 from engine import settings as settings_of
@@ -25,76 +21,20 @@ from engine.infra.servers.ports import free_port
 from tests.conftest import eventually
 from tests.fault.engines import ADMIN, an_order, campaign_of
 from tests.fault.marketplace import TMALL, line, snapshot
+from tests.ops.watching import exporters, prometheus, running
 
 ROOT = Path(__file__).parents[2]
+DRILL = Scale(0.01, 1)
 
 EXPORTED = {
     "pg_up", "pg_stat_activity_count", "pg_settings_max_connections",
     "pg_stat_database_xact_commit", "redis_up", "redis_aof_delayed_fsync",
     "redis_commands_processed_total", "redis_connected_clients",
 }  # fmt: skip
+# Told once there was one.
+SPIKES = {"redis_latency_spike_duration_seconds", "redis_latency_spike_last"}
 OF_PROMETHEUS = {"up"}
 NAME = re.compile(r"\b(?:tidegate|pg|redis|process)_\w+|\bup\b")
-
-
-@asynccontextmanager
-async def running(*command, **environment):
-    """Run a program until the block ends; ended by its own id, and waited for."""
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | environment
-    )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        await process.wait()
-
-
-class Prometheus:
-    """A Prometheus that asks every second, and what it answers."""
-
-    def __init__(self, session, address):
-        self._session, self._address = session, address
-
-    async def ask(self, expr):
-        answer = await self._session.get(
-            f"{self._address}/api/v1/query",
-            params={"query": expr.replace("$__rate_interval", "5s")},
-        )
-        document = await answer.json()
-        assert document["status"] == "success", f"{expr}: {document}"
-        return document["data"]["result"]
-
-    async def healthy(self, jobs):
-        found = await self.ask("up == 1")
-        return {one["metric"]["job"] for one in found} == set(jobs)
-
-
-@asynccontextmanager
-async def prometheus(binary, folder, targets):
-    """Start it over files made for a drill, on a port of its own of this machine."""
-    port = free_port()
-    for name, text in make.files(Scale(0.01, 1), scraping.Asked(targets, [])).items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    options = [
-        f"--config.file={folder}/prometheus/prometheus.yml",
-        f"--storage.tsdb.path={folder}/data",
-        f"--web.listen-address=127.0.0.1:{port}",
-        "--storage.tsdb.wal-segment-size=10MB",
-    ]
-    async with running(binary, *options), aiohttp.ClientSession() as session:
-        one = Prometheus(session, f"http://127.0.0.1:{port}")
-
-        async def ready():
-            try:
-                return await one.healthy(targets)
-            except aiohttp.ClientError:
-                return False
-
-        await eventually(ready, within_s=20)
-        yield one
 
 
 class Shop:
@@ -181,23 +121,11 @@ def shown():
 async def scraped(settings, tool, tmp_path):
     """The shop after a sale, Prometheus, and where processes tell their metrics."""
     binary = tool("prometheus", "prometheus")
-    exporters = {
-        "postgres": tool("prometheus-postgres-exporter", "prometheus-postgres-exporter"),
-        "valkey": tool("prometheus-redis-exporter", "prometheus-redis-exporter"),
-    }
-    ports = {name: free_port() for name in exporters}
-    source = f"{settings.database_url}?sslmode=disable"
     async with (
         engine(settings) as (shop, targets),
-        running(exporters["postgres"], f"--web.listen-address=127.0.0.1:{ports['postgres']}",
-                "--no-collector.bgwriter", DATA_SOURCE_NAME=source),
-        running(exporters["valkey"], f"-web.listen-address=127.0.0.1:{ports['valkey']}",
-                f"-redis.addr={settings.valkey_url}"),
-        prometheus(
-            binary, tmp_path,
-            targets | {name: [f"127.0.0.1:{port}"] for name, port in ports.items()},
-        ) as found,
-    ):  # fmt: skip
+        exporters(tool, settings) as beside,
+        prometheus(binary, tmp_path, targets | beside, DRILL) as found,
+    ):
         await shop.sell()
         yield shop, found, [f"http://{at}/metrics" for one in targets.values() for at in one]
 
@@ -212,14 +140,14 @@ async def live(addresses):
 
 async def test_no_panel_is_empty_and_every_metric_exists(scraped):
     shop, found, addresses = scraped
-    asked = [*shown(), *((one.name, Scale(0.01, 1).expr(one.expr)) for one in alerts.ALERTS)]
+    asked = [*shown(), *((one.name, DRILL.expr(one.expr)) for one in alerts.ALERTS)]
     asked += [(name, expr) for name, expr in recording.RECORDED]
     names = {name for _, expr in asked for name in NAME.findall(re.sub(r"\{.*?\}", "", expr))}
     left = set()
 
     async def known():
         left.clear()
-        left.update(names - await live(addresses) - EXPORTED - OF_PROMETHEUS)
+        left.update(names - await live(addresses) - EXPORTED - SPIKES - OF_PROMETHEUS)
         assert left == set()
         return True
 
